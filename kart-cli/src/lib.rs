@@ -1,0 +1,1 @@
+//! The command line that `kart::main!` gives to a binary.

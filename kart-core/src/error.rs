@@ -1,0 +1,150 @@
+//! What went wrong, where, and what to do. Below every other room: it names no type of theirs.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Any error a task body may return.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// A result whose error is kart's own [`Error`] unless said otherwise.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a single operation on a task or a workspace can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A parameter has no canonical form, such as a NaN.
+    #[error("task {task} has no key: parameter `{param}`: {reason}")]
+    Key {
+        /// The task's stable name.
+        task: String,
+        /// The parameter's name.
+        param: String,
+        /// Why it has no canonical form.
+        reason: String,
+    },
+    /// A task requires itself, directly or through others.
+    #[error("tasks require each other in a circle: {}", .tasks.join(" -> "))]
+    Cycle {
+        /// The loop in order, each task with its parameters; the first is named again at the end.
+        tasks: Vec<String>,
+    },
+    /// Two different tasks of one plan would write the same object.
+    #[error(
+        "two tasks have the one path `{path}`: {first} and {second}; put a parameter or `{{key}}` into the `path` of one"
+    )]
+    PathClash {
+        /// The path, relative to the workspace.
+        path: String,
+        /// One of the tasks, with its parameters.
+        first: String,
+        /// The other task, with its parameters.
+        second: String,
+    },
+    /// The store refused or failed an operation.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output was asked for, but it is not in the workspace.
+    #[error("{task} has no output at `{location}`: run it first")]
+    Missing {
+        /// The task with its parameters.
+        task: String,
+        /// Where the output would be.
+        location: String,
+    },
+    /// The stored object is not what its format promises.
+    #[error(
+        "failed to decode `{location}`, the output of {task}: delete the object to have it made again, or bump the task's `version` if its type has changed"
+    )]
+    Decode {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+        /// What the format said.
+        #[source]
+        source: BoxError,
+    },
+    /// The wire form of a task could not be read.
+    #[error("{0}")]
+    Wire(String),
+}
+
+/// An operation on a store that failed after the store client's own retries.
+#[derive(Debug)]
+pub struct StoreError {
+    /// What was tried, as a verb: `read`, `write`, `delete`, `list`, `look up`, `open`.
+    pub operation: &'static str,
+    /// The object or the workspace, as a person would name it.
+    pub location: String,
+    /// What to do about it, when that is known.
+    pub advice: Option<String>,
+    /// What the store said.
+    pub source: BoxError,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {} `{}`", self.operation, self.location)?;
+        match &self.advice {
+            Some(advice) => write!(f, ": {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// An error with its whole chain of causes on one line, `outer: inner: innermost`; a cause that
+/// only repeats what stands before it is left out.
+#[must_use]
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// Marks an error as one that no retry can mend; see [`permanent`].
+#[derive(Debug)]
+pub struct Permanent(BoxError);
+
+impl fmt::Display for Permanent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Permanent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Wraps an error that no retry can mend: the task fails at once, whatever its `retries`.
+///
+/// # Examples
+///
+/// ```
+/// fn check(rows: usize) -> Result<(), kart_core::BoxError> {
+///     if rows == 0 {
+///         return Err(kart_core::permanent("the table is empty").into());
+///     }
+///     Ok(())
+/// }
+/// assert_eq!(check(0).unwrap_err().to_string(), "the table is empty");
+/// ```
+pub fn permanent(error: impl Into<BoxError>) -> Permanent {
+    Permanent(error.into())
+}

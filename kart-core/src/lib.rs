@@ -1,0 +1,5 @@
+//! The runtime of kart; use it through the facade crate `kart`.
+
+mod error;
+
+pub use error::{BoxError, Error, Permanent, Result, StoreError, chain, permanent};

@@ -1,0 +1,1 @@
+//! The `#[task]` attribute; use it through the facade crate `kart`.

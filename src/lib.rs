@@ -1,0 +1,1 @@
+//! kart: checkpointed tasks from plain functions.
