@@ -25,9 +25,11 @@ struct Member {
 }
 
 impl Member {
-    /// The name as it stands in the buffer: with its escapes, without its quotes.
+    /// The name as it stands in the buffer: with its escapes, without its quotes. Empty if there is
+    /// none, as when a `Serialize` goes on after the key of a map was refused.
     fn name(self, out: &[u8]) -> &[u8] {
-        &out[self.start + 1..self.name_end - 1]
+        out.get(self.start + 1..self.name_end.saturating_sub(1))
+            .unwrap_or_default()
     }
 }
 
