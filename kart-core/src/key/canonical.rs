@@ -4,6 +4,8 @@
 //! numbers as ECMAScript prints them. kart adds that integers are printed exactly, whatever their
 //! size. The canonical text of a value is that of the JSON text `serde_json` writes for it, but it
 //! is written straight from the value, so neither `serde_json`'s features nor its release matter.
+//! (One thing is out of reach: a `serde_json::Value` read from an integer past `u64` holds a float, and
+//! only under `arbitrary_precision` the integer.)
 //!
 //! [RFC 8785]: https://www.rfc-editor.org/rfc/rfc8785
 
