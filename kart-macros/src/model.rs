@@ -181,7 +181,7 @@ pub(crate) enum Segment {
 /// How the output is stored.
 pub(crate) enum Format {
     /// `format = TYPE`
-    Given(Type),
+    Given(Box<Type>),
     /// By the extension of the path, at its place.
     Known(&'static str, LitStr),
     Default,

@@ -107,31 +107,41 @@ pub(crate) fn ends(tokens: &impl ToTokens) -> (Span, Span) {
     )
 }
 
-/// The one of `known` that `name` was most likely meant to be.
+/// The one of `known` that `name` was most likely meant to be: no more than half of it is to be changed.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
     known
         .iter()
         .map(|candidate| (distance(name, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|(distance, candidate)| *distance <= length.max(candidate.chars().count()) / 2)
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// The number of letters to insert, delete or replace between two words.
+/// The number of letters to insert, delete, replace or swap between two words.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
+    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(0);
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
+    let mut last = None;
     for (i, a) in from.chars().enumerate() {
         let mut next = vec![i + 1];
-        for ((b, above), diagonal) in to.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or(0);
-            let replace = diagonal + usize::from(a != *b);
-            next.push(replace.min(above + 1).min(left + 1));
+        let mut left = None;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = at(&row, j) + usize::from(a != *b);
+            let mut cost = replaced.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            if last == Some(*b) && left == Some(a) {
+                cost = cost.min(at(&before, j.saturating_sub(1)) + 1);
+            }
+            next.push(cost);
+            left = Some(*b);
         }
+        before = row;
         row = next;
+        last = Some(a);
     }
-    row.last().copied().unwrap_or(0)
+    at(&row, to.len())
 }
 
 /// `` `a`, `b` `` for a message.
@@ -242,7 +252,8 @@ mod tests {
     #[test]
     fn misspelt_names_find_the_one_that_was_meant() {
         let known = ["retries", "version", "path", "priority"];
-        assert_eq!(nearest("retry", &known), None);
+        assert_eq!(nearest("retry", &known), Some("retries"));
+        assert_eq!(nearest("ptah", &known), Some("path"));
         assert_eq!(nearest("retires", &known), Some("retries"));
         assert_eq!(nearest("pth", &known), Some("path"));
         assert_eq!(nearest("zebra", &known), None);

@@ -160,7 +160,7 @@ fn unknown_placeholder(name: &str, params: &[Param]) -> String {
 /// Rule: the extension names the format, or `format` does.
 pub(crate) fn format(options: &Options, path: Option<&[Segment]>, diag: &mut Diag) -> Format {
     if let Some(given) = &options.format {
-        return Format::Given(given.clone());
+        return Format::Given(Box::new(given.clone()));
     }
     let (Some(literal), Some(path)) = (&options.path, path) else {
         return Format::Default;

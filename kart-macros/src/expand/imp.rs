@@ -202,13 +202,11 @@ fn params(task: &Task) -> TokenStream {
     fields.sort_by(|a, b| a.name.cmp(&b.name));
     let calls = fields.iter().map(|param| {
         let (field, name) = (&param.ident, &param.name);
-        let method = match &param.role {
-            Role::Plain(plain) => match plain.kind {
-                PlainKind::Significant => quote!(param),
-                PlainKind::Insignificant => quote!(insignificant),
-                PlainKind::Secret => quote!(secret),
-            },
-            _ => quote!(dep),
+        let method = match param.plain().map(|plain| plain.kind) {
+            Some(PlainKind::Significant) => quote!(param),
+            Some(PlainKind::Insignificant) => quote!(insignificant),
+            Some(PlainKind::Secret) => quote!(secret),
+            None => quote!(dep),
         };
         quote!(#params.#method(#name, &self.#field);)
     });
@@ -223,24 +221,24 @@ fn params(task: &Task) -> TokenStream {
 /// Each required parameter's tasks, by name, asked as the type that the function takes.
 fn requires(task: &Task) -> TokenStream {
     let kart = &task.kart;
-    let requires = names::local("requires");
-    let required = task.required();
-    let calls = required.iter().map(|param| {
+    let local = names::local("requires");
+    let params = task.required();
+    let calls = params.iter().map(|param| {
         let (field, name, value) = (&param.ident, &param.name, param.value());
         let Role::Requires(expr) = &param.role else {
             return quote! {
-                #requires.require::<#value, _, _>(#name, ::core::clone::Clone::clone(&self.#field));
+                #local.require::<#value, _, _>(#name, ::core::clone::Clone::clone(&self.#field));
             };
         };
         let bindings = task.mentioned(expr).into_iter().map(binding);
         let (span, _) = names::ends(expr);
-        let call = quote_spanned!(span=> #requires.require::<#value, _, _>(#name, #expr));
+        let call = quote_spanned!(span=> #local.require::<#value, _, _>(#name, #expr));
         quote!({ #(#bindings)* #call; })
     });
-    let input = if required.is_empty() {
+    let input = if params.is_empty() {
         names::local("_requires")
     } else {
-        requires.clone()
+        local.clone()
     };
     quote! {
         fn __requires(&self, #input: &mut #kart::__private::Requirements<'_>) { #(#calls)* }

@@ -21,7 +21,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
         let ty = param.field(kart);
         field(task, param, &attrs, &ty)
     });
-    let item = declare(task, fields.collect());
+    let item = declare(task, &fields.collect::<Vec<_>>());
     quote! {
         #docs
         #[derive(#derives)]
@@ -33,7 +33,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
 }
 
 /// `struct F { .. }` or `struct F;` with the attributes that follow from the function's.
-pub(super) fn declare(task: &Task, fields: Vec<TokenStream>) -> TokenStream {
+pub(super) fn declare(task: &Task, fields: &[TokenStream]) -> TokenStream {
     let vis = &task.func.vis;
     let ident = &task.ident;
     let attrs = inherited(&task.func);

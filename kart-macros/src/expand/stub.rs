@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{FnArg, Type};
 
-use super::{function, imp, structure};
+use super::{function, imp, spec, structure};
 use crate::check;
 use crate::model::{Body, Form, Param, Role, Task};
 use crate::names;
@@ -21,7 +21,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
         let ty = field_type(task, param);
         structure::field(task, param, &TokenStream::new(), &ty)
     });
-    let structure = structure::declare(task, fields.collect());
+    let structure = structure::declare(task, &fields.collect::<Vec<_>>());
     let impls = impls(task);
     quote! {
         #function
@@ -67,9 +67,10 @@ fn field_type(task: &Task, param: &Param) -> TokenStream {
         return param.field(&task.kart);
     }
     let kart = &task.kart;
-    match param.role {
-        Role::Dep => quote!(#kart::__private::Dep<()>),
-        _ => quote!(()),
+    if matches!(param.role, Role::Dep) {
+        quote!(#kart::__private::Dep<()>)
+    } else {
+        quote!(())
     }
 }
 
@@ -141,9 +142,10 @@ fn constructors(task: &Task) -> Option<TokenStream> {
         .filter(|param| !has_default(param))
         .map(|param| {
             let ty = field_type(task, param);
-            match param.role {
-                Role::Dep => quote!(_: impl ::core::convert::Into<#ty>),
-                _ => quote!(_: #ty),
+            if matches!(param.role, Role::Dep) {
+                quote!(_: impl ::core::convert::Into<#ty>)
+            } else {
+                quote!(_: #ty)
             }
         });
     let default = task.fields().all(has_default).then(|| {
@@ -164,11 +166,12 @@ fn constructors(task: &Task) -> Option<TokenStream> {
 fn task_impl(task: &Task) -> TokenStream {
     let (kart, ident) = (&task.kart, &task.ident);
     let output = output(task);
+    let format = spec::format(task);
     let private = quote!(#kart::__private);
     quote! {
         impl #private::Task for #ident {
             type Output = #output;
-            type Format = #private::format::Stub;
+            type Format = #format;
             fn __spec() -> &'static #private::TaskSpec { ::core::unreachable!() }
             fn __params(&self, _: &mut #private::Params) { ::core::unreachable!() }
             fn __requires(&self, _: &mut #private::Requirements<'_>) { ::core::unreachable!() }

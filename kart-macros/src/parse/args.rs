@@ -1,5 +1,6 @@
 //! The options of `#[task(...)]`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proc_macro2::{Ident, TokenStream};
@@ -38,15 +39,15 @@ fn option(
 ) -> syn::Result<()> {
     match key.to_string().as_str() {
         "version" => {
-            let version = number(key, input, "version = 2", 1, u32::MAX)?;
+            let version = number(key, input, "version = 2", 1..=u32::MAX)?;
             set(&mut options.version, key, version, diag);
         }
         "retries" => {
-            let retries = number(key, input, "retries = 3", 0, u32::MAX)?;
+            let retries = number(key, input, "retries = 3", 0..=u32::MAX)?;
             set(&mut options.retries, key, retries, diag);
         }
         "priority" => {
-            let priority = number(key, input, "priority = 10", i32::MIN, i32::MAX)?;
+            let priority = number(key, input, "priority = 10", i32::MIN..=i32::MAX)?;
             set(&mut options.priority, key, priority, diag);
         }
         "backoff" => {
@@ -95,8 +96,7 @@ fn number<N>(
     key: &Ident,
     input: ParseStream<'_>,
     example: &str,
-    least: N,
-    most: N,
+    range: RangeInclusive<N>,
 ) -> syn::Result<N>
 where
     N: std::str::FromStr + std::fmt::Display + PartialOrd,
@@ -104,9 +104,10 @@ where
 {
     let literal: LitInt = value(key, input, example)?;
     match literal.base10_parse::<N>() {
-        Ok(number) if number >= least && literal.suffix().is_empty() => Ok(number),
+        Ok(number) if range.contains(&number) && literal.suffix().is_empty() => Ok(number),
         _ => {
-            let message = format!("`{key}` is a whole number from {least} to {most}");
+            let (start, end) = (range.start(), range.end());
+            let message = format!("`{key}` is a whole number from {start} to {end}");
             Err(syn::Error::new_spanned(literal, message))
         }
     }
@@ -145,7 +146,7 @@ fn uses(key: &Ident, input: ParseStream<'_>, diag: &mut Diag) -> syn::Result<Vec
     let mut limits: Vec<(Ident, u32)> = Vec::new();
     each_option(&content, diag, |limit, input, diag| {
         let example = format!("{limit} = 1");
-        let units = number(limit, input, &example, 1, u32::MAX)?;
+        let units = number(limit, input, &example, 1..=u32::MAX)?;
         if limits.iter().any(|(other, _)| other == limit) {
             diag.error(limit, format!("the limit `{limit}` is named twice"));
         } else {

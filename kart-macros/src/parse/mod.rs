@@ -21,7 +21,10 @@ fn each_option(
     mut read: impl FnMut(&Ident, ParseStream<'_>, &mut Diag) -> syn::Result<()>,
 ) {
     while !input.is_empty() {
-        let option = input.call(Ident::parse_any).and_then(|key| {
+        let key = input
+            .call(Ident::parse_any)
+            .map_err(|_| input.error("expected an option: `key` or `key = value`"));
+        let option = key.and_then(|key| {
             read(&key, input, diag)?;
             if input.is_empty() || input.peek(Token![,]) {
                 Ok(())
