@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, LitStr, Path, ReturnType, Signature, Token, Type, Visibility, token};
 
@@ -159,6 +159,13 @@ impl Param {
         }
     }
 
+    /// `self.x`, at the parameter's type: `self` is found only from the place where the method is written.
+    pub(crate) fn of_self(&self) -> TokenStream {
+        let (span, _) = names::ends(&self.ty);
+        let ident = names::at(&self.ident, span);
+        quote_spanned!(Span::call_site().located_at(span)=> self.#ident)
+    }
+
     /// The type of the struct's field.
     pub(crate) fn field(&self, kart: &KartPath) -> TokenStream {
         let owned = self.owned();
@@ -191,6 +198,17 @@ pub(crate) enum Format {
 pub(crate) struct KartPath(pub(crate) Option<Path>);
 
 impl KartPath {
+    /// The path at another place, where an error about what follows it belongs.
+    pub(crate) fn at(&self, span: Span) -> TokenStream {
+        let tokens = self.to_token_stream().into_iter();
+        tokens
+            .map(|mut token| {
+                token.set_span(token.span().located_at(span));
+                token
+            })
+            .collect()
+    }
+
     /// The path of an item that generated attributes name in a string.
     pub(crate) fn text(&self) -> String {
         names::tidy(self)

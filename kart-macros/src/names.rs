@@ -107,6 +107,13 @@ pub(crate) fn ends(tokens: &impl ToTokens) -> (Span, Span) {
     )
 }
 
+/// The same name at another place: what is wrong with it is reported there.
+pub(crate) fn at(ident: &Ident, span: Span) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(ident.span().located_at(span));
+    ident
+}
+
 /// The one of `known` that `name` was most likely meant to be: no more than half of it is to be changed.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let length = name.chars().count();

@@ -161,12 +161,14 @@ fn task_impl(task: &Task) -> TokenStream {
     let output = output(task);
     let format = spec::format(task);
     let assertions = assertions(task);
+    let require_fn = require_fn(task);
     let params = params(task);
     let requires = requires(task);
     let path_param = path_param(task);
     let run = running::emit(task);
     quote! {
         #assertions
+        #require_fn
         impl #kart::__private::Task for #ident {
             type Output = #output;
             type Format = #format;
@@ -201,14 +203,16 @@ fn params(task: &Task) -> TokenStream {
     let mut fields: Vec<&Param> = task.fields().collect();
     fields.sort_by(|a, b| a.name.cmp(&b.name));
     let calls = fields.iter().map(|param| {
-        let (field, name) = (&param.ident, &param.name);
+        let name = &param.name;
         let method = match param.plain().map(|plain| plain.kind) {
             Some(PlainKind::Significant) => quote!(param),
             Some(PlainKind::Insignificant) => quote!(insignificant),
             Some(PlainKind::Secret) => quote!(secret),
             None => quote!(dep),
         };
-        quote!(#params.#method(#name, &self.#field);)
+        let (span, _) = names::ends(&param.ty);
+        let field = param.of_self();
+        quote_spanned!(span=> #params.#method(#name, &#field);)
     });
     let input = if fields.is_empty() {
         names::local("_params")
@@ -231,9 +235,10 @@ fn requires(task: &Task) -> TokenStream {
             };
         };
         let bindings = task.mentioned(expr).into_iter().map(binding);
-        let (span, _) = names::ends(expr);
-        let call = quote_spanned!(span=> #local.require::<#value, _, _>(#name, #expr));
-        quote!({ #(#bindings)* #call; })
+        quote! {{
+            #(#bindings)*
+            __kart_require(#local, #name, ::core::marker::PhantomData::<#value>, #expr);
+        }}
     });
     let input = if params.is_empty() {
         names::local("_requires")
@@ -245,13 +250,34 @@ fn requires(task: &Task) -> TokenStream {
     }
 }
 
+/// Asks for a type without naming the expression's: one that does not fit is then reported at the whole expression, where
+/// `require::<V, _, _>(..)` would report it at the `_`.
+fn require_fn(task: &Task) -> Option<TokenStream> {
+    let kart = &task.kart;
+    let has_expr = |param: &Param| matches!(param.role, Role::Requires(_));
+    task.params.iter().any(has_expr).then(|| {
+        quote! {
+            fn __kart_require<V, M, X: #kart::__private::Requires<V, M>>(
+                requires: &mut #kart::__private::Requirements<'_>,
+                name: &'static str,
+                _: ::core::marker::PhantomData<V>,
+                expr: X,
+            ) {
+                requires.require::<V, M, X>(name, expr);
+            }
+        }
+    })
+}
+
 /// `let x: &str = &self.x;`: an expression sees a parameter as the function declares it.
 fn binding(param: &Param) -> TokenStream {
     let (ident, ty) = (&param.ident, &param.ty);
+    let field = param.of_self();
     let value = if param.is_borrowed() {
-        quote!(&self.#ident)
+        quote!(&#field)
     } else {
-        quote!(::core::clone::Clone::clone(&self.#ident))
+        let (span, _) = names::ends(ty);
+        quote_spanned!(span=> ::core::clone::Clone::clone(&#field))
     };
     quote!(let #ident: #ty = #value; let _ = &#ident;)
 }

@@ -38,7 +38,6 @@ pub(super) fn emit(task: &Task) -> TokenStream {
 
 fn attempt(task: &Task, call: &Ident) -> TokenStream {
     let kart = &task.kart;
-    let function = &task.func.sig.ident;
     let required = task.required();
     let mut lets = Vec::new();
     let mut args = Vec::new();
@@ -49,16 +48,22 @@ fn attempt(task: &Task, call: &Ident) -> TokenStream {
         }
         args.push(argument(param, &local));
     }
-    let finish = quote!(#kart::__private::finish::<Self, _>);
+    // What is wrong with the result is reported at the written type of it.
+    let (span, _) = names::ends(&task.func.output());
+    let path = kart.at(span);
+    let finish = quote_spanned!(span=> #path::__private::finish::<Self, _>);
+    let function = names::at(&task.func.sig.ident, span);
+    let result = quote_spanned!(span=> #function(#(#args),*));
     if let Some(token) = &task.func.sig.asyncness {
         // A future that cannot be sent is the body's fault: it is reported at its `async`.
+        let awaited = quote_spanned!(span=> #result.await);
+        let finished = quote_spanned!(span=> #finish(#awaited));
         let span = token.span.resolved_at(proc_macro2::Span::mixed_site());
-        let block = quote!({ #(#lets)* #finish(#function(#(#args),*).await) });
+        let block = quote!({ #(#lets)* #finished });
         quote_spanned!(span=> ::std::boxed::Box::pin(async move #block))
     } else {
-        quote! {
-            #kart::__private::blocking(move || { #(#lets)* #finish(#function(#(#args),*)) })
-        }
+        let finished = quote_spanned!(span=> #finish(#result));
+        quote!(#kart::__private::blocking(move || { #(#lets)* #finished }))
     }
 }
 
@@ -80,16 +85,18 @@ fn given(task: &Task, required: &[&Param], call: &Ident, param: &Param) -> Optio
     }
 }
 
-/// What stands in the call. A borrow of what owns the value becomes `&str`, `&[T]` and so on by coercion.
+/// What stands in the call, at the parameter's type. A borrow of what owns the value becomes `&str`, `&[T]` and so on by coercion.
 fn argument(param: &Param, local: &Ident) -> TokenStream {
-    let field = &param.ident;
+    let field = param.of_self();
     let borrowed = param.is_borrowed();
+    let (span, _) = names::ends(&param.ty);
+    let local = names::at(local, span);
     match (&param.role, borrowed) {
-        (Role::Plain(_), true) => quote!(&self.#field),
-        (Role::Plain(_), false) => quote!(::core::clone::Clone::clone(&self.#field)),
-        (Role::Context, true) => quote!(&#local),
-        (Role::Resource, false) => quote!(::core::clone::Clone::clone(&*#local)),
-        (_, true) => quote!(&*#local),
+        (Role::Plain(_), true) => quote_spanned!(span=> &#field),
+        (Role::Plain(_), false) => quote_spanned!(span=> ::core::clone::Clone::clone(&#field)),
+        (Role::Context, true) => quote_spanned!(span=> &#local),
+        (Role::Resource, false) => quote_spanned!(span=> ::core::clone::Clone::clone(&*#local)),
+        (_, true) => quote_spanned!(span=> &*#local),
         (_, false) => quote!(#local),
     }
 }

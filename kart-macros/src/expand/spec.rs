@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Expr, Lit, Meta};
 
@@ -50,18 +50,17 @@ pub(super) fn emit(task: &Task) -> TokenStream {
     }
 }
 
-/// `format`, or what the extension names, reported at the path where the output has no such form.
+/// `format`, or what the extension names; where the output has no such form, that is reported at the path, or at the
+/// output's type.
 pub(super) fn format(task: &Task) -> TokenStream {
-    let kart = &task.kart;
-    match &task.format {
-        Format::Given(ty) => ty.to_token_stream(),
-        Format::Default => quote!(#kart::__private::format::Json),
-        Format::Known(name, literal) => {
-            let (span, _) = names::ends(literal);
-            let name = proc_macro2::Ident::new(name, span);
-            quote_spanned!(span=> #kart::__private::format::#name)
-        }
-    }
+    let (span, name) = match &task.format {
+        Format::Given(ty) => return ty.to_token_stream(),
+        Format::Default => (names::ends(&task.func.sig.output).1, "Json"),
+        Format::Known(name, literal) => (names::ends(literal).0, *name),
+    };
+    let kart = task.kart.at(span);
+    let name = Ident::new(name, span);
+    quote_spanned!(span=> #kart::__private::format::#name)
 }
 
 fn name(task: &Task) -> TokenStream {
