@@ -51,11 +51,15 @@ pub(crate) fn struct_ident(options: &Options, func: &Func, diag: &mut Diag) -> I
         return names::struct_ident(&name, at);
     }
     let camel = names::upper_camel(&name);
-    let camel = if names::is_type_name(&camel) && !names::is_prelude(&camel) {
-        camel
-    } else {
-        "MyTask".to_owned()
-    };
+    let candidates = [
+        camel.clone(),
+        format!("{camel}Task"),
+        format!("Task{camel}"),
+    ];
+    let mut candidates = candidates.into_iter();
+    let camel = candidates
+        .find(|name| names::is_type_name(name) && !names::is_prelude(name))
+        .unwrap_or_else(|| "MyTask".to_owned());
     let message = if options.struct_name.is_some() {
         format!("the struct's name is written in UpperCamelCase: `struct = {camel}`")
     } else {

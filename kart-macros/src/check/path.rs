@@ -85,7 +85,7 @@ fn check_segments(literal: &LitStr, pieces: &[Piece], diag: &mut Diag) {
     } else if let Some(dots) = shape.split('/').find(|part| matches!(*part, "." | "..")) {
         diag.error(
             literal,
-            format!("a segment of a path cannot be `{dots}`: it does not climb"),
+            format!("`{dots}` cannot be a segment of a path: write where the output goes from the workspace on"),
         );
     } else if shape.starts_with(RESERVED) {
         diag.error(

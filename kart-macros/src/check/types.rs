@@ -15,6 +15,7 @@ use crate::parse::param::peel;
 pub(super) fn check_param(param: &Param, diag: &mut Diag) {
     if let Type::Reference(reference) = peel(&param.ty) {
         check_top_reference(reference, diag);
+        check_trait_object(param, reference, diag);
     }
     check_resource(param, diag);
     walk(param, diag);
@@ -33,27 +34,35 @@ fn check_top_reference(reference: &TypeReference, diag: &mut Diag) {
             "leave the lifetime out: the struct owns the value, and the function borrows it",
         );
     }
-    if let Type::TraitObject(object) = peel(&reference.elem) {
-        let text = names::tidy(object);
-        diag.error(
-            object,
-            format!("nothing can own a `{text}` of unknown size: take an `Arc<{text}>`"),
-        );
-    }
+}
+
+/// Rule: what is borrowed has an owner, which has a size.
+fn check_trait_object(param: &Param, reference: &TypeReference, diag: &mut Diag) {
+    let Type::TraitObject(object) = peel(&reference.elem) else {
+        return;
+    };
+    let text = names::tidy(object);
+    let message = if param.plain().is_some() {
+        format!("a parameter is stored and read again, which a `{text}` cannot be")
+    } else {
+        format!("nothing can own a `{text}` of unknown size: take an `Arc<{text}>`")
+    };
+    diag.error(object, message);
 }
 
 /// Rule: a resource is one type that the runner was given, as it was given.
 fn check_resource(param: &Param, diag: &mut Diag) {
-    let owned = match (&param.role, &param.form) {
-        (Role::Resource, Form::Str) => "String",
-        (Role::Resource, Form::Slice(_)) => "Vec",
-        (Role::Resource, Form::Path) => "PathBuf",
-        _ => return,
-    };
-    diag.error(
-        &param.ty,
-        format!("a resource is found by its type, as the runner was given it: take a type of its own, or `&{owned}`"),
-    );
+    let is_text = matches!(param.form, Form::Str | Form::Slice(_) | Form::Path);
+    if matches!(param.role, Role::Resource) && is_text {
+        let owned = names::tidy(&param.owned());
+        let owned = owned.rsplit("::").next().unwrap_or(&owned);
+        diag.error(
+            &param.ty,
+            format!(
+                "a resource is found by its type, as the runner was given it: take a type of its own, or `&{owned}`"
+            ),
+        );
+    }
 }
 
 /// Rule: a task returns `Result<T, E>`, and owns what it returns.

@@ -81,6 +81,15 @@ fn output(task: &Task) -> TokenStream {
     }
 }
 
+/// Where the output is not known, a format that asks little of it.
+fn format(task: &Task) -> TokenStream {
+    let kart = &task.kart;
+    match task.func.output() {
+        Some(ty) if check::is_usable(ty, &task.func) => spec::format(task),
+        _ => quote!(#kart::__private::format::Json),
+    }
+}
+
 fn impls(task: &Task) -> TokenStream {
     let ident = &task.ident;
     let support = support(task);
@@ -166,7 +175,7 @@ fn constructors(task: &Task) -> Option<TokenStream> {
 fn task_impl(task: &Task) -> TokenStream {
     let (kart, ident) = (&task.kart, &task.ident);
     let output = output(task);
-    let format = spec::format(task);
+    let format = format(task);
     let private = quote!(#kart::__private);
     quote! {
         impl #private::Task for #ident {

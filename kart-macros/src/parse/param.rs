@@ -138,7 +138,7 @@ fn requires(attr: &Attribute, diag: &mut Diag) -> Role {
         );
         return Role::Dep;
     }
-    let exprs = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.tokens.clone());
+    let exprs = attr.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated);
     match exprs {
         Ok(exprs) if exprs.len() == 1 => {
             return Role::Requires(exprs.into_iter().map(Expr::into_token_stream).collect());
