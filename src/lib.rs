@@ -1,1 +1,73 @@
-//! kart: checkpointed tasks from plain functions.
+//! Checkpointed tasks from plain functions: a batch that was cut off goes on from where it stopped
+//! by being run again.
+//!
+//! `#[task]` on a function makes a struct beside it, the checkpointed form of one call. Its output
+//! is an object in a directory or a bucket, under a name made of its parameters; what exists is not
+//! made again.
+//!
+//! ```
+//! use kart::{Workspace, task};
+//!
+//! /// One slow unit of work.
+//! #[task]
+//! async fn unit(n: u64) -> kart::Result<u64> {
+//!     Ok(n * n)
+//! }
+//!
+//! /// Gathers them.
+//! #[task]
+//! async fn sum(#[requires((0..4).map(|n| Unit { n }))] squares: Vec<u64>) -> kart::Result<u64> {
+//!     Ok(squares.iter().sum())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kart::RunError> {
+//! let workspace = Workspace::open("memory://")?;
+//! let total = kart::build(Sum, &workspace).await?;
+//! assert_eq!(*total, 14);
+//! # Ok(())
+//! # }
+//! ```
+
+extern crate self as kart;
+
+pub use kart_core::format;
+pub use kart_core::{
+    Artifact, Attempts, BoxError, Commit, Context, Counts, Dep, Error, Event, Failure, Format, Key,
+    MissingResource, Need, Outcome, ParamKind, ParamSpec, Permanent, Plan, Planned, Report,
+    Requests, Result, RunError, Runner, StoreError, Task, TaskExt, TaskInfo, TaskReport, TaskSpec,
+    Workspace, build, chain, dep, key, permanent,
+};
+#[cfg(feature = "macros")]
+pub use kart_macros::task;
+
+#[doc(hidden)]
+pub use kart_core::private as __private;
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use kart_cli as __cli;
+
+/// The `main` of a binary of tasks: a command line whose default is to run the named task.
+///
+/// The task's parameters are options (`wait_ms` is `--wait-ms`); see `--help`. The exit status is
+/// 0 when all is complete, 1 when a task failed, 2 for wrong use.
+///
+/// ```no_run
+/// /// Says hello.
+/// #[kart::task(path = "hello-{name}.txt")]
+/// async fn hello(name: &str) -> kart::Result<String> {
+///     Ok(format!("hello {name}"))
+/// }
+///
+/// kart::main!(Hello);
+/// ```
+#[cfg(feature = "cli")]
+#[macro_export]
+macro_rules! main {
+    ($root:ty) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::__cli::main::<$root>()
+        }
+    };
+}

@@ -1,6 +1,43 @@
 //! The runtime of kart; use it through the facade crate `kart`.
+//!
+//! Each room may use only those above it: `error`, `key`, `format`, `workspace`, `model`, `plan`,
+//! `report`, `run`.
 
 mod error;
+pub mod format;
 pub mod key;
+mod model;
+mod plan;
+mod report;
+mod run;
+mod workspace;
 
 pub use error::{BoxError, Error, Permanent, Result, StoreError, chain, permanent};
+pub use format::Format;
+pub use key::Key;
+pub use model::{Artifact, Context, Dep, ParamKind, ParamSpec, Task, TaskSpec, dep};
+pub use plan::{Need, Plan, Planned, TaskExt};
+pub use report::{
+    Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, TaskInfo,
+    TaskReport,
+};
+pub use run::{Runner, build};
+pub use workspace::{Commit, Requests, Workspace};
+
+/// What the code that `#[task]` generates uses. Not part of the public interface: it changes
+/// without notice.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::__task_name as task_name;
+    pub use crate::error::BoxError;
+    pub use crate::format;
+    pub use crate::key::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
+    pub use crate::model::{
+        Attempt, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec,
+        Params, Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param,
+        blocking, external, finish, name_bytes, name_len, name_str, wire,
+    };
+    pub use crate::model::wire::build;
+    pub use inventory;
+    pub use serde;
+}

@@ -112,6 +112,11 @@ pub fn write_json(out: &mut Vec<u8>, text: &str) -> Result<(), CanonicalError> {
     raw::rewrite(out, text)
 }
 
+/// The order of members: by UTF-16 code units.
+pub(crate) fn compare(left: &str, right: &str) -> std::cmp::Ordering {
+    left.encode_utf16().cmp(right.encode_utf16())
+}
+
 /// Appends `text` as a JSON string, with no more escapes than JSON asks for.
 ///
 /// # Examples

@@ -18,7 +18,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 pub use self::canonical::CanonicalError;
-pub use self::path::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
+pub use self::path::{PathText, PathValue, Segment, ViaDisplay, ViaJson, render};
 
 /// What identifies a task with its parameters and requirements: the first 128 bits of the BLAKE3 hash
 /// of its canonical JSON. Its text is 32 lower-case hex digits.
@@ -33,7 +33,7 @@ pub use self::path::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
 /// assert_eq!(key.to_string().parse::<Key>()?, key);
 /// # Ok::<(), kart_core::key::ParseKeyError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key([u8; Key::LEN]);
 
 impl Key {
@@ -51,6 +51,16 @@ impl Key {
         &self.0
     }
 
+    /// The key's text as ASCII.
+    pub(crate) fn to_hex(self) -> [u8; 2 * Self::LEN] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 2 * Self::LEN];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        digits
+    }
+
     fn from_hash(hash: &blake3::Hash) -> Self {
         let mut bytes = [0; Self::LEN];
         bytes.copy_from_slice(&hash.as_bytes()[..Self::LEN]);
@@ -60,14 +70,8 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let digits = self
-            .0
-            .iter()
-            .flat_map(|&byte| [byte >> 4, byte & 15])
-            .map(|digit| char::from(HEX[usize::from(digit)]))
-            .collect::<String>();
-        f.pad(&digits)
+        let digits = self.to_hex();
+        f.pad(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

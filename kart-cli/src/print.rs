@@ -1,0 +1,54 @@
+//! What a person sees: a line for each task on stderr, results and summaries on stdout.
+
+use std::io::Write as _;
+
+use kart_core::{Event, Report, chain};
+
+/// One line of results. A reader that went away, such as `head`, is no failure of the run.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+pub(crate) fn event(event: &Event<'_>) {
+    match event {
+        Event::Planned {
+            tasks,
+            complete,
+            missing,
+        } => note(&format!("{tasks} tasks: {missing} to run, {complete} complete")),
+        Event::Finished { task, elapsed, .. } => {
+            note(&format!("done     {} in {elapsed:.1?}", task.description()));
+        }
+        Event::Retrying {
+            task,
+            attempt,
+            pause,
+            error,
+        } => note(&format!(
+            "retrying {} in {pause:.1?} after attempt {attempt}: {}",
+            task.description(),
+            chain(*error),
+        )),
+        Event::Failed { task, error, .. } => {
+            note(&format!("failed   {}: {}", task.description(), chain(*error)));
+        }
+        Event::Differed { task } => note(&format!(
+            "warning: {} is not deterministic: other bytes were published first, and kept",
+            task.description(),
+        )),
+        _ => {}
+    }
+}
+
+pub(crate) fn summary(report: &Report) {
+    line(&format!(
+        "{} in {:.1?}; outputs in {}",
+        report.counts(),
+        report.elapsed(),
+        report.workspace().location(),
+    ));
+}

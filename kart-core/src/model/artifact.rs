@@ -1,0 +1,130 @@
+//! `Artifact<T>`: an output's handle.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncBufRead;
+
+use super::task::Erased;
+use crate::error::{BoxError, Error};
+use crate::workspace::Workspace;
+
+/// A handle to a task's output, which loads nothing until asked: take a requirement as
+/// `Artifact<T>` or `Vec<Artifact<T>>` to keep a large value, or a wide fan-in, out of memory.
+pub struct Artifact<T> {
+    handle: Handle,
+    output: PhantomData<fn() -> T>,
+}
+
+/// Where an output is, and how it is read.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) workspace: Workspace,
+    pub(crate) task: &'static str,
+    pub(crate) path: Arc<str>,
+    pub(crate) decode: fn(Bytes) -> Result<Erased, BoxError>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + 'static> Artifact<T> {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Artifact {
+            handle,
+            output: PhantomData,
+        }
+    }
+
+    /// The value, read and decoded afresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read,
+    /// [`Error::Decode`] if it is not what its format promises.
+    pub async fn load(&self) -> Result<T, Error> {
+        let bytes = self.bytes().await?;
+        let decoded = (self.handle.decode)(bytes).map_err(|source| Error::Decode {
+            task: self.handle.task.to_owned(),
+            location: self.location(),
+            source,
+        })?;
+        decoded
+            .downcast()
+            .ok()
+            .and_then(Arc::into_inner)
+            .ok_or_else(|| Error::Decode {
+                task: self.handle.task.to_owned(),
+                location: self.location(),
+                source: "the value has another type than its task's output: a bug in kart".into(),
+            })
+    }
+
+    /// The stored bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    pub async fn bytes(&self) -> Result<Bytes, Error> {
+        let bytes = self.handle.workspace.read(&self.handle.path).await?;
+        bytes.ok_or_else(|| self.missing())
+    }
+
+    /// The stored bytes as they come, in bounded memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be opened.
+    pub async fn reader(&self) -> Result<Pin<Box<dyn AsyncBufRead + Send>>, Error> {
+        let reader = self.handle.workspace.reader(&self.handle.path).await?;
+        reader.ok_or_else(|| self.missing())
+    }
+
+    /// How many bytes are stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if the store does not answer.
+    pub async fn size(&self) -> Result<u64, Error> {
+        let size = self.handle.workspace.size(&self.handle.path).await?;
+        size.ok_or_else(|| self.missing())
+    }
+
+    /// Where the object is: the workspace's location and the path.
+    pub fn location(&self) -> String {
+        self.handle.workspace.locate(&self.handle.path)
+    }
+
+    /// The object's path, relative to the workspace.
+    pub fn path(&self) -> &str {
+        &self.handle.path
+    }
+
+    fn missing(&self) -> Error {
+        Error::Missing {
+            task: self.handle.task.to_owned(),
+            location: self.location(),
+        }
+    }
+}
+
+impl<T> Clone for Artifact<T> {
+    fn clone(&self) -> Self {
+        Artifact {
+            handle: self.handle.clone(),
+            output: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Artifact<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Artifact").field(&self.handle.path).finish()
+    }
+}

@@ -1,0 +1,27 @@
+//! What a task is: the trait behind `#[task]`, its requirements, what it is handed, and the
+//! registry of the tasks linked into the program. It plans nothing and runs nothing.
+
+mod artifact;
+mod call;
+mod context;
+mod dep;
+mod params;
+mod requires;
+mod spec;
+mod task;
+pub mod wire;
+
+pub use artifact::Artifact;
+pub use call::{Call, blocking, external, finish};
+pub(crate) use call::Resources;
+pub use context::Context;
+pub use dep::{Dep, dep};
+pub use params::{Param, Params, assert_param};
+pub use requires::{Requirements, Requires};
+pub use spec::{
+    ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
+};
+pub use task::{Attempt, DynTask, Erased, Fallible, Task};
+
+pub(crate) use artifact::Handle;
+pub(crate) use requires::{How, Intern, NodeId, Req, Requirement, Value, Want};

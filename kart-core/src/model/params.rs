@@ -1,0 +1,107 @@
+//! The parameters of one task as canonical JSON, for its key and for telling it from others.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::dep::Dep;
+use super::task::DynTask;
+use crate::error::Error;
+use crate::key::{Key, canonical};
+
+/// What a task's parameter can be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a task's parameter",
+    label = "not a parameter type",
+    note = "a parameter is `Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static`; what is neither stored nor part of the key is a `#[resource]`"
+)]
+pub trait Param:
+    Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
+
+impl<T: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Param for T {}
+
+/// Puts the bound of a parameter where its type is written.
+pub const fn assert_param<T: Param>() {}
+
+/// Collects a task's parameters in the order of their names.
+#[derive(Debug, Default)]
+pub struct Params {
+    /// The members of the canonical `params` object, without its braces.
+    members: Vec<u8>,
+    /// What tells two tasks of one key apart: insignificant parameters and chosen tasks.
+    aside: Vec<u8>,
+    error: Option<(&'static str, String)>,
+}
+
+impl Params {
+    /// A parameter that is part of the key.
+    pub fn param<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        if !self.members.is_empty() {
+            self.members.push(b',');
+        }
+        canonical::write_str(&mut self.members, name);
+        self.members.push(b':');
+        if let Err(error) = canonical::write(&mut self.members, value) {
+            self.fail(name, error.to_string());
+        }
+    }
+
+    /// A parameter that is part of the key and shown to nobody.
+    pub fn secret<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        self.param(name, value);
+    }
+
+    /// A parameter that is not part of the key.
+    pub fn insignificant<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        canonical::write_str(&mut self.aside, name);
+        if let Err(error) = canonical::write(&mut self.aside, value) {
+            self.fail(name, error.to_string());
+        }
+    }
+
+    /// The tasks that the caller chose for a required parameter.
+    pub fn dep<P>(&mut self, name: &'static str, dep: &Dep<P>) {
+        canonical::write_str(&mut self.aside, name);
+        self.aside.extend_from_slice(dep.fingerprint().as_bytes());
+    }
+
+    fn fail(&mut self, name: &'static str, reason: String) {
+        self.error.get_or_insert((name, reason));
+    }
+
+    /// Reads the parameters of `task` in place of what was here.
+    pub(crate) fn read(&mut self, task: &dyn DynTask) -> Result<(), Error> {
+        self.members.clear();
+        self.aside.clear();
+        self.error = None;
+        task.params(self);
+        match self.error.take() {
+            None => Ok(()),
+            Some((param, reason)) => Err(Error::Key {
+                task: task.spec().name.to_owned(),
+                param: param.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// The members of the canonical `params` object, without its braces.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.members
+    }
+
+    /// Equal for equal tasks, different for all others. Unlike the key it knows of insignificant
+    /// parameters, and it is found without expanding anything.
+    pub(crate) fn fingerprint(&self, name: &str) -> Key {
+        let mut hasher = crate::key::KeyHasher::default();
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&self.members);
+        hasher.update(&[0]);
+        hasher.update(&self.aside);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,134 @@
+//! What every task can do by itself.
+
+use std::sync::Arc;
+
+use super::graph::{Graph, describe};
+use super::survey::companion;
+use crate::error::Error;
+use crate::key::Key;
+use crate::model::{Task, TaskSpec};
+use crate::workspace::Workspace;
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T: crate::model::Task> Sealed for T {}
+}
+
+/// A task's key, path and output; `use kart::TaskExt;` gives them to every task.
+///
+/// Finding a key expands everything that the task requires.
+pub trait TaskExt: Task + sealed::Sealed {
+    /// What is known of the task apart from its parameters' values.
+    fn spec() -> &'static TaskSpec {
+        Self::__spec()
+    }
+
+    /// The task's key.
+    ///
+    /// # Panics
+    ///
+    /// If there is none; see [`try_key`](Self::try_key).
+    fn key(&self) -> Key {
+        match self.try_key() {
+            Ok(key) => key,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The task's key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] if a parameter has no canonical form, such as NaN; [`Error::Cycle`] if the
+    /// task requires itself through others.
+    fn try_key(&self) -> Result<Key, Error> {
+        found(self).map(|found| found.0)
+    }
+
+    /// Where the output goes, relative to the workspace.
+    ///
+    /// # Panics
+    ///
+    /// If the task has no key; see [`try_key`](Self::try_key).
+    fn path(&self) -> String {
+        match found(self) {
+            Ok((_, path)) => path,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Whether the output is there, and was made by this task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if the store does not answer.
+    fn is_complete(
+        &self,
+        workspace: &Workspace,
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        let graph = graph(self);
+        async move {
+            let graph = graph?;
+            let needs = super::survey::ask(&graph, graph.roots.clone(), workspace).await?;
+            Ok(needs.iter().all(|(_, need)| need.is_complete()))
+        }
+    }
+
+    /// The output, read from the workspace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_key`](Self::try_key); [`Error::Missing`] if there is no output,
+    /// [`Error::Store`] if it cannot be read, [`Error::Decode`] if it cannot be decoded.
+    fn load(
+        &self,
+        workspace: &Workspace,
+    ) -> impl Future<Output = Result<Self::Output, Error>> + Send {
+        let found = found(self);
+        let task = describe(self);
+        async move {
+            let (_, path) = found?;
+            let location = workspace.locate(&path);
+            let Some(bytes) = workspace.read(&path).await? else {
+                return Err(Error::Missing { task, location });
+            };
+            <Self::Format as crate::format::Format<Self::Output>>::decode(bytes).map_err(|source| {
+                Error::Decode {
+                    task,
+                    location,
+                    source,
+                }
+            })
+        }
+    }
+
+    /// Deletes the output, so that the task is to be run again; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if it cannot be deleted.
+    fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
+        let found = found(self);
+        async move {
+            let (_, path) = found?;
+            let was_there = workspace.exists(&path).await?;
+            workspace.delete(&path).await?;
+            if !Self::__spec().is_keyed() {
+                workspace.delete(&companion(&path)).await?;
+            }
+            Ok(was_there)
+        }
+    }
+}
+
+impl<T: Task> TaskExt for T {}
+
+fn graph<T: Task>(task: &T) -> Result<Graph, Error> {
+    Graph::expand(vec![Arc::new(task.clone())])
+}
+
+fn found<T: Task>(task: &T) -> Result<(Key, String), Error> {
+    let graph = graph(task)?;
+    let node = graph.node(graph.roots[0]);
+    Ok((node.key, node.path()?))
+}

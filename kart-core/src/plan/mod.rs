@@ -1,0 +1,13 @@
+//! From tasks to a plan: expanding requirements into a graph of keys, and finding out what is
+//! missing. It runs nothing and writes nothing.
+
+mod ext;
+mod graph;
+mod survey;
+
+pub use ext::TaskExt;
+
+pub use survey::{Need, Plan, Planned};
+
+pub(crate) use graph::{Graph, Node, describe};
+pub(crate) use survey::{Rerun, companion, pending, survey};

@@ -1,0 +1,291 @@
+//! What is missing, and why: the root is asked first, and below a complete task nothing is asked.
+
+use std::sync::Arc;
+
+use super::graph::{Graph, describe};
+use crate::error::{Error, StoreError};
+use crate::key::Key;
+use crate::model::NodeId;
+use crate::workspace::Workspace;
+
+/// What a run has to do about a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Need {
+    /// Nothing that is missing needs it, so nobody asked.
+    Unasked,
+    /// Its output is there.
+    Complete,
+    /// Its output is not there.
+    Missing,
+    /// Its path has no key, and what is there was made by another version, by other parameters, or
+    /// by a run that was cut off while writing it.
+    OutOfDate,
+    /// It was asked to run again.
+    Asked,
+    /// It was complete, but something that it requires was asked to run again.
+    Downstream,
+}
+
+impl Need {
+    /// Whether there is nothing to do because the output is there.
+    #[must_use]
+    pub fn is_complete(self) -> bool {
+        self == Need::Complete
+    }
+
+    /// Whether the task has to run.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        !matches!(self, Need::Unasked | Need::Complete)
+    }
+
+    /// Whether the task runs although its output may be there.
+    pub(crate) fn replaces(self) -> bool {
+        matches!(self, Need::Asked | Need::Downstream)
+    }
+}
+
+/// Which tasks run again although their output exists.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Rerun {
+    /// None.
+    #[default]
+    None,
+    /// All that the run comes to.
+    All,
+    /// Those of these names, and all that depends on them. A name is the whole stable name of a
+    /// task or the last part of it.
+    Named(Vec<String>),
+}
+
+impl Rerun {
+    fn names(&self, name: &str) -> bool {
+        match self {
+            Rerun::None => false,
+            Rerun::All => true,
+            Rerun::Named(names) => names.iter().any(|wanted| matches_name(wanted, name)),
+        }
+    }
+
+    /// The names that stand for no task of the graph.
+    pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
+        let Rerun::Named(names) = self else {
+            return Vec::new();
+        };
+        let unknown = |wanted: &&String| {
+            !graph
+                .nodes
+                .iter()
+                .any(|node| matches_name(wanted, node.task.spec().name))
+        };
+        names.iter().filter(unknown).cloned().collect()
+    }
+}
+
+fn matches_name(wanted: &str, name: &str) -> bool {
+    name == wanted
+        || name
+            .strip_suffix(wanted)
+            .is_some_and(|above| above.ends_with('/'))
+}
+
+/// The companion of an output whose path has no key: it names the key that wrote it.
+pub(crate) fn companion(path: &str) -> String {
+    format!("_kart/paths/{path}.key")
+}
+
+/// The companion's text while the output is being written.
+pub(crate) fn pending(key: Key) -> String {
+    format!("pending {key}")
+}
+
+/// Finds what each task of the graph needs, indexed as the graph's nodes.
+pub(crate) async fn survey(
+    graph: &Graph,
+    workspace: &Workspace,
+    rerun: &Rerun,
+) -> Result<Vec<Need>, Error> {
+    let mut needs = vec![Need::Unasked; graph.len()];
+    mark_reruns(graph, rerun, &mut needs);
+    let mut reached = vec![false; graph.len()];
+    let mut level: Vec<NodeId> = Vec::new();
+    reach(graph.roots.iter().copied(), &mut reached, &mut level);
+    while !level.is_empty() {
+        let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) = level
+            .drain(..)
+            .partition(|node| needs[node.index()].runs());
+        for (node, need) in ask(graph, unknown.clone(), workspace).await? {
+            needs[node.index()] = need;
+        }
+        for node in marked.into_iter().chain(unknown) {
+            if needs[node.index()].runs() {
+                let mut below = Vec::new();
+                graph.node(node).for_each_requirement(|required| below.push(required));
+                reach(below, &mut reached, &mut level);
+            }
+        }
+    }
+    for (need, reached) in needs.iter_mut().zip(reached) {
+        if !reached {
+            *need = Need::Unasked;
+        }
+    }
+    Ok(needs)
+}
+
+fn reach(
+    nodes: impl IntoIterator<Item = NodeId>,
+    reached: &mut [bool],
+    level: &mut Vec<NodeId>,
+) {
+    for node in nodes {
+        if !std::mem::replace(&mut reached[node.index()], true) {
+            level.push(node);
+        }
+    }
+}
+
+/// Marks what was asked to run again, and all that depends on it. A graph's nodes stand in no
+/// order that helps, so the marks are carried upwards along reversed edges.
+fn mark_reruns(graph: &Graph, rerun: &Rerun, needs: &mut [Need]) {
+    if matches!(rerun, Rerun::None) {
+        return;
+    }
+    let mut dependents: Vec<Vec<NodeId>> = vec![Vec::new(); graph.len()];
+    let mut marked = Vec::new();
+    for id in graph.ids() {
+        graph
+            .node(id)
+            .for_each_requirement(|required| dependents[required.index()].push(id));
+        let spec = graph.node(id).task.spec();
+        if rerun.names(spec.name) && !spec.external {
+            needs[id.index()] = Need::Asked;
+            marked.push(id);
+        }
+    }
+    while let Some(id) = marked.pop() {
+        for &dependent in &dependents[id.index()] {
+            if needs[dependent.index()] == Need::Unasked {
+                needs[dependent.index()] = Need::Downstream;
+                marked.push(dependent);
+            }
+        }
+    }
+}
+
+/// Asks the workspace about these tasks, all in flight together with a bound.
+pub(crate) async fn ask(
+    graph: &Graph,
+    nodes: Vec<NodeId>,
+    workspace: &Workspace,
+) -> Result<Vec<(NodeId, Need)>, Error> {
+    let paths = nodes
+        .iter()
+        .map(|&node| graph.node(node).path())
+        .collect::<Result<Vec<String>, Error>>()?;
+    let unkeyed: Vec<(usize, String)> = nodes
+        .iter()
+        .zip(&paths)
+        .enumerate()
+        .filter(|(_, (node, _))| !graph.node(**node).task.spec().is_keyed())
+        .map(|(at, (_, path))| (at, companion(path)))
+        .collect();
+    let exists = workspace.exists_many(paths).await?;
+    let mut needs: Vec<(NodeId, Need)> = nodes
+        .into_iter()
+        .zip(exists)
+        .map(|(node, exists)| (node, if exists { Need::Complete } else { Need::Missing }))
+        .collect();
+    let there: Vec<(usize, String)> = unkeyed
+        .into_iter()
+        .filter(|(at, _)| needs[*at].1.is_complete())
+        .collect();
+    let companions = there.iter().map(|(_, companion)| companion.clone()).collect();
+    let companions = workspace.read_many(companions).await;
+    for ((at, _), companion) in there.into_iter().zip(companions) {
+        let key = graph.node(needs[at].0).key;
+        if is_out_of_date(companion, key)? {
+            needs[at].1 = Need::OutOfDate;
+        }
+    }
+    Ok(needs)
+}
+
+/// An output without a companion was put there by someone else, and is kept.
+fn is_out_of_date(
+    companion: Result<Option<bytes::Bytes>, StoreError>,
+    key: Key,
+) -> Result<bool, StoreError> {
+    Ok(companion?.is_some_and(|text| text.trim_ascii() != key.to_string().as_bytes()))
+}
+
+/// What a run would do, and why; nothing was written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    graph: Arc<Graph>,
+    needs: Arc<[Need]>,
+}
+
+/// One task of a [`Plan`].
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The task's stable name.
+    pub name: &'static str,
+    /// The task with its parameters.
+    pub description: String,
+    /// The task's key.
+    pub key: Key,
+    /// Where the output goes, relative to the workspace.
+    pub path: String,
+    /// Why it runs, or not.
+    pub need: Need,
+}
+
+impl Plan {
+    pub(crate) fn new(graph: Arc<Graph>, needs: Vec<Need>) -> Self {
+        Plan {
+            graph,
+            needs: needs.into(),
+        }
+    }
+
+    /// How many tasks there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.graph.len()
+    }
+
+    /// Whether there is no task at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.graph.is_empty()
+    }
+
+    /// How many tasks have that need.
+    #[must_use]
+    pub fn count(&self, need: Need) -> usize {
+        self.needs.iter().filter(|other| **other == need).count()
+    }
+
+    /// How many tasks would run.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.needs.iter().filter(|need| need.runs()).count()
+    }
+
+    /// All tasks, each once. An external task that is missing is among them: nothing can run it.
+    ///
+    /// # Panics
+    ///
+    /// Never: every path was rendered when the plan was made.
+    pub fn tasks(&self) -> impl Iterator<Item = Planned> + '_ {
+        self.graph.nodes.iter().zip(self.needs.iter()).map(|(node, need)| Planned {
+            name: node.task.spec().name,
+            description: describe(node.task.as_ref()),
+            key: node.key,
+            path: node.path().unwrap_or_default(),
+            need: *need,
+        })
+    }
+}

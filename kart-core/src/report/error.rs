@@ -1,0 +1,130 @@
+//! Why a run did not complete.
+
+use std::fmt;
+
+use super::outcome::Report;
+use crate::error::{Error, StoreError, chain};
+
+/// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
+/// failed task, its parameters and its chain of causes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Tasks failed; everything that did not depend on them was run.
+    Failed(Box<Report>),
+    /// The plan could not be made; nothing was run.
+    Plan(Error),
+    /// The workspace did not answer; nothing was run.
+    Store(StoreError),
+    /// Tasks that have to run ask for resources that the runner was not given; nothing was run.
+    Resources(Vec<MissingResource>),
+    /// The runner's settings do not fit the tasks; nothing was run.
+    Settings(String),
+    /// The run completed, but its result could not be loaded.
+    Output(Error),
+}
+
+/// A resource that a task asks for and the runner does not have.
+#[derive(Clone, Debug)]
+pub struct MissingResource {
+    /// The task's stable name.
+    pub task: &'static str,
+    /// The parameter's name.
+    pub parameter: &'static str,
+    /// The full name of the type.
+    pub type_name: &'static str,
+}
+
+impl RunError {
+    /// The report, where tasks ran.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            RunError::Failed(report) => Some(report),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for RunError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => RunError::Store(error),
+            error => RunError::Plan(error),
+        }
+    }
+}
+
+/// How many failed tasks the whole story tells of.
+const SHOWN_FAILURES: usize = 20;
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Failed(report) => failed(report, f),
+            RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
+            RunError::Store(error) => with_chain(error, f),
+            RunError::Settings(reason) => f.write_str(reason),
+            RunError::Resources(missing) => {
+                f.write_str("the runner lacks what tasks ask for")?;
+                for lack in missing {
+                    write!(
+                        f,
+                        "{}{} takes `{}: &{}`: add `.resource(..)` with a value of that type",
+                        if f.alternate() { "\n  " } else { "; " },
+                        lack.task,
+                        lack.parameter,
+                        lack.type_name,
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn with_chain(
+    error: &(dyn std::error::Error + 'static),
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    if f.alternate() {
+        f.write_str(&chain(error))
+    } else {
+        fmt::Display::fmt(error, f)
+    }
+}
+
+fn failed(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let counts = report.counts();
+    let plural = if counts.failed == 1 { "" } else { "s" };
+    write!(f, "{} task{plural} failed ({counts})", counts.failed)?;
+    if !f.alternate() {
+        return Ok(());
+    }
+    for (task, failure) in report.failures().take(SHOWN_FAILURES) {
+        let plural = if failure.attempts == 1 { "" } else { "s" };
+        write!(
+            f,
+            "\n  {} [{}]\n    after {} attempt{plural}, for {}\n    {}",
+            task.description,
+            task.key,
+            failure.attempts,
+            report.workspace().locate(&task.path),
+            failure.chain().replace('\n', "\n    "),
+        )?;
+    }
+    if counts.failed > SHOWN_FAILURES {
+        write!(f, "\n  … and {} more", counts.failed - SHOWN_FAILURES)?;
+    }
+    Ok(())
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RunError::Plan(error) | RunError::Output(error) => error.source(),
+            RunError::Store(error) => error.source(),
+            RunError::Failed(_) | RunError::Resources(_) | RunError::Settings(_) => None,
+        }
+    }
+}

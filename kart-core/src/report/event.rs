@@ -1,0 +1,156 @@
+//! What happens in a run, as it happens.
+
+use std::time::Duration;
+
+use crate::error::chain;
+use crate::key::Key;
+use crate::model::NodeId;
+use crate::plan::{Graph, describe};
+
+/// The task that an event is about. Its parts are found when asked for, so that events nobody
+/// reads cost nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskInfo<'a> {
+    graph: &'a Graph,
+    id: NodeId,
+}
+
+impl<'a> TaskInfo<'a> {
+    pub(crate) fn new(graph: &'a Graph, id: NodeId) -> Self {
+        TaskInfo { graph, id }
+    }
+
+    /// The task's stable name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.graph.node(self.id).task.spec().name
+    }
+
+    /// The task's key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.graph.node(self.id).key
+    }
+
+    /// Where the output goes, relative to the workspace.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.graph.node(self.id).path().unwrap_or_default()
+    }
+
+    /// The task with its parameters.
+    #[must_use]
+    pub fn description(&self) -> String {
+        describe(self.graph.node(self.id).task.as_ref())
+    }
+}
+
+/// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// What is missing is known, and the first tasks start.
+    Planned {
+        /// How many tasks the graph has.
+        tasks: usize,
+        /// How many of them have their output already.
+        complete: usize,
+        /// How many of them will run if all goes well.
+        missing: usize,
+    },
+    /// An attempt starts.
+    Started {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// Which attempt it is, from 1.
+        attempt: u32,
+    },
+    /// An attempt failed, and another will be made.
+    Retrying {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// The pause before the next.
+        pause: Duration,
+        /// What went wrong.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// A task's output is published.
+    Finished {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// Which attempt succeeded, from 1.
+        attempt: u32,
+        /// How long that attempt took.
+        elapsed: Duration,
+        /// How many bytes the output has.
+        bytes: u64,
+    },
+    /// Another process had published an output of other bytes first, which was kept.
+    Differed {
+        /// The task.
+        task: TaskInfo<'a>,
+    },
+    /// A task failed for good.
+    Failed {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// How many attempts were made.
+        attempts: u32,
+        /// What went wrong in the last.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// A task cannot run, because one that it requires failed.
+    Blocked {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// The task that failed.
+        by: TaskInfo<'a>,
+    },
+}
+
+impl Event<'_> {
+    /// Writes the event to the `tracing` subscriber.
+    pub(crate) fn trace(&self) {
+        match self {
+            Event::Planned {
+                tasks,
+                complete,
+                missing,
+            } => tracing::info!(tasks, complete, missing, "planned"),
+            Event::Started { task, attempt } => {
+                tracing::debug!(task = task.name(), key = %task.key(), attempt, "started");
+            }
+            Event::Retrying {
+                task,
+                attempt,
+                pause,
+                error,
+            } => {
+                tracing::warn!(task = task.name(), key = %task.key(), attempt, ?pause, error = chain(*error), "retrying");
+            }
+            Event::Finished {
+                task,
+                attempt,
+                elapsed,
+                bytes,
+            } => {
+                tracing::debug!(task = task.name(), key = %task.key(), attempt, ?elapsed, bytes, "finished");
+            }
+            Event::Differed { task } => {
+                tracing::warn!(task = task.name(), key = %task.key(), "another process published other bytes first: the task is not deterministic");
+            }
+            Event::Failed {
+                task,
+                attempts,
+                error,
+            } => {
+                tracing::error!(task = task.description(), key = %task.key(), attempts, error = chain(*error), "failed");
+            }
+            Event::Blocked { task, by } => {
+                tracing::warn!(task = task.name(), key = %task.key(), by = %by.key(), "blocked");
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a run did: outcomes, events, summary. Data, no screen.
+
+mod error;
+mod event;
+mod outcome;
+mod summary;
+
+pub use error::{MissingResource, RunError};
+pub use event::{Event, TaskInfo};
+pub use outcome::{Attempts, Failure, Outcome, Report, TaskReport};
+pub use summary::Counts;

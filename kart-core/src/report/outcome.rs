@@ -1,0 +1,186 @@
+//! What became of each task.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::summary::Counts;
+use crate::error::{BoxError, Error, chain};
+use crate::key::Key;
+use crate::model::{Erased, NodeId, Task};
+use crate::plan::{Graph, TaskExt, describe};
+use crate::workspace::Workspace;
+
+/// What became of one task.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing that ran needed it, so nobody asked for its output.
+    Unneeded,
+    /// Its output was there before.
+    Complete,
+    /// It ran, and its output is there now.
+    Ran(Attempts),
+    /// Its last attempt failed.
+    Failed(Failure),
+    /// It did not run, because this task, which it requires, failed.
+    Blocked {
+        /// The key of the failed task.
+        by: Key,
+    },
+    /// It did not run, because the run ended first.
+    Left,
+}
+
+/// How a task that ran came to its output.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// How long the last attempt took, from loading what it requires to its published output.
+    pub elapsed: Duration,
+    /// How many bytes the output has.
+    pub bytes: u64,
+    /// Whether another process published an output of other bytes first: the task is not
+    /// deterministic, and what was there first was kept.
+    pub differed: bool,
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How long the last attempt took.
+    pub elapsed: Duration,
+    /// What the last attempt failed with.
+    pub error: Arc<BoxError>,
+}
+
+impl Failure {
+    /// The error with its whole chain of causes, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        chain(self.error.as_ref().as_ref())
+    }
+}
+
+/// One task of a [`Report`].
+#[derive(Clone, Debug)]
+pub struct TaskReport<'a> {
+    /// The task's stable name.
+    pub name: &'static str,
+    /// The task's key.
+    pub key: Key,
+    /// Where its output goes, relative to the workspace.
+    pub path: String,
+    /// The task with its parameters.
+    pub description: String,
+    /// What became of it.
+    pub outcome: &'a Outcome,
+}
+
+/// What became of every task of a run.
+pub struct Report {
+    graph: Arc<Graph>,
+    outcomes: Vec<Outcome>,
+    workspace: Workspace,
+    elapsed: Duration,
+    roots: Vec<Option<Erased>>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        graph: Arc<Graph>,
+        outcomes: Vec<Outcome>,
+        workspace: Workspace,
+        elapsed: Duration,
+        roots: Vec<Option<Erased>>,
+    ) -> Self {
+        Report {
+            graph,
+            outcomes,
+            workspace,
+            elapsed,
+            roots,
+        }
+    }
+
+    /// How many tasks came to each outcome.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::of(&self.outcomes)
+    }
+
+    /// How long the run took.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Where the outputs are.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// Every task of the run's graph, each once.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.graph.ids().map(|id| self.task(id))
+    }
+
+    /// The tasks that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (TaskReport<'_>, &Failure)> {
+        self.graph
+            .ids()
+            .filter_map(|id| match &self.outcomes[id.index()] {
+                Outcome::Failed(failure) => Some((self.task(id), failure)),
+                _ => None,
+            })
+    }
+
+    /// What became of `task`; `None` if the run knew nothing of it.
+    ///
+    /// # Panics
+    ///
+    /// If the task has no key; see [`TaskExt::try_key`].
+    pub fn outcome<T: Task>(&self, task: &T) -> Option<&Outcome> {
+        let id = self.graph.find(task.key())?;
+        Some(&self.outcomes[id.index()])
+    }
+
+    /// The output of `task`, read from the workspace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::load`].
+    pub async fn output<T: Task>(&self, task: &T) -> Result<T::Output, Error> {
+        task.load(&self.workspace).await
+    }
+
+    /// The root's output where the run still holds it in memory.
+    pub(crate) fn take_root(&mut self) -> Option<Erased> {
+        self.roots.first_mut().and_then(Option::take)
+    }
+
+    fn task(&self, id: NodeId) -> TaskReport<'_> {
+        let node = self.graph.node(id);
+        TaskReport {
+            name: node.task.spec().name,
+            key: node.key,
+            path: node.path().unwrap_or_default(),
+            description: describe(node.task.as_ref()),
+            outcome: &self.outcomes[id.index()],
+        }
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("counts", &self.counts())
+            .field("elapsed", &self.elapsed)
+            .field("workspace", &self.workspace.location())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,215 @@
+//! One attempt of one task: load what it requires, run the body, encode, publish.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::handover::Handover;
+use super::publish::{Published, publish};
+use crate::error::{BoxError, Error, permanent};
+use crate::model::{Call, Context, Erased, Handle, How, NodeId, Resources, Value, Want};
+use crate::plan::{Graph, Need, Node, describe};
+use crate::workspace::Workspace;
+
+/// How many shared outputs one attempt loads at once.
+const LOADS: usize = 64;
+
+/// What every attempt of a run works with.
+#[derive(Debug)]
+pub(super) struct Shop {
+    pub(super) graph: Arc<Graph>,
+    pub(super) needs: Arc<[Need]>,
+    pub(super) workspace: Workspace,
+    pub(super) resources: Arc<Resources>,
+    pub(super) handover: Handover,
+    /// Told when a body has ended, before its output is published.
+    pub(super) bodies_ended: mpsc::UnboundedSender<NodeId>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) node: NodeId,
+    pub(super) number: u32,
+    pub(super) elapsed: Duration,
+    pub(super) result: Result<Published, BoxError>,
+}
+
+/// Makes attempt `number` of `node`; never panics.
+pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, number: u32) -> Attempted {
+    let started = Instant::now();
+    let made = caught(shop.make(node, number)).await;
+    // The receiver is gone only when the run is.
+    let _ = shop.bodies_ended.send(node);
+    let result = match made {
+        Ok((output, encoded)) => {
+            let need = shop.needs[node.index()];
+            let node = shop.graph.node(node);
+            caught(publish(&shop.workspace, node, need, output, encoded)).await
+        }
+        Err(error) => Err(error),
+    };
+    Attempted {
+        node,
+        number,
+        elapsed: started.elapsed(),
+        result,
+    }
+}
+
+/// A panic of a body, or of a user's own format, as an error.
+async fn caught<T>(step: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
+    let result = AssertUnwindSafe(step).catch_unwind().await;
+    result.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> BoxError {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    format!("panicked: {message}").into()
+}
+
+impl Shop {
+    /// Loads what the task requires, runs its body and encodes what it returned.
+    async fn make(&self, id: NodeId, number: u32) -> Result<(Erased, Bytes), BoxError> {
+        let node = self.graph.node(id);
+        let spec = node.task.spec();
+        let path = node.path()?;
+        if spec.external {
+            let location = self.workspace.locate(&path);
+            return Err(permanent(format!(
+                "`{location}` is made by something else, and it is not there: put it there, then run again"
+            ))
+            .into());
+        }
+        let context = Context::new(spec.name, node.key, path.into(), number);
+        let inputs = self.load(node).await?;
+        let call = Call::new(inputs, Arc::clone(&self.resources), context);
+        let body = Arc::clone(&node.task).run(call);
+        let output = match spec.timeout {
+            None => body.await?,
+            Some(limit) => tokio::time::timeout(limit, body).await.map_err(|_| {
+                format!("timed out after {limit:?}, the task's `timeout`")
+            })??,
+        };
+        let encoded = node.task.encode(&output).map_err(|error| {
+            let error = crate::error::chain(error.as_ref());
+            permanent(format!("failed to encode the output: {error}"))
+        })?;
+        Ok((output, encoded))
+    }
+
+    async fn load(&self, node: &Node) -> Result<Vec<Option<Box<dyn Any + Send>>>, BoxError> {
+        let mut wants = Vec::new();
+        for requirement in &node.requires {
+            (requirement.want)(&requirement.req, &mut wants);
+        }
+        let mut values = self.values(&wants).await?.into_iter();
+        node.requires
+            .iter()
+            .map(|requirement| (requirement.take)(&requirement.req, &mut values).map(Some))
+            .collect()
+    }
+
+    /// The wanted values in their order: handles, then what is in memory, then what others may be
+    /// loading too, and the rest in bulk.
+    async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, Error> {
+        let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
+        let mut alone = Vec::new();
+        let mut together = Vec::new();
+        for (at, want) in wants.iter().enumerate() {
+            let value = match want.how {
+                How::Handle => Some(Value::Handle(self.handle(want.node)?)),
+                How::Owned => self.handover.owned(want.node).map(Value::Output),
+                How::Shared => self.handover.shared(want.node).map(Value::Output),
+            };
+            if value.is_none() {
+                if want.how == How::Shared && !self.handover.has_one_consumer(want.node) {
+                    together.push((at, want.node));
+                } else {
+                    alone.push((at, want.node));
+                }
+            }
+            values.push(value);
+        }
+        let shared: Vec<(usize, Erased)> = stream::iter(together)
+            .map(|(at, node)| async move { Ok::<_, Error>((at, self.load_shared(node).await?)) })
+            .buffer_unordered(LOADS)
+            .try_collect()
+            .await?;
+        let alone = self.load_all(alone).await?;
+        for (at, output) in shared.into_iter().chain(alone) {
+            values[at] = Some(Value::Output(output));
+        }
+        Ok(values.into_iter().flatten().collect())
+    }
+
+    async fn load_shared(&self, node: NodeId) -> Result<Erased, Error> {
+        let cell = self.handover.loading(node);
+        let load = async || {
+            if let Some(output) = self.handover.shared(node) {
+                return Ok(output);
+            }
+            let bytes = self.workspace.read(&self.graph.node(node).path()?).await?;
+            let (output, size) = self.decode(node, bytes)?;
+            self.handover.keep(node, &output, size);
+            Ok::<_, Error>(output)
+        };
+        let output = cell.get_or_try_init(load).await.cloned();
+        self.handover.loaded(node);
+        output
+    }
+
+    async fn load_all(&self, wanted: Vec<(usize, NodeId)>) -> Result<Vec<(usize, Erased)>, Error> {
+        let paths = wanted
+            .iter()
+            .map(|&(_, node)| self.graph.node(node).path())
+            .collect::<Result<Vec<String>, Error>>()?;
+        let read = self.workspace.read_many(paths).await;
+        wanted
+            .into_iter()
+            .zip(read)
+            .map(|((at, node), bytes)| Ok((at, self.decode(node, bytes?)?.0)))
+            .collect()
+    }
+
+    fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<(Erased, usize), Error> {
+        let node = self.graph.node(id);
+        let location = || Ok::<_, Error>(self.workspace.locate(&node.path()?));
+        let Some(bytes) = bytes else {
+            return Err(Error::Missing {
+                task: describe(node.task.as_ref()),
+                location: location()?,
+            });
+        };
+        let size = bytes.len();
+        match (node.task.decoder())(bytes) {
+            Ok(output) => Ok((output, size)),
+            Err(source) => Err(Error::Decode {
+                task: describe(node.task.as_ref()),
+                location: location()?,
+                source,
+            }),
+        }
+    }
+
+    fn handle(&self, id: NodeId) -> Result<Handle, Error> {
+        let node = self.graph.node(id);
+        Ok(Handle {
+            workspace: self.workspace.clone(),
+            task: node.task.spec().name,
+            path: node.path()?.into(),
+            decode: node.task.decoder(),
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! Outputs on their way from producers to consumers, in memory while a budget lasts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::model::{Erased, NodeId};
+
+/// The outputs held in memory. No lock is held across an await.
+#[derive(Debug)]
+pub(super) struct Handover {
+    budget: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    held: HashMap<NodeId, Held>,
+    /// How many tasks of the run have still to take each output.
+    consumers: Vec<u32>,
+    bytes: usize,
+    loading: HashMap<NodeId, Arc<OnceCell<Erased>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    output: Erased,
+    bytes: usize,
+}
+
+impl Handover {
+    /// `consumers` counts, for each task, those that will take its output.
+    pub(super) fn new(budget: usize, consumers: Vec<u32>) -> Self {
+        Handover {
+            budget,
+            state: Mutex::new(State {
+                held: HashMap::new(),
+                consumers,
+                bytes: 0,
+                loading: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Keeps an output of that encoded size for those who have still to take it, if the budget
+    /// allows.
+    pub(super) fn keep(&self, node: NodeId, output: &Erased, bytes: usize) {
+        let mut state = self.lock();
+        let is_wanted = state.consumers[node.index()] > 0;
+        if is_wanted && state.bytes + bytes <= self.budget && !state.held.contains_key(&node) {
+            state.bytes += bytes;
+            let output = Arc::clone(output);
+            state.held.insert(node, Held { output, bytes });
+        }
+    }
+
+    /// The output, shared with whoever else has it.
+    pub(super) fn shared(&self, node: NodeId) -> Option<Erased> {
+        let state = self.lock();
+        state.held.get(&node).map(|held| Arc::clone(&held.output))
+    }
+
+    /// The output, moved out: only for its last consumer, and only if nobody else has it still.
+    pub(super) fn owned(&self, node: NodeId) -> Option<Erased> {
+        let mut state = self.lock();
+        let is_last = state.consumers[node.index()] == 1;
+        let is_alone = state
+            .held
+            .get(&node)
+            .is_some_and(|held| Arc::strong_count(&held.output) == 1);
+        if !(is_last && is_alone) {
+            return None;
+        }
+        state.take(node)
+    }
+
+    /// Where those who load the same output at the same time meet, so that one of them does it.
+    pub(super) fn loading(&self, node: NodeId) -> Arc<OnceCell<Erased>> {
+        Arc::clone(self.lock().loading.entry(node).or_default())
+    }
+
+    pub(super) fn loaded(&self, node: NodeId) {
+        self.lock().loading.remove(&node);
+    }
+
+    pub(super) fn has_one_consumer(&self, node: NodeId) -> bool {
+        self.lock().consumers[node.index()] == 1
+    }
+
+    /// One consumer of `node` is through; after the last the output is let go.
+    pub(super) fn release(&self, node: NodeId) {
+        let mut state = self.lock();
+        let consumers = &mut state.consumers[node.index()];
+        *consumers = consumers.saturating_sub(1);
+        if *consumers == 0 {
+            state.take(node);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, node: NodeId) -> Option<Erased> {
+        let held = self.held.remove(&node)?;
+        self.bytes -= held.bytes;
+        Some(held.output)
+    }
+}

@@ -1,0 +1,10 @@
+//! Running a plan: scheduling, attempts, retries, hand-over in memory.
+
+mod attempt;
+mod drive;
+mod handover;
+mod publish;
+mod runner;
+mod schedule;
+
+pub use runner::{Runner, build};

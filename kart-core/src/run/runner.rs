@@ -1,0 +1,239 @@
+//! The runner's settings, and what it checks before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use super::drive::Drive;
+use crate::model::{Resources, Task};
+use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, survey};
+use crate::report::{Event, MissingResource, Report, RunError};
+use crate::workspace::Workspace;
+
+/// How much encoded output is kept in memory for consumers unless said otherwise.
+const MEMORY_BUDGET: usize = 256 << 20;
+
+type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// Runs what is missing of a task and of all that it requires.
+///
+/// # Examples
+///
+/// ```text
+/// let report = Runner::new(&workspace)
+///     .workers(8)
+///     .limit("gpu", 1)
+///     .resource(pool)
+///     .run(Agg::new())
+///     .await?;
+/// println!("{}", report.counts());
+/// ```
+#[derive(Clone)]
+pub struct Runner {
+    pub(super) workspace: Workspace,
+    pub(super) workers: usize,
+    pub(super) limits: BTreeMap<String, u32>,
+    pub(super) resources: Resources,
+    pub(super) memory_budget: usize,
+    pub(super) fail_fast: bool,
+    pub(super) rerun: Rerun,
+    pub(super) on_event: Option<OnEvent>,
+}
+
+impl Runner {
+    /// A runner with as many workers as there are CPUs.
+    #[must_use]
+    pub fn new(workspace: &Workspace) -> Self {
+        Runner {
+            workspace: workspace.clone(),
+            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
+            limits: BTreeMap::new(),
+            resources: Resources::default(),
+            memory_budget: MEMORY_BUDGET,
+            fail_fast: false,
+            rerun: Rerun::None,
+            on_event: None,
+        }
+    }
+
+    /// How many task bodies run at once; at least 1.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Units of a named limit that running bodies share; a task takes its part with
+    /// `#[task(uses(NAME = N))]`.
+    #[must_use]
+    pub fn limit(mut self, name: impl Into<String>, units: u32) -> Self {
+        self.limits.insert(name.into(), units);
+        self
+    }
+
+    /// What tasks take as `#[resource]`, found by its type.
+    #[must_use]
+    pub fn resource<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
+        self.resources.insert(resource);
+        self
+    }
+
+    /// How many bytes of encoded output are kept in memory for consumers that have not run yet;
+    /// the rest is loaded from the workspace. 256 MiB by default.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
+    /// Whether the first failure keeps everything else from starting. What runs already goes on.
+    #[must_use]
+    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// Runs the tasks of that name again although their outputs exist, and all that depends on
+    /// them; may be called for several names. A name is the whole stable name of a task or the
+    /// last part of it.
+    #[must_use]
+    pub fn rerun(mut self, name: impl Into<String>) -> Self {
+        match &mut self.rerun {
+            Rerun::All => {}
+            Rerun::Named(names) => names.push(name.into()),
+            Rerun::None => self.rerun = Rerun::Named(vec![name.into()]),
+        }
+        self
+    }
+
+    /// Runs every task again although its output exists.
+    #[must_use]
+    pub fn rerun_all(mut self) -> Self {
+        self.rerun = Rerun::All;
+        self
+    }
+
+    /// Calls `handler` with every event, in order. It is called between the steps of the run, so
+    /// it should not take long. A panic in it is logged, and nothing else.
+    #[must_use]
+    pub fn on_event(mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(handler));
+        self
+    }
+
+    /// What a run of `root` would do, and why; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`], [`RunError::Settings`] and [`RunError::Store`].
+    pub async fn plan<T: Task>(&self, root: T) -> Result<Plan, RunError> {
+        let (graph, needs) = self.survey(root).await?;
+        Ok(Plan::new(graph, needs))
+    }
+
+    /// Runs what is missing of `root` and of all that it requires.
+    ///
+    /// Dropping the future stops the run: nothing is left half-written, and what was published
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Failed`] if tasks failed; it holds the report. Everything else means that
+    /// nothing was run.
+    pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
+        let (graph, needs) = self.survey(root).await?;
+        self.check_resources(&graph, &needs)?;
+        self.check_limits(&graph, &needs)?;
+        Drive::new(self, graph, needs).run().await
+    }
+
+    async fn survey<T: Task>(&self, root: T) -> Result<(Arc<Graph>, Vec<Need>), RunError> {
+        let graph = Graph::expand(vec![Arc::new(root)])?;
+        if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
+            return Err(RunError::Settings(format!(
+                "no task named `{first}` to run again; there are {}",
+                names(&graph)
+            )));
+        }
+        let needs = survey(&graph, &self.workspace, &self.rerun).await?;
+        Ok((Arc::new(graph), needs))
+    }
+
+    fn check_resources(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
+        let mut missing = BTreeMap::new();
+        for (node, need) in graph.nodes.iter().zip(needs) {
+            let spec = node.task.spec();
+            for resource in spec.resources.iter().filter(|_| need.runs()) {
+                if !self.resources.contains((resource.type_id)()) {
+                    missing.insert(
+                        (spec.name, resource.name),
+                        MissingResource {
+                            task: spec.name,
+                            parameter: resource.name,
+                            type_name: (resource.type_name)(),
+                        },
+                    );
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::Resources(missing.into_values().collect()))
+    }
+
+    fn check_limits(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
+        for (node, need) in graph.nodes.iter().zip(needs) {
+            let spec = node.task.spec();
+            for &(limit, units) in spec.uses.iter().filter(|_| need.runs()) {
+                let reason = match self.limits.get(limit) {
+                    Some(&available) if units <= available => continue,
+                    Some(available) => format!("the runner has {available} of it"),
+                    None => format!("the runner has no such limit: add `.limit(\"{limit}\", N)`"),
+                };
+                return Err(RunError::Settings(format!(
+                    "task {} uses {units} of the limit `{limit}`, but {reason}",
+                    spec.name
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn names(graph: &Graph) -> String {
+    let names: BTreeSet<String> = graph
+        .nodes
+        .iter()
+        .map(|node| format!("`{}`", node.task.spec().name))
+        .collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("workspace", &self.workspace.location())
+            .field("workers", &self.workers)
+            .field("limits", &self.limits)
+            .field("memory_budget", &self.memory_budget)
+            .field("fail_fast", &self.fail_fast)
+            .field("rerun", &self.rerun)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs what is missing of `root` with the default settings, and gives its output.
+///
+/// # Errors
+///
+/// Those of [`Runner::run`], and [`RunError::Output`] if the output cannot be loaded.
+pub async fn build<T: Task>(root: T, workspace: &Workspace) -> Result<Arc<T::Output>, RunError> {
+    let mut report = Runner::new(workspace).run(root.clone()).await?;
+    if let Some(output) = report.take_root().and_then(|root| root.downcast().ok()) {
+        return Ok(output);
+    }
+    let output = root.load(workspace).await.map_err(RunError::Output)?;
+    Ok(Arc::new(output))
+}
