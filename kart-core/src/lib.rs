@@ -1,5 +1,6 @@
 //! The runtime of kart; use it through the facade crate `kart`.
 
 mod error;
+pub mod format;
 
 pub use error::{BoxError, Error, Permanent, Result, StoreError, chain, permanent};
