@@ -2,5 +2,7 @@
 
 mod error;
 pub mod format;
+mod workspace;
 
 pub use error::{BoxError, Error, Permanent, Result, StoreError, chain, permanent};
+pub use workspace::{Commit, Reader, Requests, Workspace};
