@@ -22,7 +22,7 @@ pub use report::{
     TaskReport,
 };
 pub use run::{Runner, build};
-pub use workspace::{Commit, Requests, Workspace};
+pub use workspace::{Commit, Reader, Requests, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes
 /// without notice.

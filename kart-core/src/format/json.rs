@@ -1,0 +1,165 @@
+//! The formats that any serde type has: JSON, JSON lines, `MessagePack`.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Format;
+use crate::BoxError;
+
+/// One compact JSON document, `.json`.
+///
+/// JSON has no NaN and no infinity: `serde_json` stores them as `null`, which decodes as `None` and not
+/// as an `f64`. A value that may hold them is better kept as [`MessagePack`].
+#[derive(Clone, Copy, Debug)]
+pub struct Json;
+
+impl<T: Serialize + DeserializeOwned> Format<T> for Json {
+    const EXTENSION: &'static str = "json";
+    const MEDIA_TYPE: &'static str = "application/json";
+
+    fn encode(value: &T) -> Result<Bytes, BoxError> {
+        Ok(serde_json::to_vec(value)?.into())
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, BoxError> {
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+}
+
+/// One compact JSON value a line, `.jsonl`.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonLines;
+
+impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for JsonLines {
+    const EXTENSION: &'static str = "jsonl";
+    const MEDIA_TYPE: &'static str = "application/jsonl";
+
+    fn encode(value: &Vec<T>) -> Result<Bytes, BoxError> {
+        let mut text = Vec::new();
+        for (index, item) in value.iter().enumerate() {
+            serde_json::to_writer(&mut text, item)
+                .map_err(|error| format!("item {}: {error}", index + 1))?;
+            text.push(b'\n');
+        }
+        Ok(text.into())
+    }
+
+    fn decode(bytes: Bytes) -> Result<Vec<T>, BoxError> {
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The newline ends the last line, it does not begin another.
+        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        text.split(|byte| *byte == b'\n')
+            .enumerate()
+            .map(|(index, line)| decode_line(index + 1, line))
+            .collect()
+    }
+}
+
+fn decode_line<T: DeserializeOwned>(number: usize, line: &[u8]) -> Result<T, BoxError> {
+    serde_json::from_slice(line).map_err(|error| {
+        // serde_json counts lines too, and always says 1 here.
+        let text = error.to_string();
+        let reason = text.split(" at line 1 column").next().unwrap_or(&text);
+        format!("line {number}, column {}: {reason}", error.column()).into()
+    })
+}
+
+/// `MessagePack` with named fields, `.msgpack`: as general as JSON, smaller, and exact for every float.
+#[derive(Clone, Copy, Debug)]
+pub struct MessagePack;
+
+impl<T: Serialize + DeserializeOwned> Format<T> for MessagePack {
+    const EXTENSION: &'static str = "msgpack";
+    const MEDIA_TYPE: &'static str = "application/vnd.msgpack";
+
+    fn encode(value: &T) -> Result<Bytes, BoxError> {
+        Ok(rmp_serde::to_vec_named(value)?.into())
+    }
+
+    fn decode(bytes: Bytes) -> Result<T, BoxError> {
+        let mut decoder = rmp_serde::Deserializer::new(Cursor::new(&bytes));
+        let value = T::deserialize(&mut decoder)?;
+        let end = decoder.position();
+        match bytes.len() as u64 - end {
+            0 => Ok(value),
+            rest => {
+                Err(format!("{rest} bytes too many after the value's end at byte {end}").into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Table = BTreeMap<String, Option<f64>>;
+
+    fn table() -> Table {
+        BTreeMap::from([("a".to_owned(), Some(1.5)), ("b".to_owned(), None)])
+    }
+
+    #[test]
+    fn json_round_trips_and_refuses_a_tail() {
+        let bytes = Json::encode(&table()).unwrap();
+        assert_eq!(bytes, r#"{"a":1.5,"b":null}"#);
+        assert_eq!(<Json as Format<Table>>::decode(bytes).unwrap(), table());
+        let error = <Json as Format<u8>>::decode(Bytes::from("1 2")).unwrap_err();
+        assert_eq!(error.to_string(), "trailing characters at line 1 column 3");
+    }
+
+    #[test]
+    fn json_lines_round_trip_with_and_without_a_last_newline() {
+        let items = vec![table(), Table::new()];
+        let bytes = JsonLines::encode(&items).unwrap();
+        assert_eq!(bytes, "{\"a\":1.5,\"b\":null}\n{}\n");
+        assert_eq!(
+            <JsonLines as Format<Vec<Table>>>::decode(bytes).unwrap(),
+            items
+        );
+        let bare = <JsonLines as Format<Vec<u8>>>::decode(Bytes::from("1\n2")).unwrap();
+        assert_eq!(bare, [1, 2]);
+        assert!(JsonLines::encode(&Vec::<u8>::new()).unwrap().is_empty());
+        assert!(
+            <JsonLines as Format<Vec<u8>>>::decode(Bytes::new())
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn json_lines_name_the_line() {
+        let decode = |text: &'static str| <JsonLines as Format<Vec<u8>>>::decode(Bytes::from(text));
+        assert_eq!(
+            decode("1\n2 3\n").unwrap_err().to_string(),
+            "line 2, column 3: trailing characters"
+        );
+        assert_eq!(
+            decode("1\n\n2\n").unwrap_err().to_string(),
+            "line 2, column 0: EOF while parsing a value"
+        );
+    }
+
+    #[test]
+    fn message_pack_keeps_every_float_and_refuses_a_tail() {
+        let value = vec![f64::INFINITY, -0.0, 1e300];
+        let bytes = MessagePack::encode(&value).unwrap();
+        assert_eq!(
+            <MessagePack as Format<Vec<f64>>>::decode(bytes.clone()).unwrap(),
+            value
+        );
+        let longer = Bytes::from([&bytes[..], &[0, 0]].concat());
+        let error = <MessagePack as Format<Vec<f64>>>::decode(longer).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 bytes too many after the value's end at byte 28"
+        );
+        assert!(<MessagePack as Format<Vec<f64>>>::decode(bytes.slice(..5)).is_err());
+    }
+}

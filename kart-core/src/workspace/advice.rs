@@ -1,0 +1,124 @@
+//! From what a store said to what a person can do about it.
+
+use std::error::Error as StdError;
+#[cfg(feature = "fs")]
+use std::io;
+
+use object_store::Error;
+
+use crate::{StoreError, error::chain};
+
+/// Whether a "not found" is about the bucket and not about the object.
+pub(super) fn names_bucket(error: &(dyn StdError + 'static)) -> bool {
+    let text = chain(error);
+    ["NoSuchBucket", "bucket does not exist", "ContainerNotFound"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+pub(super) fn remote(
+    operation: &'static str,
+    location: String,
+    workspace: &str,
+    error: Error,
+) -> StoreError {
+    let advice = remote_advice(workspace, &error);
+    StoreError {
+        operation,
+        location,
+        advice,
+        source: error.into(),
+    }
+}
+
+fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
+    let (scheme, rest) = workspace.split_once("://").unwrap_or(("", workspace));
+    let bucket = rest.split('/').next().unwrap_or(rest);
+    let (credentials, endpoint) = match scheme {
+        "gs" => (
+            "GOOGLE_APPLICATION_CREDENTIALS (a key file) or the platform's service account",
+            "GOOGLE_BASE_URL",
+        ),
+        "s3" | "s3a" => (
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or the platform's role",
+            "AWS_ENDPOINT and AWS_REGION",
+        ),
+        _ => (
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or the platform's identity",
+            "AZURE_STORAGE_ENDPOINT",
+        ),
+    };
+    let text = chain(error);
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    if names_bucket(error) {
+        return Some(format!(
+            "there is no bucket `{bucket}`: create it, or check the name and {endpoint}"
+        ));
+    }
+    if has(&[
+        "169.254.169.254",
+        "169.254.170.2",
+        "metadata.google.internal",
+    ]) {
+        return Some(format!("no credentials were found: set {credentials}"));
+    }
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Some(format!(
+            "the credentials were refused or lack the right to read, write, delete and list in `{bucket}`: check {credentials}"
+        )),
+        Error::NotImplemented { .. } | Error::NotSupported { .. } => {
+            Some("this store lacks an operation that kart needs".to_owned())
+        }
+        _ if has(&["BadScheme", "URL scheme is not allowed"]) => Some(
+            "an endpoint without TLS has to be allowed: set AWS_ALLOW_HTTP=true (or AZURE_ALLOW_HTTP)"
+                .to_owned(),
+        ),
+        _ if has(&["dns error", "onnection refused", "error sending request", "onnect error"]) => {
+            Some(format!(
+                "the store could not be reached: check the network and {endpoint}"
+            ))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(feature = "fs")]
+pub(super) fn local(operation: &'static str, location: String, error: io::Error) -> StoreError {
+    let advice = local_advice(&error);
+    StoreError {
+        operation,
+        location,
+        advice: advice.map(str::to_owned),
+        source: error.into(),
+    }
+}
+
+#[cfg(feature = "fs")]
+fn local_advice(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotADirectory => {
+            "a part of the path is a file: on a disk no object can lie below another"
+        }
+        io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty => {
+            "a directory lies there: on a disk no object can have the name of a directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only: choose a workspace that can be written to"
+        }
+        io::ErrorKind::StorageFull => "the disk is full: make room and run again",
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up: make room and run again",
+        io::ErrorKind::PermissionDenied => {
+            "this user may not: change the directory's owner or mode, or choose another workspace"
+        }
+        io::ErrorKind::InvalidFilename => {
+            "a name is too long for the file system: shorten the task's `path`, for instance to `{key}`"
+        }
+        io::ErrorKind::CrossesDevices => {
+            "its directory is on another file system than the workspace's `_kart`, so that nothing can be moved there in one step: make it a workspace of its own"
+        }
+        _ if error.raw_os_error() == Some(24) => {
+            "too many open files: raise the limit (`ulimit -n`)"
+        }
+        _ => return None,
+    })
+}

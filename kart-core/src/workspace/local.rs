@@ -1,0 +1,217 @@
+//! Objects as files below a directory, by `std::fs` alone. Every operation here is one closure for the
+//! [`Pool`]; what it does on the disk is in [`disk`].
+
+mod disk;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, future, stream};
+
+use super::{
+    Reader, advice,
+    pool::{Pool, Size},
+    stream::StreamReader,
+};
+use crate::StoreError;
+use disk::{Disk, Mode, Read};
+
+/// Paths in one operation of a call on many.
+const BATCH: usize = 256;
+
+/// From this size on a file is written on a blocking thread of its own, so that small ones don't wait.
+const LARGE_BYTES: usize = 256 << 10;
+
+/// How much a [`Reader`] takes from the file at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+pub(super) struct Local {
+    disk: Arc<Disk>,
+    shown: Arc<str>,
+    pool: Pool,
+}
+
+impl Local {
+    /// Touches nothing.
+    pub(super) fn new(root: PathBuf, shown: String) -> Self {
+        Self {
+            disk: Arc::new(Disk::new(root)),
+            shown: shown.into(),
+            pool: Pool::default(),
+        }
+    }
+
+    pub(super) async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        let exists = |disk: &Disk, path: &str| Ok(disk.size(path)?.is_some());
+        let answers = self.each("look up", paths, exists).await;
+        answers.into_iter().collect()
+    }
+
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.one("look up", path, Disk::size).await
+    }
+
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let read = self.one("read", path, Disk::read).await?;
+        self.whole(path, read).await
+    }
+
+    pub(super) async fn read_many(
+        &self,
+        paths: Vec<String>,
+    ) -> Vec<Result<Option<Bytes>, StoreError>> {
+        let reads = self.each("read", paths.clone(), Disk::read).await;
+        let mut contents = Vec::with_capacity(reads.len());
+        for (path, read) in paths.iter().zip(reads) {
+            contents.push(match read {
+                Ok(read) => self.whole(path, read).await,
+                Err(error) => Err(error),
+            });
+        }
+        contents
+    }
+
+    /// Reads what was too large to be read among others.
+    async fn whole(&self, path: &str, read: Read) -> Result<Option<Bytes>, StoreError> {
+        match read {
+            Read::Absent => Ok(None),
+            Read::Whole(bytes) => Ok(Some(bytes)),
+            Read::Large(file) => {
+                let bytes = Pool::alone(move || disk::read_to_end(file)).await;
+                let bytes = bytes
+                    .flatten()
+                    .map_err(|error| self.failed("read", path, error))?;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        self.publish(path, bytes, Mode::Create).await
+    }
+
+    pub(super) async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.publish(path, bytes, Mode::Replace).await?;
+        Ok(())
+    }
+
+    async fn publish(&self, path: &str, bytes: Bytes, mode: Mode) -> Result<bool, StoreError> {
+        if bytes.len() < LARGE_BYTES {
+            let publish = move |disk: &Disk, path: &str| disk.publish(path, &bytes, mode);
+            return self.one("write", path, publish).await;
+        }
+        let (disk, owned) = (self.disk.clone(), path.to_owned());
+        Pool::alone(move || disk.publish(&owned, &bytes, mode))
+            .await
+            .flatten()
+            .map_err(|error| self.failed("write", path, error))
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<bool, StoreError> {
+        self.one("delete", path, Disk::delete).await
+    }
+
+    pub(super) async fn reader(&self, path: &str) -> Result<Option<Reader>, StoreError> {
+        let Some(file) = self.one("read", path, Disk::open).await? else {
+            return Ok(None);
+        };
+        let chunks = stream::unfold(Some(file), |file| async {
+            let mut file = file?;
+            match Pool::alone(move || read_chunk(&mut file).map(|chunk| (chunk, file))).await {
+                Ok(Ok((chunk, _))) if chunk.is_empty() => None,
+                Ok(Ok((chunk, file))) => Some((Ok(chunk), Some(file))),
+                Ok(Err(error)) | Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(Some(Box::pin(StreamReader::new(chunks.boxed()))))
+    }
+
+    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let (disk, owned) = (self.disk.clone(), prefix.to_owned());
+        Pool::alone(move || disk.list(&owned))
+            .await
+            .flatten()
+            .map_err(|error| self.failed("list", prefix, error))
+    }
+
+    async fn one<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl FnOnce(&Disk, &str) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (disk, owned) = (self.disk.clone(), path.to_owned());
+        self.pool
+            .submit(Size::Small, move || work(&disk, &owned))
+            .await
+            .flatten()
+            .map_err(|error| self.failed(operation, path, error))
+    }
+
+    async fn each<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        paths: Vec<String>,
+        work: impl Fn(&Disk, &str) -> io::Result<T> + Copy + Send + 'static,
+    ) -> Vec<Result<T, StoreError>> {
+        let batch = |paths: &[String]| {
+            let (disk, owned) = (self.disk.clone(), paths.to_vec());
+            let run = move || {
+                owned
+                    .iter()
+                    .map(|path| work(&disk, path))
+                    .collect::<Vec<_>>()
+            };
+            // Polled once, so that all batches are in the queue before the first is waited for.
+            let mut answers = Box::pin(self.pool.submit(Size::Batch, run));
+            let ready = answers.as_mut().now_or_never();
+            async move {
+                match ready {
+                    Some(answers) => answers,
+                    None => answers.await,
+                }
+            }
+        };
+        let batches: Vec<_> = paths.chunks(BATCH).map(batch).collect();
+        let answers = future::join_all(batches).await;
+        let answers = answers.into_iter().zip(paths.chunks(BATCH));
+        answers
+            .flat_map(|(answers, paths)| match answers {
+                Ok(answers) => answers,
+                // One error for each path of a batch that was lost.
+                Err(error) => {
+                    let again = || Err(io::Error::new(error.kind(), error.to_string()));
+                    paths.iter().map(|_| again()).collect()
+                }
+            })
+            .zip(&paths)
+            .map(|(answer, path)| answer.map_err(|error| self.failed(operation, path, error)))
+            .collect()
+    }
+
+    fn failed(&self, operation: &'static str, path: &str, error: io::Error) -> StoreError {
+        if self.disk.root_is_file() {
+            return StoreError {
+                operation,
+                location: self.shown.to_string(),
+                advice: Some(
+                    "the workspace is a file: name a directory, or remove the file".to_owned(),
+                ),
+                source: error.into(),
+            };
+        }
+        let location = format!("{}/{path}", self.shown.trim_end_matches('/'));
+        advice::local(operation, location, error)
+    }
+}
+
+fn read_chunk(file: &mut File) -> io::Result<Bytes> {
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    file.take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+    Ok(chunk.into())
+}

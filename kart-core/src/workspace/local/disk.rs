@@ -1,0 +1,277 @@
+//! What a workspace does on a disk, blocking.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+
+use super::super::scratch::{Scratch, TEMPORARIES};
+
+/// Up to this size a file is read at once.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// How often a file is moved to its place when its directory keeps disappearing.
+const MOVE_ATTEMPTS: usize = 16;
+
+pub(super) struct Disk {
+    root: PathBuf,
+    scratch: Mutex<Option<Arc<Scratch>>>,
+    /// Set once the file system has said that it can't rename without replacing.
+    only_links: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Mode {
+    Create,
+    Replace,
+}
+
+pub(super) enum Read {
+    Absent,
+    Whole(Bytes),
+    /// Open, and to be read on a thread of its own.
+    Large(File),
+}
+
+impl Disk {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            scratch: Mutex::default(),
+            only_links: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn root_is_file(&self) -> bool {
+        self.root.is_file()
+    }
+
+    pub(super) fn size(&self, path: &str) -> io::Result<Option<u64>> {
+        let meta = self.found(fs::metadata(self.root.join(path)))?;
+        Ok(meta.filter(fs::Metadata::is_file).map(|meta| meta.len()))
+    }
+
+    pub(super) fn open(&self, path: &str) -> io::Result<Option<File>> {
+        Ok(self.open_sized(path)?.map(|(file, _)| file))
+    }
+
+    fn open_sized(&self, path: &str) -> io::Result<Option<(File, u64)>> {
+        let Some(file) = self.found(File::open(self.root.join(path)))? else {
+            return Ok(None);
+        };
+        let meta = file.metadata()?;
+        Ok(meta.is_file().then_some((file, meta.len())))
+    }
+
+    pub(super) fn read(&self, path: &str) -> io::Result<Read> {
+        Ok(match self.open_sized(path)? {
+            None => Read::Absent,
+            Some((file, length)) if length <= SMALL_BYTES => Read::Whole(read_to_end(file)?),
+            Some((file, _)) => Read::Large(file),
+        })
+    }
+
+    /// What lies below a file is merely absent, as in a bucket; unless the file is the workspace.
+    fn found<T>(&self, answer: io::Result<T>) -> io::Result<Option<T>> {
+        match answer {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotADirectory && !self.root_is_file() => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a file at its place in one step; `false` when one was there and `mode` does not replace it.
+    pub(super) fn publish(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        let target = self.root.join(path);
+        let mut temporary = self.write_temporary(bytes)?;
+        let mut attempt = 1;
+        let moved = loop {
+            match self.put_in_place(&temporary, &target, mode) {
+                // The directory is not there yet, or not any more; or somebody removed `_kart`.
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < MOVE_ATTEMPTS => {
+                    attempt += 1;
+                    if !temporary.exists() {
+                        temporary = self.write_temporary(bytes)?;
+                    }
+                    if let Err(error) = create_parent(&target) {
+                        break Err(error);
+                    }
+                }
+                moved => break moved,
+            }
+        };
+        if !matches!(moved, Ok(true)) {
+            let _ = fs::remove_file(&temporary);
+        }
+        moved
+    }
+
+    fn write_temporary(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let scratch = self.scratch()?;
+        match scratch.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Somebody removed the directory while this process was using it.
+                let mut current = self.lock_scratch();
+                if current.as_ref().is_some_and(|it| Arc::ptr_eq(it, &scratch)) {
+                    *current = None;
+                }
+                drop(current);
+                self.scratch()?.write(bytes)
+            }
+            written => written,
+        }
+    }
+
+    fn scratch(&self) -> io::Result<Arc<Scratch>> {
+        let mut scratch = self.lock_scratch();
+        if let Some(scratch) = &*scratch {
+            return Ok(scratch.clone());
+        }
+        let made = Arc::new(Scratch::new(&self.root).map_err(not_a_directory)?);
+        *scratch = Some(made.clone());
+        Ok(made)
+    }
+
+    fn lock_scratch(&self) -> MutexGuard<'_, Option<Arc<Scratch>>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_in_place(&self, temporary: &Path, target: &Path, mode: Mode) -> io::Result<bool> {
+        if matches!(mode, Mode::Replace) {
+            return fs::rename(temporary, target).map(|()| true);
+        }
+        if !self.only_links.load(Ordering::Relaxed) {
+            match rename_new(temporary, target) {
+                Err(error) if is_unsupported(&error) => {
+                    self.only_links.store(true, Ordering::Relaxed);
+                }
+                moved => return unless_exists(moved),
+            }
+        }
+        let linked = unless_exists(fs::hard_link(temporary, target))?;
+        if linked {
+            // The output is there; a second name for it is litter, which is swept one day.
+            let _ = fs::remove_file(temporary);
+        }
+        Ok(linked)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> io::Result<bool> {
+        let file = self.root.join(path);
+        let deleted = match self.found(fs::remove_file(&file)) {
+            // Unlinking a directory is refused in other words on other systems.
+            Err(_) if file.is_dir() => false,
+            deleted => deleted?.is_some(),
+        };
+        if deleted && path.starts_with("_kart/") {
+            self.prune(path);
+        }
+        Ok(deleted)
+    }
+
+    /// Removes the directories that kart made for its own objects and that are now empty.
+    fn prune(&self, path: &str) {
+        let mut rest = path;
+        while let Some((parent, _)) = rest.rsplit_once('/') {
+            // Fails when something is in it, which ends the climb; `_kart` itself stays.
+            if parent == "_kart" || fs::remove_dir(self.root.join(parent)).is_err() {
+                return;
+            }
+            rest = parent;
+        }
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let mut paths = Vec::new();
+        let mut directories = vec![prefix.to_owned()];
+        while let Some(directory) = directories.pop() {
+            let Some(entries) = self.found(fs::read_dir(self.root.join(&directory)))? else {
+                continue;
+            };
+            for entry in entries {
+                let entry = entry?;
+                // A name that is not UTF-8 is none of kart's.
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                let path = match directory.as_str() {
+                    "" => name,
+                    directory => format!("{directory}/{name}"),
+                };
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    if path != TEMPORARIES {
+                        directories.push(path);
+                    }
+                // A link counts as the file it leads to. Linked directories are not followed: they
+                // can lead in a circle.
+                } else if kind.is_file() || entry.path().is_file() {
+                    paths.push(path);
+                }
+            }
+        }
+        Ok(paths)
+    }
+}
+
+pub(super) fn read_to_end(mut file: File) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+fn create_parent(target: &Path) -> io::Result<()> {
+    match target.parent() {
+        Some(parent) => fs::create_dir_all(parent).map_err(not_a_directory),
+        None => Ok(()),
+    }
+}
+
+/// `create_dir_all` says "already exists" of a file that stands where a directory should.
+fn not_a_directory(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
+        _ => error,
+    }
+}
+
+fn unless_exists(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP];
+    Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_new(_: &Path, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::Unsupported
+}

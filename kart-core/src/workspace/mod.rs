@@ -1,0 +1,348 @@
+//! Where outputs are kept. The only room that names `object_store`; it knows paths and bytes, and
+//! nothing of tasks or keys.
+
+mod advice;
+#[cfg(feature = "fs")]
+mod local;
+mod open;
+#[cfg(feature = "fs")]
+mod pool;
+mod remote;
+mod requests;
+#[cfg(feature = "fs")]
+mod scratch;
+mod stream;
+
+use std::{fmt, path::Path, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use object_store::ObjectStore;
+use tokio::io::AsyncBufRead;
+
+pub use requests::Requests;
+
+use crate::{Result, StoreError};
+
+#[cfg(feature = "fs")]
+use local::Local;
+use remote::Remote;
+use requests::Counters;
+
+/// An object, read piece by piece.
+pub type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+
+/// How often `create` asks again when the store says both "already exists" and "not there".
+const CREATE_ATTEMPTS: usize = 5;
+
+/// A place that outputs are kept in: a directory, a bucket, or the memory of this process.
+///
+/// Cheap to clone; all clones are one workspace.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    location: String,
+    backend: Backend,
+    counters: Counters,
+}
+
+enum Backend {
+    Remote(Remote),
+    #[cfg(feature = "fs")]
+    Local(Local),
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Remote(_) => "Remote",
+            #[cfg(feature = "fs")]
+            Self::Local(_) => "Local",
+        })
+    }
+}
+
+/// What became of a create-only write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The object was absent and now holds the bytes.
+    Written,
+    /// Somebody was first: what they wrote.
+    ///
+    /// After an answer that was lost on the way, that somebody may be this very call; the bytes are
+    /// then the caller's own.
+    Exists(Bytes),
+}
+
+impl Workspace {
+    /// The workspace at a location: a directory (`./dir`, `file:///dir`), a bucket (`gs://bucket/prefix`,
+    /// `s3://…`, `az://…`), or `memory://`, which is empty and lasts as long as the value.
+    ///
+    /// Nothing is asked or made: a directory comes into being with the first write. Buckets find their
+    /// credentials in the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) and on the platform.
+    ///
+    /// # Errors
+    ///
+    /// The scheme is unknown or its feature is off, or a variable in the environment makes no sense.
+    pub fn open(location: impl AsRef<Path>) -> Result<Self> {
+        let (location, backend) = open::open(location.as_ref())?;
+        Ok(Self::new(location, backend))
+    }
+
+    /// The workspace below `prefix` in a store that the caller has set up.
+    ///
+    /// The store's client keeps its own settings; kart adds no time limits and no retries.
+    pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let location = format!("{store}/{prefix}");
+        Self::new(
+            location.trim_end_matches('/').to_owned(),
+            Backend::Remote(Remote::new(store.clone(), store, prefix)),
+        )
+    }
+
+    fn new(location: String, backend: Backend) -> Self {
+        let inner = Inner {
+            location,
+            backend,
+            counters: Counters::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The location as a person would write it. It holds no credentials.
+    pub fn location(&self) -> &str {
+        &self.inner.location
+    }
+
+    /// Where an object is, as a person would write it.
+    pub fn locate(&self, path: &str) -> String {
+        format!("{}/{path}", self.inner.location.trim_end_matches('/'))
+    }
+
+    /// Whether there is an object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub async fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        Ok(self.size(path).await?.is_some())
+    }
+
+    /// Whether there is an object at each path, in the order of the paths.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer for one of them.
+    pub async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.inner.counters.exists(paths.len());
+        for path in &paths {
+            self.check("look up", path)?;
+        }
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote.exists_many(self, paths).await,
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.exists_many(paths).await,
+        }
+    }
+
+    /// An object's bytes; `None` when there is no such object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        self.inner.counters.read(1);
+        self.check("read", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote.read(path).await.map_err(self.failed("read", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.read(path).await,
+        }
+    }
+
+    /// The bytes of each object, in the order of the paths. Each has an error of its own.
+    pub async fn read_many(&self, paths: Vec<String>) -> Vec<Result<Option<Bytes>, StoreError>> {
+        match &self.inner.backend {
+            Backend::Remote(_) => remote::read_many(self, paths).await,
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => {
+                self.inner.counters.read(paths.len());
+                local.read_many(paths).await
+            }
+        }
+    }
+
+    /// Writes an object that must not exist yet: all of it, or nothing.
+    ///
+    /// Dropping the future leaves either nothing or the whole object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
+        self.check("write", path)?;
+        for attempt in 1.. {
+            self.inner.counters.write(1);
+            let created = match &self.inner.backend {
+                Backend::Remote(remote) => remote
+                    .create(path, bytes.clone())
+                    .await
+                    .map_err(self.failed("write", path))?,
+                #[cfg(feature = "fs")]
+                Backend::Local(local) => local.create(path, bytes.clone()).await?,
+            };
+            if created {
+                return Ok(Commit::Written);
+            }
+            if let Some(bytes) = self.read(path).await? {
+                return Ok(Commit::Exists(bytes));
+            }
+            // It was deleted in between, or the store answered a conflict and wrote nothing.
+            if attempt == CREATE_ATTEMPTS {
+                break;
+            }
+        }
+        Err(StoreError {
+            operation: "write",
+            location: self.locate(path),
+            advice: Some(
+                "another process keeps writing and deleting it, or a directory lies there"
+                    .to_owned(),
+            ),
+            source: "the store says that the object already exists, and also that it is not there"
+                .into(),
+        })
+    }
+
+    /// Writes an object in one step, over whatever was there.
+    ///
+    /// Dropping the future leaves either what was there or the whole new object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.inner.counters.write(1);
+        self.check("write", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .replace(path, bytes)
+                .await
+                .map_err(self.failed("write", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.replace(path, bytes).await,
+        }
+    }
+
+    /// Deletes an object and says whether one was there. S3 does not tell: there it is always `true`.
+    ///
+    /// # Errors
+    ///
+    /// The store could not delete it. An object that is not there is no error.
+    pub async fn delete(&self, path: &str) -> Result<bool, StoreError> {
+        self.inner.counters.delete(1);
+        self.check("delete", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .delete(path)
+                .await
+                .map_err(self.failed("delete", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.delete(path).await,
+        }
+    }
+
+    /// How many bytes an object has; `None` when there is no such object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.inner.counters.exists(1);
+        self.check("look up", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .size(path)
+                .await
+                .map_err(self.failed("look up", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.size(path).await,
+        }
+    }
+
+    /// An object to be read piece by piece, so that its size does not matter; `None` when there is no
+    /// such object. What is read is one version of it, even while another replaces it.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer. A failure on the way is an error of the reader.
+    pub async fn reader(&self, path: &str) -> Result<Option<Reader>, StoreError> {
+        self.inner.counters.read(1);
+        self.check("read", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote.reader(path).await.map_err(self.failed("read", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.reader(path).await,
+        }
+    }
+
+    /// The paths of all objects below a prefix, which is a whole number of segments (`""`, `a`, `a/b`),
+    /// in the order of their bytes. The temporaries of writes under way are left out.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.counters.list(1);
+        let prefix = prefix.trim_end_matches('/');
+        if !prefix.is_empty() {
+            self.check("list", prefix)?;
+        }
+        let mut paths = match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .list(prefix)
+                .await
+                .map_err(self.failed("list", prefix))?,
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.list(prefix).await?,
+        };
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// How many requests of each kind this workspace has made since it was opened.
+    pub fn requests(&self) -> Requests {
+        self.inner.counters.get()
+    }
+
+    /// Refuses what is no path, before any store does so in its own way.
+    fn check(&self, operation: &'static str, path: &str) -> Result<(), StoreError> {
+        let bad = |segment: &str| segment.is_empty() || segment == "." || segment == "..";
+        let odd = |c: char| c.is_ascii_control() || (cfg!(windows) && c == '\\');
+        if !path.split('/').any(bad) && !path.contains(odd) {
+            return Ok(());
+        }
+        Err(StoreError {
+            operation,
+            location: self.locate(path),
+            advice: Some("a path is `/`-separated, relative, without empty, `.` or `..` segments and without control characters".to_owned()),
+            source: format!("`{}` is not a path", path.escape_debug()).into(),
+        })
+    }
+
+    fn failed(
+        &self,
+        operation: &'static str,
+        path: &str,
+    ) -> impl FnOnce(object_store::Error) -> StoreError {
+        let (location, workspace) = (self.locate(path), self.location());
+        let workspace = workspace.to_owned();
+        move |error| advice::remote(operation, location, &workspace, error)
+    }
+}

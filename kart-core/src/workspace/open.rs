@@ -1,0 +1,198 @@
+//! From a location to a store, without a request.
+
+use std::{path::Path, sync::Arc};
+
+use object_store::{ObjectStore, memory::InMemory};
+
+use super::{Backend, remote::Remote};
+use crate::{BoxError, StoreError};
+
+/// The two clients of a bucket: for everything, and for large bodies.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+type Clients = Result<(Arc<dyn ObjectStore>, Arc<dyn ObjectStore>), object_store::Error>;
+
+pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
+    let Some((scheme, rest)) = location.to_str().and_then(|text| text.split_once("://")) else {
+        return directory(location);
+    };
+    match scheme {
+        "file" => file(rest),
+        "memory" => {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let prefix = rest.trim_matches('/');
+            let location = format!("memory://{prefix}");
+            Ok((
+                location,
+                Backend::Remote(Remote::new(store.clone(), store, prefix)),
+            ))
+        }
+        "s3" | "s3a" | "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" => bucket(scheme, rest),
+        _ => Err(refused(
+            format!("{scheme}://…"),
+            "a workspace is a directory (`./dir`, `file:///dir`), a bucket (`gs://bucket/prefix`, `s3://…`, `az://…`) or `memory://`",
+            format!("unknown scheme `{scheme}`"),
+        )),
+    }
+}
+
+fn refused(location: String, advice: impl Into<String>, source: impl Into<BoxError>) -> StoreError {
+    StoreError {
+        operation: "open",
+        location,
+        advice: Some(advice.into()),
+        source: source.into(),
+    }
+}
+
+fn feature_off(location: &str, feature: &str) -> StoreError {
+    refused(
+        location.to_owned(),
+        format!("turn the feature `{feature}` of the crate `kart` on"),
+        format!("this program was built without the feature `{feature}`"),
+    )
+}
+
+#[cfg(feature = "fs")]
+fn directory(path: &Path) -> Result<(String, Backend), StoreError> {
+    let shown = path.display().to_string();
+    if shown.is_empty() {
+        return Err(refused(
+            shown,
+            "write `.` for the current directory",
+            "the location is empty",
+        ));
+    }
+    // A program that changes its directory later still has the same workspace.
+    let root = std::path::absolute(path)
+        .map_err(|error| refused(shown.clone(), "name it by an absolute path", error))?;
+    Ok((
+        shown.clone(),
+        Backend::Local(super::Local::new(root, shown)),
+    ))
+}
+
+#[cfg(not(feature = "fs"))]
+fn directory(path: &Path) -> Result<(String, Backend), StoreError> {
+    Err(feature_off(&path.display().to_string(), "fs"))
+}
+
+fn file(rest: &str) -> Result<(String, Backend), StoreError> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err(refused(
+            format!("file://{rest}"),
+            "write three slashes and an absolute path, `file:///dir`, or the bare path, `./dir`",
+            format!("`{rest}` is no absolute path"),
+        ));
+    }
+    let path = percent_encoding::percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|error| refused(format!("file://{rest}"), "write the bare path", error))?;
+    directory(Path::new(&*path))
+}
+
+fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
+    let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_matches('/');
+    let azure = !matches!(scheme, "s3" | "s3a" | "gs");
+    // What looks like a secret is neither used nor shown.
+    if authority.contains(':') || (authority.contains('@') && !azure) || rest.contains('?') {
+        return Err(refused(
+            format!("{scheme}://…"),
+            "put credentials and settings into the environment and write only `SCHEME://BUCKET/PREFIX`",
+            "a location holds no credentials and no query",
+        ));
+    }
+    let location = format!("{scheme}://{rest}")
+        .trim_end_matches('/')
+        .to_owned();
+    if authority.is_empty() {
+        return Err(refused(
+            location,
+            format!("write `{scheme}://BUCKET/PREFIX`"),
+            "no bucket is named",
+        ));
+    }
+    object_store::path::Path::parse(prefix)
+        .map_err(|error| refused(location.clone(), "choose another prefix", error))?;
+    connect(scheme, &format!("{scheme}://{authority}"), &location)
+        .map(|(store, bulk)| Backend::Remote(Remote::new(store, bulk, prefix)))
+        .map(|backend| (location, backend))
+}
+
+type Connected = Result<(Arc<dyn ObjectStore>, Arc<dyn ObjectStore>), StoreError>;
+
+fn connect(scheme: &str, url: &str, location: &str) -> Connected {
+    match scheme {
+        #[cfg(feature = "aws")]
+        "s3" | "s3a" => checked(aws(url), location, "AWS_"),
+        #[cfg(feature = "gcp")]
+        "gs" => checked(gcp(url), location, "GOOGLE_"),
+        #[cfg(feature = "azure")]
+        "az" | "azure" | "adl" | "abfs" | "abfss" => checked(azure(url), location, "AZURE_"),
+        "s3" | "s3a" => Err(feature_off(location, "aws")),
+        "gs" => Err(feature_off(location, "gcp")),
+        _ => {
+            let _ = url;
+            Err(feature_off(location, "azure"))
+        }
+    }
+}
+
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+fn checked(clients: Clients, location: &str, prefix: &str) -> Connected {
+    let advice = format!("check the location and the variables `{prefix}*` in the environment");
+    clients.map_err(|error| refused(location.to_owned(), advice, error))
+}
+
+/// The settings of one provider in the environment, lower-cased. Unprefixed ones, such as `REGION` or
+/// `TOKEN`, belong to somebody else, although the builders would take them.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+fn settings(prefix: &str) -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .collect()
+}
+
+/// Builds the two clients. The builders' own limit of 30 seconds holds for a whole request with its
+/// body; here it is 30 seconds without a byte for the one, an hour in all for the other.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+macro_rules! clients {
+    ($builder:ty, $url:expr, $prefix:literal) => {{
+        use object_store::ClientConfigKey::{ReadTimeout, Timeout};
+        let build = |limits: &[(object_store::ClientConfigKey, &str)]| {
+            let mut builder = <$builder>::new().with_url($url);
+            for (key, value) in limits {
+                builder = builder.with_config((*key).into(), *value);
+            }
+            for (name, value) in settings($prefix) {
+                // The prefix is also used for what is no setting of the store's client.
+                if let Ok(key) = name.parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            builder.build()
+        };
+        Ok((
+            Arc::new(build(&[(Timeout, "1h"), (ReadTimeout, "30s")])?),
+            Arc::new(build(&[(Timeout, "1h")])?),
+        ))
+    }};
+}
+
+#[cfg(feature = "aws")]
+fn aws(url: &str) -> Clients {
+    clients!(object_store::aws::AmazonS3Builder, url, "aws_")
+}
+
+#[cfg(feature = "gcp")]
+fn gcp(url: &str) -> Clients {
+    clients!(object_store::gcp::GoogleCloudStorageBuilder, url, "google_")
+}
+
+#[cfg(feature = "azure")]
+fn azure(url: &str) -> Clients {
+    clients!(object_store::azure::MicrosoftAzureBuilder, url, "azure_")
+}

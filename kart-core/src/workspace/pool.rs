@@ -1,0 +1,206 @@
+//! Many small operations on files for one hop to the runtime's blocking threads.
+//!
+//! A hop costs more than a small file does. So operations stand in a queue, and a *drainer*, one blocking
+//! task, takes them until the queue is empty. No lock is held while an operation runs.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use tokio::{runtime::Handle, sync::oneshot, task};
+
+/// A further drainer starts when more than this many operations wait for each that is active.
+const QUEUE_PER_DRAINER: usize = 16;
+
+const MAX_DRAINERS: usize = 8;
+
+type Operation = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+pub(super) struct Pool {
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Operation>,
+    active: usize,
+}
+
+/// How soon an operation wants a drainer.
+#[derive(Clone, Copy)]
+pub(super) enum Size {
+    /// Some microseconds.
+    Small,
+    /// A batch of small ones, worth a drainer of its own while there are processors.
+    Batch,
+}
+
+impl Pool {
+    /// Runs an operation on a blocking thread, together with others. It does not run when the future
+    /// is dropped before its turn; once begun, it runs to its end.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        size: Size,
+        operation: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let Ok(runtime) = Handle::try_current() else {
+            return Ok(operation());
+        };
+        let (sender, receiver) = oneshot::channel();
+        let operation = Box::new(move || {
+            if !sender.is_closed() {
+                // A receiver that has gone meanwhile wants no answer.
+                let _ = sender.send(operation());
+            }
+        });
+        self.enqueue(&runtime, size, operation);
+        receiver.await.map_err(|_| lost())
+    }
+
+    /// Runs an operation that takes long on a blocking thread of its own.
+    pub(super) async fn alone<T: Send + 'static>(
+        operation: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        if Handle::try_current().is_err() {
+            return Ok(operation());
+        }
+        task::spawn_blocking(operation).await.map_err(|_| lost())
+    }
+
+    fn enqueue(&self, runtime: &Handle, size: Size, operation: Operation) {
+        let mut state = self.queue.lock();
+        state.waiting.push_back(operation);
+        let (per_drainer, most) = match size {
+            Size::Small => (QUEUE_PER_DRAINER, MAX_DRAINERS),
+            Size::Batch => (0, processors()),
+        };
+        let crowded = state.active < most && state.waiting.len() > per_drainer * state.active;
+        if state.active > 0 && !crowded {
+            return;
+        }
+        state.active += 1;
+        drop(state);
+        let drainer = Drainer {
+            queue: self.queue.clone(),
+            done: false,
+        };
+        runtime.spawn_blocking(move || drainer.run());
+    }
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, |count| count.get().min(MAX_DRAINERS))
+}
+
+fn lost() -> io::Error {
+    io::Error::other("the operation panicked, or the runtime is shutting down")
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Drainer {
+    queue: Arc<Queue>,
+    done: bool,
+}
+
+impl Drainer {
+    fn run(mut self) {
+        while let Some(operation) = self.next() {
+            // The operation's sender is dropped by the unwinding, which tells the one who waits.
+            let _ = catch_unwind(AssertUnwindSafe(operation));
+        }
+    }
+
+    fn next(&mut self) -> Option<Operation> {
+        let mut state = self.queue.lock();
+        let operation = state.waiting.pop_front();
+        if operation.is_none() {
+            // Under the same lock as the look into the queue, so that no operation is left behind.
+            state.active -= 1;
+            self.done = true;
+        }
+        operation
+    }
+}
+
+/// A runtime that shuts down drops a drainer that has not begun. Nobody would come for the queue then,
+/// so what waits in it is dropped too, and those who wait get an error.
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.queue.lock();
+        state.active -= 1;
+        if state.active == 0 {
+            let abandoned = std::mem::take(&mut state.waiting);
+            drop(state);
+            drop(abandoned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn operations_all_run_and_answer() {
+        let pool = Pool::default();
+        let answers = join_all((0..1000).map(|i| pool.submit(Size::Small, move || i * 2))).await;
+        let answers: Vec<i32> = answers.into_iter().map(Result::unwrap).collect();
+        assert!(answers.iter().copied().eq((0..1000).map(|i| i * 2)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_error_of_one_operation() {
+        let pool = Pool::default();
+        let operations = (0..100)
+            .map(|i| pool.submit(Size::Small, move || assert!(i != 50, "a panic on purpose")));
+        let failed = join_all(operations)
+            .await
+            .iter()
+            .filter(|a| a.is_err())
+            .count();
+        assert_eq!(failed, 1);
+        assert_eq!(pool.submit(Size::Small, || 7).await.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_runtime_that_ends_leaves_nobody_waiting() {
+        let pool = Arc::new(Pool::default());
+        let builder = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.max_blocking_threads(1).build().unwrap()
+        };
+        let first = builder();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        // The only blocking thread is taken, so the drainer that follows never begins.
+        first.spawn_blocking(move || held.recv());
+        let other = pool.clone();
+        let waiting = first.spawn(async move { other.submit(Size::Small, || 1).await });
+        first.block_on(task::yield_now());
+        first.block_on(task::yield_now());
+        first.shutdown_background();
+        drop(waiting);
+        release.send(()).unwrap();
+        assert_eq!(
+            builder().block_on(pool.submit(Size::Batch, || 2)).unwrap(),
+            2
+        );
+    }
+}
