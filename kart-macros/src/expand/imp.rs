@@ -258,12 +258,15 @@ fn require_fn(task: &Task) -> Option<TokenStream> {
     let has_expr = |param: &Param| matches!(param.role, Role::Requires(_));
     task.params.iter().any(has_expr).then(|| {
         quote! {
-            fn __kart_require<V, M, X: #kart::__private::Requires<V, M>>(
+            fn __kart_require<V, M, X>(
                 requires: &mut #kart::__private::Requirements<'_>,
                 name: &'static str,
                 _: ::core::marker::PhantomData<V>,
                 expr: X,
-            ) {
+            ) where
+                V: ::core::marker::Send + 'static,
+                X: #kart::__private::Requires<V, M>,
+            {
                 requires.require::<V, M, X>(name, expr);
             }
         }
