@@ -52,17 +52,18 @@ fn check_trait_object(param: &Param, reference: &TypeReference, diag: &mut Diag)
 
 /// Rule: a resource is one type that the runner was given, as it was given.
 fn check_resource(param: &Param, diag: &mut Diag) {
-    let is_text = matches!(param.form, Form::Str | Form::Slice(_) | Form::Path);
-    if matches!(param.role, Role::Resource) && is_text {
-        let owned = names::tidy(&param.owned());
-        let owned = owned.rsplit("::").next().unwrap_or(&owned);
-        diag.error(
-            &param.ty,
-            format!(
-                "a resource is found by its type, as the runner was given it: take a type of its own, or `&{owned}`"
-            ),
-        );
-    }
+    let owned = match (&param.role, &param.form) {
+        (Role::Resource, Form::Str) => "String".to_owned(),
+        (Role::Resource, Form::Slice(element)) => format!("Vec<{}>", names::tidy(element)),
+        (Role::Resource, Form::Path) => "PathBuf".to_owned(),
+        _ => return,
+    };
+    diag.error(
+        &param.ty,
+        format!(
+            "a resource is found by its type, as the runner was given it: take a type of its own, or `&{owned}`"
+        ),
+    );
 }
 
 /// Rule: a task returns `Result<T, E>`, and owns what it returns.

@@ -53,27 +53,28 @@ fn inherent(task: &Task) -> Option<TokenStream> {
     Some(quote!(impl #ident { #(#functions)* #new }))
 }
 
-/// `#[param(default = "x")] s: &str` → a function that gives `<str as ToOwned>::to_owned("x")`
+/// `#[param(default = "x")] s: &str` → a function that owns the `&str` that the expression gives
 ///
 /// The expression has the type that the function declares, and a mismatch is reported at it.
 fn default_fn(param: &Param, expr: &TokenStream) -> TokenStream {
     let name = structure::default_fn(param);
-    let owned = param.owned();
-    let (span, _) = names::ends(expr);
-    let value = match &param.form {
-        Form::Owned => quote!(#expr),
-        Form::Str => quote_spanned!(span=> <str as ::std::borrow::ToOwned>::to_owned(#expr)),
-        Form::Path => {
-            quote_spanned!(span=> <::std::path::Path as ::std::borrow::ToOwned>::to_owned(#expr))
+    let (owned, ty) = (param.owned(), &param.ty);
+    let own = match &param.form {
+        Form::Owned => {
+            return quote! {
+                #[doc(hidden)]
+                fn #name() -> #owned { #expr }
+            };
         }
-        Form::Slice(element) => {
-            quote_spanned!(span=> <[#element] as ::std::borrow::ToOwned>::to_owned(#expr))
-        }
-        Form::Ref(ty) => quote_spanned!(span=> <#ty as ::core::clone::Clone>::clone(#expr)),
+        Form::Ref(_) => quote!(::core::clone::Clone::clone(value)),
+        Form::Str | Form::Path | Form::Slice(_) => quote!(::std::borrow::ToOwned::to_owned(value)),
     };
     quote! {
         #[doc(hidden)]
-        fn #name() -> #owned { #value }
+        fn #name() -> #owned {
+            fn __kart_own(value: #ty) -> #owned { #own }
+            __kart_own(#expr)
+        }
     }
 }
 
@@ -257,12 +258,15 @@ fn require_fn(task: &Task) -> Option<TokenStream> {
     let has_expr = |param: &Param| matches!(param.role, Role::Requires(_));
     task.params.iter().any(has_expr).then(|| {
         quote! {
-            fn __kart_require<V, M, X: #kart::__private::Requires<V, M>>(
+            fn __kart_require<V, M, X>(
                 requires: &mut #kart::__private::Requirements<'_>,
                 name: &'static str,
                 _: ::core::marker::PhantomData<V>,
                 expr: X,
-            ) {
+            ) where
+                V: ::core::marker::Send + 'static,
+                X: #kart::__private::Requires<V, M>,
+            {
                 requires.require::<V, M, X>(name, expr);
             }
         }

@@ -1,0 +1,9 @@
+use kart::task;
+
+#[task]
+struct Table;
+
+#[task]
+mod inner {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use kart::task;
+
+#[task]
+fn main() -> anyhow::Result<()> {
+    Ok(())
+}
