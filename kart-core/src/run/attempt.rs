@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::handover::Handover;
 use super::publish::{Published, publish};
 use crate::error::{BoxError, Error, permanent};
-use crate::model::{Call, Context, Erased, Handle, How, NodeId, Resources, Value, Want};
+use crate::model::{Call, Context, Erased, Handle, How, Input, NodeId, Resources, Value, Want};
 use crate::plan::{Graph, Need, Node, describe};
 use crate::workspace::Workspace;
 
@@ -98,9 +98,9 @@ impl Shop {
         let body = Arc::clone(&node.task).run(call);
         let output = match spec.timeout {
             None => body.await?,
-            Some(limit) => tokio::time::timeout(limit, body).await.map_err(|_| {
-                format!("timed out after {limit:?}, the task's `timeout`")
-            })??,
+            Some(limit) => tokio::time::timeout(limit, body)
+                .await
+                .map_err(|_| format!("timed out after {limit:?}, the task's `timeout`"))??,
         };
         let encoded = node.task.encode(&output).map_err(|error| {
             let error = crate::error::chain(error.as_ref());
@@ -109,7 +109,7 @@ impl Shop {
         Ok((output, encoded))
     }
 
-    async fn load(&self, node: &Node) -> Result<Vec<Option<Box<dyn Any + Send>>>, BoxError> {
+    async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {
         let mut wants = Vec::new();
         for requirement in &node.requires {
             (requirement.want)(&requirement.req, &mut wants);

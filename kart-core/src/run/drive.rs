@@ -21,7 +21,7 @@ use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, TaskInf
 /// How many outputs may be on their way to the store while further bodies run.
 const PUBLISHING: usize = 64;
 /// No pause before a retry is longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// A run under way.
 pub(super) struct Drive<'a> {
@@ -158,7 +158,9 @@ impl<'a> Drive<'a> {
         }
         let graph = Arc::clone(&self.graph);
         let mut required = Vec::new();
-        graph.node(node).for_each_requirement(|id| required.push(id));
+        graph
+            .node(node)
+            .for_each_requirement(|id| required.push(id));
         required.sort_unstable();
         required.dedup();
         for id in required {

@@ -244,7 +244,9 @@ struct Dependents {
 impl Dependents {
     fn new(graph: &Graph, needs: &[Need]) -> Self {
         let mut starts = vec![0_u32; graph.len() + 1];
-        each_edge(graph, needs, |_, required| starts[required.index() + 1] += 1);
+        each_edge(graph, needs, |_, required| {
+            starts[required.index() + 1] += 1;
+        });
         for index in 1..starts.len() {
             starts[index] += starts[index - 1];
         }
@@ -316,7 +318,9 @@ fn each_edge_of(graph: &Graph, needs: &[Need], id: NodeId, each: impl FnMut(Node
         return;
     }
     let mut required = Vec::new();
-    graph.node(id).for_each_requirement(|node| required.push(node));
+    graph
+        .node(id)
+        .for_each_requirement(|node| required.push(node));
     required.sort_unstable();
     required.dedup();
     required.into_iter().for_each(each);
