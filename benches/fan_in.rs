@@ -4,11 +4,7 @@
 //! Every figure is taken in a process of its own, in turn with the floor: a plain loop over the
 //! same files with `std::fs`. The median of the runs and of their ratios is shown.
 
-#![expect(
-    clippy::unused_async,
-    clippy::cast_precision_loss,
-    reason = "bodies that do nothing are what is measured, and figures are rounded anyway"
-)]
+#![expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 use std::fmt::Write as _;
 use std::path::Path;
