@@ -64,10 +64,17 @@ fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
     ]) {
         return Some(format!("no credentials were found: set {credentials}"));
     }
-    match error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Some(format!(
+    let refused = matches!(
+        error,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+    );
+    // A refused listing comes as a general error.
+    if refused || has(&["403 Forbidden", "401 Unauthorized"]) {
+        return Some(format!(
             "the credentials were refused or lack the right to read, write, delete and list in `{bucket}`: check {credentials}"
-        )),
+        ));
+    }
+    match error {
         Error::NotImplemented { .. } | Error::NotSupported { .. } => {
             Some("this store lacks an operation that kart needs".to_owned())
         }

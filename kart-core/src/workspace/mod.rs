@@ -122,7 +122,7 @@ impl Workspace {
 
     /// Where an object is, as a person would write it.
     pub fn locate(&self, path: &str) -> String {
-        format!("{}/{path}", self.inner.location.trim_end_matches('/'))
+        locate(&self.inner.location, path)
     }
 
     /// Whether there is an object.
@@ -344,5 +344,13 @@ impl Workspace {
         let (location, workspace) = (self.locate(path), self.location());
         let workspace = workspace.to_owned();
         move |error| advice::remote(operation, location, &workspace, error)
+    }
+}
+
+fn locate(location: &str, path: &str) -> String {
+    match (location, path) {
+        (location, "") => location.to_owned(),
+        (location, path) if location.ends_with('/') => format!("{location}{path}"),
+        (location, path) => format!("{location}/{path}"),
     }
 }
