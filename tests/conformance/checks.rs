@@ -6,7 +6,8 @@ use bytes::Bytes;
 use kart::{Commit, StoreError, Workspace};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _},
-    task::JoinSet,
+    sync::watch,
+    task::{JoinSet, yield_now},
     time::timeout,
 };
 
@@ -237,36 +238,47 @@ async fn reading_in_pieces(workspace: Workspace) {
 }
 
 /// An object that says of itself whether it is whole: one byte repeated, a length that follows from it.
+/// Large enough not to share a thread with the reads on a local disk, which would do them in turn.
 fn uniform(kind: u8) -> Bytes {
-    vec![kind; 60_000 + usize::from(kind) * 1_000].into()
+    vec![kind; 300_000 + usize::from(kind) * 1_000].into()
 }
 
 fn assert_uniform(bytes: &Bytes) {
-    assert_eq!(*bytes, uniform(bytes[0]), "a torn read");
+    let kind = bytes.first().copied().unwrap_or_default();
+    assert!(
+        *bytes == uniform(kind),
+        "a torn read of {} bytes",
+        bytes.len()
+    );
 }
 
 async fn no_torn_read(workspace: Workspace) {
     workspace.replace("torn", uniform(0)).await.unwrap();
+    let (done, writers) = watch::channel(());
     let mut tasks = JoinSet::new();
-    for writer in 0..2_u8 {
-        let workspace = workspace.clone();
+    for _ in 0..4 {
+        let (workspace, writers) = (workspace.clone(), writers.clone());
         tasks.spawn(async move {
-            for i in 0..20 {
+            // Until the last writer has dropped its end.
+            while writers.has_changed().is_ok() {
+                assert_uniform(&workspace.read("torn").await.unwrap().unwrap());
+                yield_now().await;
+            }
+        });
+    }
+    for writer in 0..2_u8 {
+        let (workspace, done) = (workspace.clone(), done.clone());
+        tasks.spawn(async move {
+            for i in 0..100 {
                 workspace
-                    .replace("torn", uniform(writer * 20 + i))
+                    .replace("torn", uniform(writer * 100 + i))
                     .await
                     .unwrap();
             }
+            drop(done);
         });
     }
-    for _ in 0..4 {
-        let workspace = workspace.clone();
-        tasks.spawn(async move {
-            for _ in 0..40 {
-                assert_uniform(&workspace.read("torn").await.unwrap().unwrap());
-            }
-        });
-    }
+    drop(done);
     tasks.join_all().await;
 }
 

@@ -290,10 +290,19 @@ mod tests {
     }
 
     #[test]
-    fn links_serve_where_renaming_can_not_refuse() {
+    fn one_winner_by_renaming() {
+        race(false);
+    }
+
+    #[test]
+    fn one_winner_by_links_where_renaming_can_not_refuse() {
+        race(true);
+    }
+
+    fn race(only_links: bool) {
         let directory = tempfile::tempdir().unwrap();
         let disk = Disk::new(directory.path().to_owned());
-        disk.only_links.store(true, Ordering::Relaxed);
+        disk.only_links.store(only_links, Ordering::Relaxed);
         let create = |racer: u8| disk.publish("a/b", &[racer; 9], Mode::Create).unwrap();
         let winners: Vec<u8> = thread::scope(|scope| {
             let race = |racer| scope.spawn(move || create(racer).then_some(racer));
