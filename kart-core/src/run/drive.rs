@@ -41,7 +41,12 @@ enum Step {
 }
 
 impl<'a> Drive<'a> {
-    pub(super) fn new(runner: &'a Runner, graph: Arc<Graph>, needs: Vec<Need>) -> Self {
+    pub(super) fn new(
+        runner: &'a Runner,
+        graph: Arc<Graph>,
+        needs: Vec<Need>,
+        started: Instant,
+    ) -> Self {
         let outcomes = needs
             .iter()
             .map(|need| match need {
@@ -56,7 +61,7 @@ impl<'a> Drive<'a> {
             graph,
             needs: needs.into(),
             outcomes,
-            started: Instant::now(),
+            started,
         }
     }
 
