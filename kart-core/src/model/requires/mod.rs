@@ -21,7 +21,7 @@ pub(crate) use shape::Intern;
 pub(crate) use shape::{How, Mismatch, NodeId, Req, Value, Values, Want};
 
 /// What can be required for a value of type `V`: a task for its output; anything iterable of these
-/// for a `Vec`; an `Option`; an iterable of pairs for a `BTreeMap`; tuples up to 8; a [`Dep`]; and
+/// for a `Vec`; an `Option`; an iterable of pairs for a `BTreeMap`; tuples up to 8; a [`Dep`](crate::Dep); and
 /// nestings. `Marker` is found by the compiler.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a required `{V}` is made from",
@@ -56,7 +56,7 @@ pub struct Keyed<M>(M);
 /// Marker: a tuple.
 #[derive(Debug)]
 pub struct Each<M>(M);
-/// Marker: a [`Dep`].
+/// Marker: a [`Dep`](crate::Dep).
 #[derive(Debug)]
 pub struct Chosen;
 /// Marker: a value shared between its consumers.
