@@ -29,7 +29,7 @@ pub(super) struct Shop {
     pub(super) workspace: Workspace,
     pub(super) resources: Arc<Resources>,
     pub(super) handover: Handover,
-    /// Told when a body has ended, before its output is published.
+    /// Told when a body has ended well, before its output is published.
     pub(super) bodies_ended: mpsc::UnboundedSender<NodeId>,
 }
 
@@ -39,6 +39,9 @@ pub(super) struct Attempted {
     pub(super) node: NodeId,
     pub(super) number: u32,
     pub(super) elapsed: Duration,
+    /// Whether the end of the body was told already; a failed one is not, so that nothing starts
+    /// before its failure is known.
+    pub(super) body_ended: bool,
     pub(super) result: Result<Published, BoxError>,
 }
 
@@ -46,10 +49,11 @@ pub(super) struct Attempted {
 pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, number: u32) -> Attempted {
     let started = Instant::now();
     let made = caught(shop.make(node, number)).await;
-    // The receiver is gone only when the run is.
-    let _ = shop.bodies_ended.send(node);
+    let body_ended = made.is_ok();
     let result = match made {
         Ok((output, encoded)) => {
+            // The receiver is gone only when the run is.
+            let _ = shop.bodies_ended.send(node);
             let need = shop.needs[node.index()];
             let node = shop.graph.node(node);
             caught(publish(&shop.workspace, node, need, output, encoded)).await
@@ -60,6 +64,7 @@ pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, number: u32) -> Attem
         node,
         number,
         elapsed: started.elapsed(),
+        body_ended,
         result,
     }
 }

@@ -1,11 +1,11 @@
 //! The loop of a run: starts what the schedule says, and tells the schedule what became of it.
 
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::attempt::{Attempted, Shop, attempt};
@@ -13,6 +13,7 @@ use super::handover::Handover;
 use super::publish::Published;
 use super::runner::Runner;
 use super::schedule::Schedule;
+use super::steps::{Step, Steps};
 use crate::error::{BoxError, Error, Permanent};
 use crate::model::{Erased, NodeId, TaskSpec};
 use crate::plan::{Graph, Need};
@@ -30,14 +31,19 @@ pub(super) struct Drive<'a> {
     needs: Arc<[Need]>,
     outcomes: Vec<Outcome>,
     roots: Vec<Option<Erased>>,
+    /// The numbers of the next attempts of tasks that are ready again; all others are 1.
+    numbers: HashMap<NodeId, u32>,
+    /// The last attempts of the tasks that pause before the next.
+    resting: BTreeMap<NodeId, FailedAttempt>,
     started: Instant,
 }
 
-/// What the loop waits for.
-enum Step {
-    Attempted(Attempted),
-    /// The pause before the next attempt, with its number, is over.
-    Rested(NodeId, u32),
+/// An attempt that failed.
+struct FailedAttempt {
+    node: NodeId,
+    number: u32,
+    elapsed: Duration,
+    error: BoxError,
 }
 
 impl<'a> Drive<'a> {
@@ -61,6 +67,8 @@ impl<'a> Drive<'a> {
             graph,
             needs: needs.into(),
             outcomes,
+            numbers: HashMap::new(),
+            resting: BTreeMap::new(),
             started,
         }
     }
@@ -78,7 +86,7 @@ impl<'a> Drive<'a> {
             self.runner.workers,
             &self.runner.limits,
         );
-        let (bodies_ended, mut ended) = mpsc::unbounded_channel();
+        let (bodies_ended, ended) = mpsc::unbounded_channel();
         let shop = Arc::new(Shop {
             graph: Arc::clone(&graph),
             needs: Arc::clone(&self.needs),
@@ -87,41 +95,52 @@ impl<'a> Drive<'a> {
             handover: Handover::new(self.runner.memory_budget, schedule.consumers()),
             bodies_ended,
         });
-        // Dropping the set stops every attempt, and with it the run.
-        let mut steps = JoinSet::new();
-        let mut attempts = Pending::default();
+        let mut steps = Steps::new(ended);
         loop {
-            while steps.len() < self.runner.workers + PUBLISHING {
+            // All that has happened is taken in before anything starts: an output that is there
+            // already may have made a task ready that goes before those that wait.
+            while let Some(step) = steps.try_next() {
+                self.take(step, &mut schedule, &shop, &mut steps)?;
+            }
+            while steps.attempts() < self.runner.workers + PUBLISHING {
                 let Some(node) = schedule.start() else { break };
-                let number = attempts.next(node);
+                let number = self.numbers.remove(&node).unwrap_or(1);
                 self.emit(&Event::Started {
                     task: TaskInfo::new(&graph, node),
                     attempt: number,
                 });
-                let attempt = attempt(Arc::clone(&shop), node, number);
-                steps.spawn(async move { Step::Attempted(attempt.await) });
+                steps.attempt(attempt(Arc::clone(&shop), node, number));
             }
-            // A body's end is sent before its attempt is through, and heard before it: so the loop
-            // never finds itself without attempts while a worker counts as busy.
-            tokio::select! {
-                biased;
-                Some(node) = ended.recv() => schedule.body_ended(node),
-                step = steps.join_next() => match step {
-                    None => break,
-                    Some(Ok(Step::Rested(node, number))) => {
-                        attempts.set(node, number);
-                        schedule.retry(node);
-                    }
-                    Some(Ok(Step::Attempted(attempted))) => {
-                        self.attempted(attempted, &mut schedule, &shop, &mut steps);
-                    }
-                    Some(Err(error)) => return Err(RunError::Settings(format!(
-                        "the runtime stopped an attempt: {error}"
-                    ))),
-                },
-            }
+            let Some(step) = steps.next().await else {
+                break;
+            };
+            self.take(step, &mut schedule, &shop, &mut steps)?;
         }
         self.finish()
+    }
+
+    fn take(
+        &mut self,
+        step: Step,
+        schedule: &mut Schedule<'_>,
+        shop: &Shop,
+        steps: &mut Steps,
+    ) -> Result<(), RunError> {
+        match step {
+            Step::BodyEnded(node) => schedule.body_ended(node),
+            Step::Attempted(attempted) => self.attempted(attempted, schedule, shop, steps),
+            Step::Rested(node, number) => {
+                self.resting.remove(&node);
+                self.numbers.insert(node, number);
+                schedule.retry(node);
+            }
+            Step::Stopped(error) => {
+                return Err(RunError::Settings(format!(
+                    "the runtime stopped an attempt: {error}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn attempted(
@@ -129,41 +148,61 @@ impl<'a> Drive<'a> {
         attempted: Attempted,
         schedule: &mut Schedule<'_>,
         shop: &Shop,
-        steps: &mut JoinSet<Step>,
+        steps: &mut Steps,
     ) {
-        let node = attempted.node;
-        match attempted.result {
+        let Attempted {
+            node,
+            number,
+            elapsed,
+            body_ended,
+            result,
+        } = attempted;
+        if !body_ended {
+            schedule.body_ended(node);
+        }
+        let error = match result {
             Ok(published) => {
-                self.published(node, attempted.number, attempted.elapsed, published, shop);
+                self.published(node, number, elapsed, published, shop);
                 schedule.complete(node);
+                self.release_requirements(node, shop);
+                return;
             }
-            Err(error) => {
-                let spec = self.graph.node(node).task.spec();
-                let may_retry = attempted.number <= spec.retries && !is_permanent(&error);
-                if may_retry && !schedule.is_closed() {
-                    let pause = pause(spec, attempted.number);
-                    self.emit(&Event::Retrying {
-                        task: TaskInfo::new(&self.graph, node),
-                        attempt: attempted.number,
-                        pause,
-                        error: error.as_ref(),
-                    });
-                    let next = attempted.number + 1;
-                    steps.spawn(async move {
-                        tokio::time::sleep(pause).await;
-                        Step::Rested(node, next)
-                    });
-                    return;
-                }
-                self.failed(node, attempted.number, attempted.elapsed, error, schedule);
-                if self.runner.fail_fast {
-                    schedule.close();
-                }
+            Err(error) => error,
+        };
+        let failed = FailedAttempt {
+            node,
+            number,
+            elapsed,
+            error,
+        };
+        let spec = self.graph.node(node).task.spec();
+        let may_retry = number <= spec.retries && !is_permanent(&failed.error);
+        if may_retry && !schedule.is_closed() {
+            let pause = pause(spec, number);
+            self.emit(&Event::Retrying {
+                task: TaskInfo::new(&self.graph, node),
+                attempt: number,
+                pause,
+                error: failed.error.as_ref(),
+            });
+            steps.rest(node, pause, number + 1);
+            self.resting.insert(node, failed);
+            return;
+        }
+        self.failed(failed, schedule, shop);
+        if self.runner.fail_fast && !schedule.is_closed() {
+            schedule.close();
+            steps.stop_rests();
+            for failed in std::mem::take(&mut self.resting).into_values() {
+                self.failed(failed, schedule, shop);
             }
         }
-        let graph = Arc::clone(&self.graph);
+    }
+
+    /// `node` takes no more of what it requires.
+    fn release_requirements(&self, node: NodeId, shop: &Shop) {
         let mut required = Vec::new();
-        graph
+        self.graph
             .node(node)
             .for_each_requirement(|id| required.push(id));
         required.sort_unstable();
@@ -204,29 +243,30 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn failed(
-        &mut self,
-        node: NodeId,
-        attempts: u32,
-        elapsed: Duration,
-        error: BoxError,
-        schedule: &mut Schedule<'_>,
-    ) {
+    fn failed(&mut self, failed: FailedAttempt, schedule: &mut Schedule<'_>, shop: &Shop) {
+        let FailedAttempt {
+            node,
+            number,
+            elapsed,
+            error,
+        } = failed;
         let task = TaskInfo::new(&self.graph, node);
         self.emit(&Event::Failed {
             task,
-            attempts,
+            attempts: number,
             error: error.as_ref(),
         });
+        self.release_requirements(node, shop);
         for blocked in schedule.fail(node) {
             self.emit(&Event::Blocked {
                 task: TaskInfo::new(&self.graph, blocked),
                 by: task,
             });
+            self.release_requirements(blocked, shop);
             self.outcomes[blocked.index()] = Outcome::Blocked { by: task.key() };
         }
         self.outcomes[node.index()] = Outcome::Failed(Failure {
-            attempts,
+            attempts: number,
             elapsed,
             error: Arc::new(error),
         });
@@ -254,20 +294,6 @@ impl<'a> Drive<'a> {
                 tracing::warn!("the event handler panicked");
             }
         }
-    }
-}
-
-/// The numbers of attempts after the first; all others are 1.
-#[derive(Default)]
-struct Pending(std::collections::HashMap<NodeId, u32>);
-
-impl Pending {
-    fn next(&mut self, node: NodeId) -> u32 {
-        self.0.remove(&node).unwrap_or(1)
-    }
-
-    fn set(&mut self, node: NodeId, number: u32) {
-        self.0.insert(node, number);
     }
 }
 

@@ -6,5 +6,6 @@ mod handover;
 mod publish;
 mod runner;
 mod schedule;
+mod steps;
 
 pub use runner::{Runner, build};

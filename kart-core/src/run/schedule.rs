@@ -115,6 +115,7 @@ impl<'a> Schedule<'a> {
             let Reverse(node) = ready.node;
             if let Some(limit) = self.lacking(node) {
                 self.limits[limit].parked.push(ready);
+                self.pass_on(node, limit);
                 continue;
             }
             self.take(node);
@@ -128,19 +129,24 @@ impl<'a> Schedule<'a> {
     pub(super) fn body_ended(&mut self, node: NodeId) {
         self.free_workers += 1;
         for &(name, units) in self.graph.node(node).task.spec().uses {
-            let Some(limit) = self.limits.iter_mut().find(|limit| limit.name == name) else {
-                continue;
-            };
-            limit.free += units;
-            let mut free = limit.free;
-            while let Some(parked) = limit.parked.peek() {
-                let wanted = units_of(self.graph, parked.node.0, name);
-                if wanted > free {
-                    break;
-                }
-                free -= wanted;
-                self.ready.extend(limit.parked.pop());
+            if let Some(at) = self.limits.iter().position(|limit| limit.name == name) {
+                self.limits[at].free += units;
+                self.unpark(at);
             }
+        }
+    }
+
+    /// Makes those parked tasks ready for which there is enough of the limit.
+    fn unpark(&mut self, at: usize) {
+        let limit = &mut self.limits[at];
+        let mut free = limit.free;
+        while let Some(parked) = limit.parked.peek() {
+            let wanted = units_of(self.graph, parked.node.0, &limit.name);
+            if wanted > free {
+                break;
+            }
+            free -= wanted;
+            self.ready.extend(limit.parked.pop());
         }
     }
 
@@ -215,6 +221,17 @@ impl<'a> Schedule<'a> {
                 .iter()
                 .position(|limit| limit.name == name && limit.free < units)
         })
+    }
+
+    /// What `node` was made ready for and cannot use, because it lacks `lacking` too, goes to
+    /// those that wait for it. A task moves to a limit that it lacks, so this comes to an end.
+    fn pass_on(&mut self, node: NodeId, lacking: usize) {
+        for &(name, _) in self.graph.node(node).task.spec().uses {
+            let found = self.limits.iter().position(|limit| limit.name == name);
+            if let Some(at) = found.filter(|&at| at != lacking) {
+                self.unpark(at);
+            }
+        }
     }
 
     fn take(&mut self, node: NodeId) {

@@ -1,0 +1,11 @@
+//! What a run does: what it skips, in which order it goes, what it hands over, how it fails and
+//! how it is stopped.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod failing;
+mod handing;
+mod scheduling;
+mod skipping;
+mod stopping;
