@@ -31,7 +31,10 @@ pub(crate) struct Settings {
 }
 
 /// Reads a command line; `run` where no command is named.
-pub(crate) fn parse(spec: &'static TaskSpec, args: Vec<OsString>) -> Result<Invocation, clap::Error> {
+pub(crate) fn parse(
+    spec: &'static TaskSpec,
+    args: Vec<OsString>,
+) -> Result<Invocation, clap::Error> {
     let matches = command(spec).try_get_matches_from(args)?;
     let (command, matches) = match matches.subcommand() {
         Some(("plan", matches)) => (Command::Plan, matches),
@@ -47,8 +50,10 @@ pub(crate) fn parse(spec: &'static TaskSpec, args: Vec<OsString>) -> Result<Invo
 
 fn command(spec: &'static TaskSpec) -> clap::Command {
     let about = spec.doc.lines().next().unwrap_or_default();
-    let run = clap::Command::new("run")
-        .about(format!("Run what is missing of {} (the default)", spec.name));
+    let run = clap::Command::new("run").about(format!(
+        "Run what is missing of {} (the default)",
+        spec.name
+    ));
     let plan = clap::Command::new("plan").about("Say what would run, and why; write nothing");
     with_options(clap::Command::new("kart"), spec)
         .about(about)
@@ -130,7 +135,9 @@ fn limit(text: &str) -> Result<(String, u32), String> {
     let (name, units) = text
         .split_once('=')
         .ok_or("expected a name and a number, such as `gpu=1`")?;
-    let units = units.parse().map_err(|error| format!("`{units}`: {error}"))?;
+    let units = units
+        .parse()
+        .map_err(|error| format!("`{units}`: {error}"))?;
     Ok((name.to_owned(), units))
 }
 
@@ -140,14 +147,22 @@ fn settings(matches: &ArgMatches) -> Settings {
             .get_one::<String>("kart.workspace")
             .cloned()
             .unwrap_or_default(),
-        workers: matches.get_one::<u16>("kart.workers").copied().map(usize::from),
+        workers: matches
+            .get_one::<u16>("kart.workers")
+            .copied()
+            .map(usize::from),
         limits: all(matches, "kart.limit"),
         rerun: all(matches, "kart.rerun"),
     }
 }
 
 fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Vec<T> {
-    matches.get_many::<T>(id).into_iter().flatten().cloned().collect()
+    matches
+        .get_many::<T>(id)
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 fn values(spec: &'static TaskSpec, matches: &ArgMatches) -> Vec<(&'static str, String)> {

@@ -60,7 +60,9 @@ fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), Stop> {
     let invocation = match args::parse(T::spec(), args) {
         Ok(invocation) => invocation,
         // clap prints help to stdout and mistakes to stderr, and knows which is which.
-        Err(error) if error.use_stderr() => return Err(Stop::wrong_use(error.render().ansi().to_string())),
+        Err(error) if error.use_stderr() => {
+            return Err(Stop::wrong_use(error.render().ansi().to_string()));
+        }
         Err(error) => {
             let _ = error.print();
             return Ok(());
@@ -71,8 +73,11 @@ fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), Stop> {
         settings,
         values,
     } = invocation;
-    let root: T = params::build(T::spec(), values)
-        .map_err(|error| Stop::wrong_use(format!("error: {error}\n\nFor more information, try '--help'.")))?;
+    let root: T = params::build(T::spec(), values).map_err(|error| {
+        Stop::wrong_use(format!(
+            "error: {error}\n\nFor more information, try '--help'."
+        ))
+    })?;
     let workspace = Workspace::open(&settings.workspace)
         .map_err(|error| Stop::wrong_use(format!("error: {}", kart_core::chain(&error))))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

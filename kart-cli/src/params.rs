@@ -63,7 +63,7 @@ impl Text {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Unreadable> for Text {
+impl IntoDeserializer<'_, Unreadable> for Text {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -90,7 +90,12 @@ macro_rules! as_text {
 impl<'de> Deserializer<'de> for Text {
     type Error = Unreadable;
 
-    as_text!(deserialize_str, deserialize_string, deserialize_char, deserialize_identifier);
+    as_text!(
+        deserialize_str,
+        deserialize_string,
+        deserialize_char,
+        deserialize_identifier
+    );
 
     as_json!(
         deserialize_any,

@@ -19,7 +19,9 @@ pub(crate) fn event(event: &Event<'_>) {
             tasks,
             complete,
             missing,
-        } => note(&format!("{tasks} tasks: {missing} to run, {complete} complete")),
+        } => note(&format!(
+            "{tasks} tasks: {missing} to run, {complete} complete"
+        )),
         Event::Finished { task, elapsed, .. } => {
             note(&format!("done     {} in {elapsed:.1?}", task.description()));
         }
@@ -34,7 +36,11 @@ pub(crate) fn event(event: &Event<'_>) {
             chain(*error),
         )),
         Event::Failed { task, error, .. } => {
-            note(&format!("failed   {}: {}", task.description(), chain(*error)));
+            note(&format!(
+                "failed   {}: {}",
+                task.description(),
+                chain(*error)
+            ));
         }
         Event::Differed { task } => note(&format!(
             "warning: {} is not deterministic: other bytes were published first, and kept",

@@ -32,12 +32,12 @@ pub mod private {
     pub use crate::error::BoxError;
     pub use crate::format;
     pub use crate::key::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
+    pub use crate::model::wire::build;
     pub use crate::model::{
         Attempt, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec,
         Params, Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param,
         blocking, external, finish, name_bytes, name_len, name_str, wire,
     };
-    pub use crate::model::wire::build;
     pub use inventory;
     pub use serde;
 }

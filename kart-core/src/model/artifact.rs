@@ -30,7 +30,9 @@ pub struct Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a body is handed, and what becomes of its result.
 
-use std::any::{Any, TypeId, type_name};
+use std::any::{TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::requires::Input;
 use super::task::{Attempt, Erased, Task};
 use crate::error::BoxError;
 
@@ -25,14 +26,14 @@ impl Resources {
 /// Everything one attempt of a body is handed.
 #[derive(Debug)]
 pub struct Call {
-    inputs: Vec<Option<Box<dyn Any + Send>>>,
+    inputs: Vec<Option<Input>>,
     resources: Arc<Resources>,
     context: Context,
 }
 
 impl Call {
     pub(crate) fn new(
-        inputs: Vec<Option<Box<dyn Any + Send>>>,
+        inputs: Vec<Option<Input>>,
         resources: Arc<Resources>,
         context: Context,
     ) -> Self {
@@ -67,7 +68,9 @@ impl Call {
             .0
             .get(&TypeId::of::<T>())
             .and_then(|resource| Arc::clone(resource).downcast().ok())
-            .ok_or_else(|| format!("the runner has no resource of type `{}`", type_name::<T>()).into())
+            .ok_or_else(|| {
+                format!("the runner has no resource of type `{}`", type_name::<T>()).into()
+            })
     }
 
     /// This attempt.
@@ -81,7 +84,9 @@ impl Call {
 /// # Errors
 ///
 /// What the function failed with.
-pub fn finish<T: Task, E: Into<BoxError>>(result: Result<T::Output, E>) -> Result<Erased, BoxError> {
+pub fn finish<T: Task, E: Into<BoxError>>(
+    result: Result<T::Output, E>,
+) -> Result<Erased, BoxError> {
     match result {
         Ok(output) => Ok(Arc::new(output)),
         Err(error) => Err(error.into()),
@@ -109,6 +114,9 @@ where
 pub fn external(call: Call) -> Attempt {
     Box::pin(async move {
         let path = call.context().path().to_owned();
-        Err(crate::error::permanent(format!("`{path}` is made by something else, and it is not there")).into())
+        Err(crate::error::permanent(format!(
+            "`{path}` is made by something else, and it is not there"
+        ))
+        .into())
     })
 }

@@ -173,7 +173,10 @@ impl<P> fmt::Debug for Dep<P> {
         DEPTH.set(depth + 1);
         let mut result = match (self.req(), tasks) {
             (Req::Task(_), [task]) => task.fmt(f),
-            _ => f.debug_list().entries(tasks.iter().take(SHOWN_WIDTH)).finish(),
+            _ => f
+                .debug_list()
+                .entries(tasks.iter().take(SHOWN_WIDTH))
+                .finish(),
         };
         DEPTH.set(depth);
         if tasks.len() > SHOWN_WIDTH {
@@ -190,16 +193,12 @@ impl Drop for Chosen {
         let mut tasks = std::mem::take(&mut self.tasks);
         let is_outermost = GRAVES.try_with(|graves| {
             let mut graves = graves.borrow_mut();
-            match graves.as_mut() {
-                Some(queue) => {
-                    queue.append(&mut tasks);
-                    false
-                }
-                None => {
-                    *graves = Some(Vec::new());
-                    true
-                }
+            if let Some(queue) = graves.as_mut() {
+                queue.append(&mut tasks);
+                return false;
             }
+            *graves = Some(Vec::new());
+            true
         });
         if is_outermost != Ok(true) {
             return;

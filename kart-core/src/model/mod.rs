@@ -12,8 +12,8 @@ mod task;
 pub mod wire;
 
 pub use artifact::Artifact;
-pub use call::{Call, blocking, external, finish};
 pub(crate) use call::Resources;
+pub use call::{Call, blocking, external, finish};
 pub use context::Context;
 pub use dep::{Dep, dep};
 pub use params::{Param, Params, assert_param};
@@ -24,4 +24,4 @@ pub use spec::{
 pub use task::{Attempt, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
-pub(crate) use requires::{How, Intern, NodeId, Req, Requirement, Value, Want};
+pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};

@@ -16,10 +16,7 @@ use crate::key::{Key, canonical};
     label = "not a parameter type",
     note = "a parameter is `Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static`; what is neither stored nor part of the key is a `#[resource]`"
 )]
-pub trait Param:
-    Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
-{
-}
+pub trait Param: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Param for T {}
 

@@ -116,7 +116,9 @@ fn task(json: Json, output: TypeId, output_name: &str) -> Result<Arc<dyn DynTask
         return Err(format!("{expected}, found {}", kind(&json)));
     };
     let Some(Json::String(name)) = members.remove("task") else {
-        return Err(format!("{expected}: the member `task` is missing or no string"));
+        return Err(format!(
+            "{expected}: the member `task` is missing or no string"
+        ));
     };
     let params = members
         .remove("params")
@@ -125,7 +127,9 @@ fn task(json: Json, output: TypeId, output_name: &str) -> Result<Arc<dyn DynTask
         return Err(format!("{expected}: unknown member `{other}`"));
     }
     let Some(entry) = registered(&name) else {
-        return Err(format!("no task named `{name}` is linked into this program"));
+        return Err(format!(
+            "no task named `{name}` is linked into this program"
+        ));
     };
     let task = (entry.build)(params).map_err(|error| format!("task `{name}`: {error}"))?;
     if task.output_type() != output {
@@ -212,7 +216,10 @@ macro_rules! via {
 }
 
 /// What a required map's keys can be on the wire.
-pub trait MapKey: Ord + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static {}
+pub trait MapKey:
+    Ord + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
 
 impl<K: Ord + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static> MapKey for K {}
 
@@ -237,7 +244,10 @@ fn list<V: Send + Sync + 'static>(json: Json, read: ReadOne<V>) -> Result<Dep<Ve
     }
 }
 
-fn option<V: Send + Sync + 'static>(json: Json, read: ReadOne<V>) -> Result<Dep<Option<V>>, String> {
+fn option<V: Send + Sync + 'static>(
+    json: Json,
+    read: ReadOne<V>,
+) -> Result<Dep<Option<V>>, String> {
     if json.is_null() {
         return Ok(dep(None::<Dep<V>>));
     }
@@ -252,7 +262,7 @@ fn map<K: MapKey, V: Send + Sync + 'static>(
         Json::Object(members) if !members.get("task").is_some_and(Json::is_string) => {
             let members: Vec<(K, Dep<V>)> = members
                 .into_iter()
-                .map(|(name, item)| Ok((map_key(name)?, read(item)?)))
+                .map(|(name, item)| Ok((map_key(&name)?, read(item)?)))
                 .collect::<Result<_, String>>()?;
             Ok(dep(members))
         }
@@ -261,8 +271,8 @@ fn map<K: MapKey, V: Send + Sync + 'static>(
 }
 
 /// A key that is no string is written as its JSON text.
-fn map_key<K: MapKey>(name: String) -> Result<K, String> {
-    serde_json::from_value(Json::String(name.clone()))
-        .or_else(|_| serde_json::from_str(&name))
+fn map_key<K: MapKey>(name: &str) -> Result<K, String> {
+    serde_json::from_value(Json::String(name.to_owned()))
+        .or_else(|_| serde_json::from_str(name))
         .map_err(|error| format!("map key `{name}`: {error}"))
 }

@@ -98,7 +98,10 @@ impl Graph {
     /// require each other, [`Error::PathClash`] for two tasks with one path.
     pub(crate) fn expand(roots: Vec<Arc<dyn DynTask>>) -> Result<Graph, Error> {
         let mut expansion = Expansion::default();
-        let roots: Vec<NodeId> = roots.into_iter().map(|root| expansion.intern(root)).collect();
+        let roots: Vec<NodeId> = roots
+            .into_iter()
+            .map(|root| expansion.intern(root))
+            .collect();
         for &root in &roots {
             expansion.walk(root)?;
         }

@@ -112,16 +112,17 @@ pub(crate) async fn survey(
     let mut level: Vec<NodeId> = Vec::new();
     reach(graph.roots.iter().copied(), &mut reached, &mut level);
     while !level.is_empty() {
-        let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) = level
-            .drain(..)
-            .partition(|node| needs[node.index()].runs());
+        let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
+            level.drain(..).partition(|node| needs[node.index()].runs());
         for (node, need) in ask(graph, unknown.clone(), workspace).await? {
             needs[node.index()] = need;
         }
         for node in marked.into_iter().chain(unknown) {
             if needs[node.index()].runs() {
                 let mut below = Vec::new();
-                graph.node(node).for_each_requirement(|required| below.push(required));
+                graph
+                    .node(node)
+                    .for_each_requirement(|required| below.push(required));
                 reach(below, &mut reached, &mut level);
             }
         }
@@ -134,11 +135,7 @@ pub(crate) async fn survey(
     Ok(needs)
 }
 
-fn reach(
-    nodes: impl IntoIterator<Item = NodeId>,
-    reached: &mut [bool],
-    level: &mut Vec<NodeId>,
-) {
+fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &mut Vec<NodeId>) {
     for node in nodes {
         if !std::mem::replace(&mut reached[node.index()], true) {
             level.push(node);
@@ -195,13 +192,25 @@ pub(crate) async fn ask(
     let mut needs: Vec<(NodeId, Need)> = nodes
         .into_iter()
         .zip(exists)
-        .map(|(node, exists)| (node, if exists { Need::Complete } else { Need::Missing }))
+        .map(|(node, exists)| {
+            (
+                node,
+                if exists {
+                    Need::Complete
+                } else {
+                    Need::Missing
+                },
+            )
+        })
         .collect();
     let there: Vec<(usize, String)> = unkeyed
         .into_iter()
         .filter(|(at, _)| needs[*at].1.is_complete())
         .collect();
-    let companions = there.iter().map(|(_, companion)| companion.clone()).collect();
+    let companions = there
+        .iter()
+        .map(|(_, companion)| companion.clone())
+        .collect();
     let companions = workspace.read_many(companions).await;
     for ((at, _), companion) in there.into_iter().zip(companions) {
         let key = graph.node(needs[at].0).key;
@@ -280,12 +289,16 @@ impl Plan {
     ///
     /// Never: every path was rendered when the plan was made.
     pub fn tasks(&self) -> impl Iterator<Item = Planned> + '_ {
-        self.graph.nodes.iter().zip(self.needs.iter()).map(|(node, need)| Planned {
-            name: node.task.spec().name,
-            description: describe(node.task.as_ref()),
-            key: node.key,
-            path: node.path().unwrap_or_default(),
-            need: *need,
-        })
+        self.graph
+            .nodes
+            .iter()
+            .zip(self.needs.iter())
+            .map(|(node, need)| Planned {
+                name: node.task.spec().name,
+                description: describe(node.task.as_ref()),
+                key: node.key,
+                path: node.path().unwrap_or_default(),
+                need: *need,
+            })
     }
 }

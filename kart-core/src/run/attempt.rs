@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::handover::Handover;
 use super::publish::{Published, publish};
 use crate::error::{BoxError, Error, permanent};
-use crate::model::{Call, Context, Erased, Handle, How, NodeId, Resources, Value, Want};
+use crate::model::{Call, Context, Erased, Handle, How, Input, NodeId, Resources, Value, Want};
 use crate::plan::{Graph, Need, Node, describe};
 use crate::workspace::Workspace;
 
@@ -114,7 +114,7 @@ impl Shop {
         Ok((output, encoded))
     }
 
-    async fn load(&self, node: &Node) -> Result<Vec<Option<Box<dyn Any + Send>>>, BoxError> {
+    async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {
         let mut wants = Vec::new();
         for requirement in &node.requires {
             (requirement.want)(&requirement.req, &mut wants);

@@ -22,7 +22,7 @@ use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, TaskInf
 /// How many outputs may be on their way to the store while further bodies run.
 const PUBLISHING: usize = 64;
 /// No pause before a retry is longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// A run under way.
 pub(super) struct Drive<'a> {
@@ -47,7 +47,12 @@ struct FailedAttempt {
 }
 
 impl<'a> Drive<'a> {
-    pub(super) fn new(runner: &'a Runner, graph: Arc<Graph>, needs: Vec<Need>) -> Self {
+    pub(super) fn new(
+        runner: &'a Runner,
+        graph: Arc<Graph>,
+        needs: Vec<Need>,
+        started: Instant,
+    ) -> Self {
         let outcomes = needs
             .iter()
             .map(|need| match need {
@@ -64,7 +69,7 @@ impl<'a> Drive<'a> {
             outcomes,
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
-            started: Instant::now(),
+            started,
         }
     }
 

@@ -29,14 +29,14 @@ pub(super) async fn publish(
         replace_named(workspace, node, &path, encoded).await?;
     } else if need.replaces() {
         workspace.replace(&path, encoded).await?;
-    } else if let Commit::Exists(first) = workspace.create(&path, encoded.clone()).await? {
-        if first != encoded {
-            return Ok(Published {
-                bytes: first.len(),
-                output: (node.task.decoder())(first)?,
-                differed: true,
-            });
-        }
+    } else if let Commit::Exists(first) = workspace.create(&path, encoded.clone()).await?
+        && first != encoded
+    {
+        return Ok(Published {
+            bytes: first.len(),
+            output: (node.task.decoder())(first)?,
+            differed: true,
+        });
     }
     Ok(Published {
         output,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::drive::Drive;
 use crate::model::{Resources, Task};
 use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, survey};
@@ -142,10 +144,11 @@ impl Runner {
     /// [`RunError::Failed`] if tasks failed; it holds the report. Everything else means that
     /// nothing was run.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
+        let started = Instant::now();
         let (graph, needs) = self.survey(root).await?;
         self.check_resources(&graph, &needs)?;
         self.check_limits(&graph, &needs)?;
-        Drive::new(self, graph, needs).run().await
+        Drive::new(self, graph, needs, started).run().await
     }
 
     async fn survey<T: Task>(&self, root: T) -> Result<(Arc<Graph>, Vec<Need>), RunError> {

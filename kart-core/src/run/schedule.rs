@@ -262,7 +262,7 @@ impl Dependents {
     fn new(graph: &Graph, needs: &[Need]) -> Self {
         let mut starts = vec![0_u32; graph.len() + 1];
         each_edge(graph, needs, |_, required| {
-            starts[required.index() + 1] += 1
+            starts[required.index() + 1] += 1;
         });
         for index in 1..starts.len() {
             starts[index] += starts[index - 1];

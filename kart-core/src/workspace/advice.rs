@@ -32,6 +32,7 @@ pub(super) fn remote(
 }
 
 fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
+    // A store that the caller has set up has no scheme, and its settings no names that kart knows.
     let (scheme, rest) = workspace.split_once("://").unwrap_or(("", workspace));
     let bucket = rest.split('/').next().unwrap_or(rest);
     let (credentials, endpoint) = match scheme {
@@ -43,6 +44,7 @@ fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or the platform's role",
             "AWS_ENDPOINT and AWS_REGION",
         ),
+        "" => ("the store's credentials", "the store's endpoint"),
         _ => (
             "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or the platform's identity",
             "AZURE_STORAGE_ENDPOINT",
@@ -62,10 +64,17 @@ fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
     ]) {
         return Some(format!("no credentials were found: set {credentials}"));
     }
-    match error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Some(format!(
+    let refused = matches!(
+        error,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+    );
+    // A refused listing comes as a general error.
+    if refused || has(&["403 Forbidden", "401 Unauthorized"]) {
+        return Some(format!(
             "the credentials were refused or lack the right to read, write, delete and list in `{bucket}`: check {credentials}"
-        )),
+        ));
+    }
+    match error {
         Error::NotImplemented { .. } | Error::NotSupported { .. } => {
             Some("this store lacks an operation that kart needs".to_owned())
         }
@@ -121,4 +130,61 @@ fn local_advice(error: &io::Error) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{BackoffConfig, RetryConfig, aws::AmazonS3Builder};
+
+    use crate::Workspace;
+
+    fn advice(endpoint: &str, allow_http: bool) -> String {
+        let retry = RetryConfig {
+            backoff: BackoffConfig::default(),
+            max_retries: 0,
+            retry_timeout: std::time::Duration::from_secs(5),
+        };
+        let store = AmazonS3Builder::new()
+            .with_bucket_name("kart")
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .with_endpoint(endpoint)
+            .with_allow_http(allow_http)
+            .with_retry(retry)
+            .build()
+            .unwrap();
+        let workspace = Workspace::from_store(Arc::new(store), "prefix");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let error = runtime.block_on(workspace.exists("a")).unwrap_err();
+        assert_eq!(error.location, "AmazonS3(kart)/prefix/a");
+        error
+            .advice
+            .unwrap_or_else(|| format!("no advice: {:?}", error.source))
+    }
+
+    #[test]
+    fn a_store_without_a_route() {
+        // The port of a listener that is gone.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        assert_eq!(
+            advice(&endpoint, true),
+            "the store could not be reached: check the network and the store's endpoint"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_without_tls() {
+        assert_eq!(
+            advice("http://127.0.0.1:9", false),
+            "an endpoint without TLS has to be allowed: set AWS_ALLOW_HTTP=true (or AZURE_ALLOW_HTTP)"
+        );
+    }
 }

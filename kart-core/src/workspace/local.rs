@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
 use super::{
-    Reader, advice,
+    Reader, advice, locate,
     pool::{Pool, Size},
     stream::StreamReader,
 };
@@ -205,8 +205,7 @@ impl Local {
                 source: error.into(),
             };
         }
-        let location = format!("{}/{path}", self.shown.trim_end_matches('/'));
-        advice::local(operation, location, error)
+        advice::local(operation, locate(&self.shown, path), error)
     }
 }
 

@@ -122,7 +122,7 @@ impl Workspace {
 
     /// Where an object is, as a person would write it.
     pub fn locate(&self, path: &str) -> String {
-        format!("{}/{path}", self.inner.location.trim_end_matches('/'))
+        locate(&self.inner.location, path)
     }
 
     /// Whether there is an object.
@@ -168,14 +168,14 @@ impl Workspace {
 
     /// The bytes of each object, in the order of the paths. Each has an error of its own.
     pub async fn read_many(&self, paths: Vec<String>) -> Vec<Result<Option<Bytes>, StoreError>> {
-        match &self.inner.backend {
-            Backend::Remote(_) => remote::read_many(self, paths).await,
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => {
-                self.inner.counters.read(paths.len());
-                local.read_many(paths).await
-            }
+        #[cfg(feature = "fs")]
+        if let Backend::Local(local) = &self.inner.backend
+            && paths.iter().all(|path| self.check("read", path).is_ok())
+        {
+            self.inner.counters.read(paths.len());
+            return local.read_many(paths).await;
         }
+        remote::read_many(self, paths).await
     }
 
     /// Writes an object that must not exist yet: all of it, or nothing.
@@ -344,5 +344,13 @@ impl Workspace {
         let (location, workspace) = (self.locate(path), self.location());
         let workspace = workspace.to_owned();
         move |error| advice::remote(operation, location, &workspace, error)
+    }
+}
+
+fn locate(location: &str, path: &str) -> String {
+    match (location, path) {
+        (location, "") => location.to_owned(),
+        (location, path) if location.ends_with('/') => format!("{location}{path}"),
+        (location, path) => format!("{location}/{path}"),
     }
 }

@@ -44,6 +44,7 @@ fn refused(location: String, advice: impl Into<String>, source: impl Into<BoxErr
     }
 }
 
+#[cfg(not(all(feature = "fs", feature = "aws", feature = "gcp", feature = "azure")))]
 fn feature_off(location: &str, feature: &str) -> StoreError {
     refused(
         location.to_owned(),
@@ -124,18 +125,9 @@ type Connected = Result<(Arc<dyn ObjectStore>, Arc<dyn ObjectStore>), StoreError
 
 fn connect(scheme: &str, url: &str, location: &str) -> Connected {
     match scheme {
-        #[cfg(feature = "aws")]
-        "s3" | "s3a" => checked(aws(url), location, "AWS_"),
-        #[cfg(feature = "gcp")]
-        "gs" => checked(gcp(url), location, "GOOGLE_"),
-        #[cfg(feature = "azure")]
-        "az" | "azure" | "adl" | "abfs" | "abfss" => checked(azure(url), location, "AZURE_"),
-        "s3" | "s3a" => Err(feature_off(location, "aws")),
-        "gs" => Err(feature_off(location, "gcp")),
-        _ => {
-            let _ = url;
-            Err(feature_off(location, "azure"))
-        }
+        "s3" | "s3a" => aws(url, location),
+        "gs" => gcp(url, location),
+        _ => azure(url, location),
     }
 }
 
@@ -160,12 +152,12 @@ fn settings(prefix: &str) -> Vec<(String, String)> {
 /// body; here it is 30 seconds without a byte for the one, an hour in all for the other.
 #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 macro_rules! clients {
-    ($builder:ty, $url:expr, $prefix:literal) => {{
+    ($builder:ty, $key:ty, $url:expr, $prefix:literal) => {{
         use object_store::ClientConfigKey::{ReadTimeout, Timeout};
         let build = |limits: &[(object_store::ClientConfigKey, &str)]| {
             let mut builder = <$builder>::new().with_url($url);
             for (key, value) in limits {
-                builder = builder.with_config((*key).into(), *value);
+                builder = builder.with_config(<$key>::Client(*key), *value);
             }
             for (name, value) in settings($prefix) {
                 // The prefix is also used for what is no setting of the store's client.
@@ -175,24 +167,57 @@ macro_rules! clients {
             }
             builder.build()
         };
-        Ok((
-            Arc::new(build(&[(Timeout, "1h"), (ReadTimeout, "30s")])?),
-            Arc::new(build(&[(Timeout, "1h")])?),
-        ))
+        build(&[(Timeout, "1h"), (ReadTimeout, "30s")]).and_then(|store| {
+            let bulk = build(&[(Timeout, "1h")])?;
+            Ok((
+                Arc::new(store) as Arc<dyn ObjectStore>,
+                Arc::new(bulk) as Arc<dyn ObjectStore>,
+            ))
+        })
     }};
 }
 
 #[cfg(feature = "aws")]
-fn aws(url: &str) -> Clients {
-    clients!(object_store::aws::AmazonS3Builder, url, "aws_")
+fn aws(url: &str, location: &str) -> Connected {
+    use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+    checked(
+        clients!(AmazonS3Builder, AmazonS3ConfigKey, url, "aws_"),
+        location,
+        "AWS_",
+    )
+}
+
+#[cfg(not(feature = "aws"))]
+fn aws(_: &str, location: &str) -> Connected {
+    Err(feature_off(location, "aws"))
 }
 
 #[cfg(feature = "gcp")]
-fn gcp(url: &str) -> Clients {
-    clients!(object_store::gcp::GoogleCloudStorageBuilder, url, "google_")
+fn gcp(url: &str, location: &str) -> Connected {
+    use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+    checked(
+        clients!(GoogleCloudStorageBuilder, GoogleConfigKey, url, "google_"),
+        location,
+        "GOOGLE_",
+    )
+}
+
+#[cfg(not(feature = "gcp"))]
+fn gcp(_: &str, location: &str) -> Connected {
+    Err(feature_off(location, "gcp"))
 }
 
 #[cfg(feature = "azure")]
-fn azure(url: &str) -> Clients {
-    clients!(object_store::azure::MicrosoftAzureBuilder, url, "azure_")
+fn azure(url: &str, location: &str) -> Connected {
+    use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+    checked(
+        clients!(MicrosoftAzureBuilder, AzureConfigKey, url, "azure_"),
+        location,
+        "AZURE_",
+    )
+}
+
+#[cfg(not(feature = "azure"))]
+fn azure(_: &str, location: &str) -> Connected {
+    Err(feature_off(location, "azure"))
 }

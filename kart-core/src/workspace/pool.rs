@@ -2,6 +2,9 @@
 //!
 //! A hop costs more than a small file does. So operations stand in a queue, and a *drainer*, one blocking
 //! task, takes them until the queue is empty. No lock is held while an operation runs.
+//!
+//! One drainer is the fastest on a local disk: two that create files in one directory wait for its lock
+//! in the kernel. More are started when operations turn out to be slow, as on a network file system.
 
 use std::{
     collections::VecDeque,
@@ -9,12 +12,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::oneshot, task};
 
 /// A further drainer starts when more than this many operations wait for each that is active.
-const QUEUE_PER_DRAINER: usize = 16;
+const QUEUE_PER_DRAINER: usize = 4;
+
+/// Small operations that take longer than this on average are slow.
+const SLOW: Duration = Duration::from_millis(1);
 
 const MAX_DRAINERS: usize = 8;
 
@@ -30,8 +37,21 @@ struct Queue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Operation>,
+    waiting: VecDeque<(Size, Operation)>,
     active: usize,
+    /// A moving average of how long small operations take.
+    pace: Duration,
+}
+
+impl State {
+    /// How many drainers there may be for operations of that size.
+    fn most(&self, size: Size) -> usize {
+        match size {
+            Size::Small if self.pace < SLOW => 1,
+            Size::Small => MAX_DRAINERS,
+            Size::Batch => processors(),
+        }
+    }
 }
 
 /// How soon an operation wants a drainer.
@@ -77,13 +97,13 @@ impl Pool {
 
     fn enqueue(&self, runtime: &Handle, size: Size, operation: Operation) {
         let mut state = self.queue.lock();
-        state.waiting.push_back(operation);
-        let (per_drainer, most) = match size {
-            Size::Small => (QUEUE_PER_DRAINER, MAX_DRAINERS),
-            Size::Batch => (0, processors()),
+        state.waiting.push_back((size, operation));
+        let per_drainer = match size {
+            Size::Small => QUEUE_PER_DRAINER,
+            Size::Batch => 0,
         };
-        let crowded = state.active < most && state.waiting.len() > per_drainer * state.active;
-        if state.active > 0 && !crowded {
+        let is_crowded = state.waiting.len() > per_drainer * state.active;
+        if state.active > 0 && !(is_crowded && state.active < state.most(size)) {
             return;
         }
         state.active += 1;
@@ -117,14 +137,21 @@ struct Drainer {
 
 impl Drainer {
     fn run(mut self) {
-        while let Some(operation) = self.next() {
+        let mut took = None;
+        while let Some((size, operation)) = self.next(took) {
+            let started = Instant::now();
             // The operation's sender is dropped by the unwinding, which tells the one who waits.
             let _ = catch_unwind(AssertUnwindSafe(operation));
+            took = matches!(size, Size::Small).then(|| started.elapsed());
         }
     }
 
-    fn next(&mut self) -> Option<Operation> {
+    /// The next operation; the one before it, if small, took that long.
+    fn next(&mut self, took: Option<Duration>) -> Option<(Size, Operation)> {
         let mut state = self.queue.lock();
+        if let Some(took) = took {
+            state.pace = (state.pace * 31 + took) / 32;
+        }
         let operation = state.waiting.pop_front();
         if operation.is_none() {
             // Under the same lock as the look into the queue, so that no operation is left behind.

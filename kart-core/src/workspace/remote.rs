@@ -139,11 +139,14 @@ impl Remote {
         };
         let below = self.path(prefix)?;
         let below = Some(below).filter(|path| !path.as_ref().is_empty());
-        let listing = self.store.list(below.as_ref());
-        listing
-            .map_ok(|object| object.location.as_ref()[above..].to_owned())
-            .try_collect()
-            .await
+        let locations = self
+            .store
+            .list(below.as_ref())
+            .map_ok(|object| object.location);
+        let locations: Vec<Path> = locations.try_collect().await?;
+        // Some consoles mark a "folder" by an object with the prefix itself for a name.
+        let relative = |path: &Path| path.as_ref().get(above..).map(str::to_owned);
+        Ok(locations.iter().filter_map(relative).collect())
     }
 
     pub(super) async fn exists_many(

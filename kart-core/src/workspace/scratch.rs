@@ -44,6 +44,11 @@ impl Scratch {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Writes a new file with these bytes; a write that fails leaves none.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

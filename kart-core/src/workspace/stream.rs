@@ -7,18 +7,21 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use futures_util::stream::BoxStream;
+use futures_util::{
+    StreamExt as _,
+    stream::{BoxStream, Fuse},
+};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 pub(super) struct StreamReader {
-    chunks: BoxStream<'static, io::Result<Bytes>>,
+    chunks: Fuse<BoxStream<'static, io::Result<Bytes>>>,
     chunk: Bytes,
 }
 
 impl StreamReader {
     pub(super) fn new(chunks: BoxStream<'static, io::Result<Bytes>>) -> Self {
         Self {
-            chunks,
+            chunks: chunks.fuse(),
             chunk: Bytes::new(),
         }
     }
@@ -28,7 +31,7 @@ impl AsyncBufRead for StreamReader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         while this.chunk.is_empty() {
-            match ready!(this.chunks.as_mut().poll_next(cx)) {
+            match ready!(this.chunks.poll_next_unpin(cx)) {
                 Some(chunk) => this.chunk = chunk?,
                 None => break,
             }

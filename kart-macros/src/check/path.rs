@@ -107,7 +107,7 @@ fn shape(pieces: &[Piece]) -> String {
     shape
 }
 
-/// Rule: a placeholder is `{key}`, `{name}`, `{ext}` or a plain parameter that is no secret. A parameter named `name` or `ext` is
+/// Rule: a placeholder is `{key}`, `{name}`, `{ext}` or a significant plain parameter that is no secret. A parameter named `name` or `ext` is
 /// meant before the built-in one; one named `key` is refused, for losing the key from a path must not happen unnoticed.
 fn placeholder(literal: &LitStr, name: &str, params: &[Param], diag: &mut Diag) -> Segment {
     let param = params.iter().find(|param| param.name == name);
@@ -118,6 +118,9 @@ fn placeholder(literal: &LitStr, name: &str, params: &[Param], diag: &mut Diag) 
         }
         Some(Role::Plain(plain)) if plain.kind == PlainKind::Secret => {
             format!("`{{{name}}}` is secret, and a path is shown to everybody")
+        }
+        Some(Role::Plain(plain)) if plain.kind == PlainKind::Insignificant => {
+            format!("`{{{name}}}` is insignificant: one result would be stored under several paths")
         }
         Some(Role::Plain(_)) => return Segment::Param(name.to_owned()),
         Some(Role::Requires(_) | Role::Dep) => {
@@ -143,7 +146,7 @@ fn unknown_placeholder(name: &str, params: &[Param]) -> String {
         .filter(|param| {
             param
                 .plain()
-                .is_some_and(|plain| plain.kind != PlainKind::Secret)
+                .is_some_and(|plain| plain.kind == PlainKind::Significant)
         })
         .map(|param| param.name.as_str())
         .collect();

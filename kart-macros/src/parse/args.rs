@@ -58,6 +58,27 @@ fn option(
             let timeout = duration(key, input, "timeout = \"45m\"")?;
             set(&mut options.timeout, key, timeout, diag);
         }
+        "uses" => {
+            let limits = uses(key, input, diag)?;
+            set(&mut options.uses, key, limits, diag);
+        }
+        "external" => {
+            flag(key, input)?;
+            set(&mut options.external, key, key.clone(), diag);
+        }
+        _ => return naming(options, key, input, diag),
+    }
+    Ok(())
+}
+
+/// The options that name something.
+fn naming(
+    options: &mut Options,
+    key: &Ident,
+    input: ParseStream<'_>,
+    diag: &mut Diag,
+) -> syn::Result<()> {
+    match key.to_string().as_str() {
         "name" => {
             let name: LitStr = value(key, input, "name = \"etl/clean/Clean\"")?;
             set(&mut options.name, key, name, diag);
@@ -77,14 +98,6 @@ fn option(
         "crate" => {
             let path: Path = value(key, input, "crate = ::kart")?;
             set(&mut options.krate, key, path, diag);
-        }
-        "uses" => {
-            let limits = uses(key, input, diag)?;
-            set(&mut options.uses, key, limits, diag);
-        }
-        "external" => {
-            flag(key, input)?;
-            set(&mut options.external, key, key.clone(), diag);
         }
         _ => return Err(unknown(key, &KNOWN)),
     }

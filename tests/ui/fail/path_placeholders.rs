@@ -53,4 +53,9 @@ async fn key(key: u8) -> anyhow::Result<u8> {
     Ok(1)
 }
 
+#[task(path = "{verbose}.json")]
+async fn insignificant(#[param(insignificant)] verbose: bool) -> anyhow::Result<u8> {
+    Ok(u8::from(verbose))
+}
+
 fn main() {}

@@ -275,3 +275,60 @@ fn rename_new(_: &Path, _: &Path) -> io::Result<()> {
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn content(disk: &Disk, path: &str) -> Bytes {
+        match disk.read(path).unwrap() {
+            Read::Whole(bytes) => bytes,
+            Read::Absent | Read::Large(_) => panic!("`{path}` is not small and whole"),
+        }
+    }
+
+    #[test]
+    fn one_winner_by_renaming() {
+        race(false);
+    }
+
+    #[test]
+    fn one_winner_by_links_where_renaming_can_not_refuse() {
+        race(true);
+    }
+
+    fn race(only_links: bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::new(directory.path().to_owned());
+        disk.only_links.store(only_links, Ordering::Relaxed);
+        let create = |racer: u8| disk.publish("a/b", &[racer; 9], Mode::Create).unwrap();
+        let winners: Vec<u8> = thread::scope(|scope| {
+            let race = |racer| scope.spawn(move || create(racer).then_some(racer));
+            let racers: Vec<_> = (0..16).map(race).collect();
+            racers
+                .into_iter()
+                .filter_map(|racer| racer.join().unwrap())
+                .collect()
+        });
+        assert_eq!(winners.len(), 1);
+        assert_eq!(content(&disk, "a/b"), [winners[0]; 9].as_slice());
+        assert!(disk.publish("a/b", b"x", Mode::Replace).unwrap());
+        assert_eq!(content(&disk, "a/b"), "x");
+        let scratch = disk.scratch().unwrap();
+        let left = fs::read_dir(scratch.directory()).unwrap().count();
+        assert_eq!(left, 0, "no temporary stays");
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    #[test]
+    fn what_a_file_system_says_when_it_can_not() {
+        use rustix::io::Errno;
+        for errno in [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP] {
+            assert!(is_unsupported(&errno.into()));
+        }
+        assert!(!is_unsupported(&Errno::EXIST.into()));
+        assert!(!is_unsupported(&Errno::NOENT.into()));
+    }
+}
