@@ -11,6 +11,7 @@
 //! again.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use kart::format::Csv;
 use kart::{Runner, TaskExt as _, Workspace, task};
@@ -82,10 +83,10 @@ async fn report(
     day: &str,
     #[requires(ByCity { sales: clean_of(day).into() })] cities: &BTreeMap<String, i64>,
     #[requires(ByItem { sales: clean_of(day).into() })] items: &BTreeMap<String, i64>,
-) -> kart::Result<String> {
+) -> Result<String, std::fmt::Error> {
     let mut text = format!("Sales of {day}\n");
     for (name, cents) in cities.iter().chain(items) {
-        text += &format!("{name:<10} {:>8}.{:02}\n", cents / 100, cents % 100);
+        writeln!(text, "{name:<10} {:>8}.{:02}", cents / 100, cents % 100)?;
     }
     Ok(text)
 }

@@ -20,7 +20,7 @@ fn primes(block: u64) -> kart::Result<Vec<u64>> {
 }
 
 fn is_prime(n: u64) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1 && (2..=n.isqrt()).all(|divisor| !n.is_multiple_of(divisor))
 }
 
 /// The widest gap in a block. Of what is ready the higher `priority` goes first, and it pulls up

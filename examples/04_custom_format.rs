@@ -59,24 +59,31 @@ impl Format<Picture> for Pgm {
 /// The Mandelbrot set. The path says where the picture goes; its format, which no extension of
 /// kart's own names, is given.
 #[task(format = Pgm, path = "mandelbrot-{width}x{height}.pgm")]
-fn mandelbrot(width: usize, height: usize) -> kart::Result<Picture> {
-    let pixel = |at: usize| {
-        let (column, row) = ((at % width) as f64, (at / width) as f64);
-        let (x, y) = (
-            column * 3.0 / width as f64 - 2.2,
-            row * 2.4 / height as f64 - 1.2,
-        );
-        let (mut re, mut im) = (0.0, 0.0);
-        for step in 0..=255_u8 {
-            (re, im) = (re * re - im * im + x, 2.0 * re * im + y);
-            if re * re + im * im > 4.0 {
-                return 255 - step;
-            }
+fn mandelbrot(width: u16, height: u16) -> kart::Result<Picture> {
+    let mut pixels = Vec::new();
+    for row in 0..height {
+        let y = f64::from(row) * 2.4 / f64::from(height) - 1.2;
+        for column in 0..width {
+            let x = f64::from(column) * 3.0 / f64::from(width) - 2.2;
+            pixels.push(shade(x, y));
         }
-        0
-    };
-    let pixels = (0..width * height).map(pixel).collect();
-    Ok(Picture { width, pixels })
+    }
+    Ok(Picture {
+        width: width.into(),
+        pixels,
+    })
+}
+
+/// Black for what stays near, lighter the sooner it goes away.
+fn shade(x: f64, y: f64) -> u8 {
+    let (mut re, mut im) = (0.0, 0.0);
+    for step in 0..=255_u8 {
+        (re, im) = (re * re - im * im + x, 2.0 * re * im + y);
+        if re * re + im * im > 4.0 {
+            return 255 - step;
+        }
+    }
+    0
 }
 
 /// A picture in letters, for terminals.

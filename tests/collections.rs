@@ -50,6 +50,7 @@ async fn both_ways<T: kart::Task<Output: PartialEq + std::fmt::Debug>>(root: T) 
 
 #[tokio::test]
 async fn one_output_is_taken_by_value_by_reference_or_counted() {
+    #[expect(clippy::too_many_arguments, reason = "all forms at once")]
     #[task]
     async fn takes(
         #[requires(Leaf { n: 1 })] copied: u32,
@@ -73,11 +74,12 @@ async fn one_output_is_taken_by_value_by_reference_or_counted() {
 async fn a_plain_function_takes_them_too() {
     #[task]
     fn takes(
-        #[requires(word_task("a"))] owned: String,
+        #[requires(word_task("a"))] mut owned: String,
         #[requires(word_task("b"))] text: &str,
         #[requires((0..3).map(|n| Leaf { n }))] all: &[u32],
     ) -> kart::Result<String> {
-        Ok(format!("{owned}{text}{all:?}"))
+        owned.extend([text, &format!("{all:?}")]);
+        Ok(owned)
     }
     assert_eq!(both_ways(Takes).await, "ab[0, 1, 2]");
 }
@@ -149,7 +151,7 @@ async fn shapes_nest() {
         #[requires((0..3).map(|row| (0..row).map(move |n| Leaf { n: 10 * row + n })))] ragged: Vec<
             Vec<u32>,
         >,
-        #[requires((0..2_u32).map(|row| (row.to_string(), ((0..row).map(|n| Leaf { n }), (row > 0).then(|| Leaf { n: row })))))]
+        #[requires((0..2_u32).map(|row| (row.to_string(), ((0..row).map(|n| Leaf { n }), (row > 0).then_some(Leaf { n: row })))))]
         rows: &Rows,
         #[requires(Some((Leaf { n: 1 }, vec![Table])))] deep: Option<(u32, Vec<Vec<u32>>)>,
     ) -> kart::Result<String> {

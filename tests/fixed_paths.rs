@@ -220,5 +220,5 @@ async fn an_external_output_that_is_there_is_used_and_left_alone() {
         assert_eq!(text(&workspace, "raw/3.csv").await, csv);
     }
     // A companion is no business of what something else has made.
-    assert_eq!(workspace.list("_kart").await.unwrap(), [String::new(); 0]);
+    assert!(workspace.list("_kart").await.unwrap().is_empty());
 }

@@ -25,6 +25,7 @@ async fn wraps(#[requires] inner: u8) -> kart::Result<u8> {
     Ok(inner)
 }
 
+#[expect(clippy::too_many_arguments, reason = "all shapes at once")]
 #[task]
 async fn everything(
     name: &str,
@@ -99,7 +100,7 @@ fn reading_fills_the_defaults_of_the_tasks_within() {
 }
 
 /// What is said of a task whose one requirement, a `u8`, is written so.
-fn refused(inner: Value) -> String {
+fn refused(inner: &Value) -> String {
     serde_json::from_value::<Wraps>(json!({ "inner": inner }))
         .unwrap_err()
         .to_string()
@@ -134,7 +135,7 @@ fn what_does_not_fit_is_refused_with_what_was_expected() {
         (json!(null), vec!["found null"]),
         (json!([leaf_json(1)]), vec!["found an array"]),
     ] {
-        let error = refused(inner.clone());
+        let error = refused(&inner);
         for part in parts {
             assert!(error.contains(part), "no {part} for {inner}: {error}");
         }
