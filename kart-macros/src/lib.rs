@@ -34,8 +34,14 @@ use proc_macro::TokenStream;
 /// `UpperCamelCase`: the checkpointed form of one call, with a field for each parameter that the caller chooses. An import of the
 /// function does not bring the struct; import both.
 ///
-/// ```ignore
+/// ```
 /// use kart::task;
+///
+/// /// The text of a day.
+/// #[task]
+/// async fn fetch_text(day: u32) -> anyhow::Result<String> {
+///     Ok(format!("what was said on {day}"))
+/// }
 ///
 /// /// Counts the words of a day.
 /// #[task(path = "words/{day}.json", version = 2)]
@@ -93,17 +99,24 @@ use proc_macro::TokenStream;
 /// A function without a body is an external task: its output is made by something else, at its `path`. There is no function then,
 /// only the struct, which has the docs.
 ///
-/// ```ignore
+/// ```
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Row {
+///     word: String,
+/// }
+///
 /// /// What the scanner leaves.
-/// #[task(external, path = "raw/{day}.csv")]
+/// #[kart::task(external, path = "raw/{day}.csv")]
 /// async fn raw(day: u32) -> kart::Result<Vec<Row>>;
+///
+/// let task = Raw { day: 20_260_101 };
 /// ```
 ///
 /// # Equivalent code
 ///
 /// The first example, written by hand:
 ///
-/// ```ignore
+/// ```text
 /// async fn count_words(day: u32, least: usize, text: &str) -> anyhow::Result<usize> {
 ///     let _ = (&day,); // only the requirement uses it
 ///     Ok(text.split(' ').filter(|word| word.len() >= least).count())

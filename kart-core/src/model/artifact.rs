@@ -14,6 +14,36 @@ use crate::workspace::Workspace;
 
 /// A handle to a task's output, which loads nothing until asked: take a requirement as
 /// `Artifact<T>` or `Vec<Artifact<T>>` to keep a large value, or a wide fan-in, out of memory.
+///
+/// # Examples
+///
+/// ```
+/// use kart::{Artifact, Workspace, task};
+///
+/// #[task]
+/// async fn part(n: u32) -> kart::Result<Vec<u32>> {
+///     Ok(vec![n; 1000])
+/// }
+///
+/// /// Has one part in memory at a time.
+/// #[task]
+/// async fn total(
+///     #[requires((0..4).map(|n| Part { n }))] parts: Vec<Artifact<Vec<u32>>>,
+/// ) -> kart::Result<u32> {
+///     let mut total = 0;
+///     for part in &parts {
+///         total += part.load().await?.iter().sum::<u32>();
+///     }
+///     Ok(total)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kart::RunError> {
+/// let workspace = Workspace::open("memory://")?;
+/// assert_eq!(*kart::build(Total, &workspace).await?, 6000);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Artifact<T> {
     handle: Handle,
     output: PhantomData<fn() -> T>,

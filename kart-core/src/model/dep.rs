@@ -29,8 +29,22 @@ struct Chosen {
 /// What a required parameter of type `P` is made from, as a value: a task, an iterable of tasks, an
 /// `Option`, an iterable of pairs, a tuple, and nestings.
 ///
-/// ```text
-/// Train { parts: kart::dep((0..3).map(|part| Clean { part })), rate: 0.1 }
+/// # Examples
+///
+/// ```
+/// use kart::task;
+///
+/// #[task]
+/// async fn clean(part: u32) -> kart::Result<String> {
+///     Ok(format!("part {part}"))
+/// }
+///
+/// #[task]
+/// async fn train(#[requires] parts: &[String], rate: f64) -> kart::Result<f64> {
+///     Ok(rate * parts.len() as f64)
+/// }
+///
+/// let train = Train { parts: kart::dep((0..3).map(|part| Clean { part })), rate: 0.1 };
 /// ```
 pub fn dep<P, M, X>(requirement: X) -> Dep<P>
 where

@@ -17,6 +17,29 @@ mod sealed {
 /// A task's key, path and output; `use kart::TaskExt;` gives them to every task.
 ///
 /// Finding a key expands everything that the task requires.
+///
+/// # Examples
+///
+/// ```
+/// use kart::{TaskExt as _, Workspace, task};
+///
+/// #[task(path = "{day}.txt")]
+/// async fn page(day: &str) -> kart::Result<String> {
+///     Ok(format!("{day}: fine"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let workspace = Workspace::open("memory://")?;
+/// let page = Page { day: "monday".into() };
+/// assert_eq!(page.path(), "monday.txt");
+/// assert!(!page.is_complete(&workspace).await?);
+/// kart::build(page.clone(), &workspace).await?;
+/// assert_eq!(page.load(&workspace).await?, "monday: fine");
+/// assert!(page.remove(&workspace).await?);
+/// # Ok(())
+/// # }
+/// ```
 pub trait TaskExt: Task + sealed::Sealed {
     /// What is known of the task apart from its parameters' values.
     fn spec() -> &'static TaskSpec {

@@ -22,14 +22,29 @@ type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 ///
 /// # Examples
 ///
-/// ```text
+/// ```
+/// use kart::{Runner, Workspace, task};
+///
+/// struct Rates(f64);
+///
+/// #[task(uses(gpu = 1))]
+/// async fn price(n: u32, #[resource] rates: &Rates) -> kart::Result<f64> {
+///     Ok(f64::from(n) * rates.0)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kart::RunError> {
+/// let workspace = Workspace::open("memory://")?;
 /// let report = Runner::new(&workspace)
 ///     .workers(8)
 ///     .limit("gpu", 1)
-///     .resource(pool)
-///     .run(Agg::new())
+///     .resource(Rates(0.5))
+///     .run(Price { n: 4 })
 ///     .await?;
-/// println!("{}", report.counts());
+/// assert_eq!(report.counts().to_string(), "0 complete before, 1 ran");
+/// assert_eq!(report.output(&Price { n: 4 }).await?, 2.0);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Runner {
