@@ -258,8 +258,10 @@ async fn a_story_of_many_failures_says_how_many_more_there_are() {
         anyhow::bail!("number {n}")
     }
     #[task]
-    async fn gather(#[requires((0..30).map(|n| Fails { n }))] all: Vec<u32>) -> kart::Result<u32> {
-        Ok(all.len() as u32)
+    async fn gather(
+        #[requires((0..30).map(|n| Fails { n }))] all: Vec<u32>,
+    ) -> kart::Result<usize> {
+        Ok(all.len())
     }
     let error = Runner::new(&memory()).run(Gather).await.unwrap_err();
     let story = format!("{error:#}");

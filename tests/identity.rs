@@ -183,6 +183,7 @@ async fn leaf(n: u8) -> kart::Result<u8> {
     Ok(n)
 }
 
+#[expect(clippy::too_many_arguments, reason = "all shapes at once")]
 #[task]
 async fn shapes(
     #[requires(Leaf { n: 0 })] one: u8,
@@ -216,7 +217,8 @@ fn requirements_have_the_shape_of_their_values() {
 
 #[task]
 async fn measures(factor: f64, table: HashMap<String, f32>, big: u128) -> kart::Result<f64> {
-    Ok(factor + f64::from(table.len() as u32) + big as f64)
+    let _ = (table, big);
+    Ok(factor)
 }
 
 #[test]
@@ -270,8 +272,8 @@ async fn defaults(
     #[param(default = 100)] wait_ms: u64,
     #[param(default = Mode::Careful { passes: 2 })] mode: Mode,
 ) -> kart::Result<usize> {
-    let _ = mode;
-    Ok(name.len() + wait_ms as usize)
+    let _ = (wait_ms, mode);
+    Ok(name.len())
 }
 
 #[test]
@@ -306,8 +308,8 @@ fn reading_a_task_fills_defaults_and_refuses_unknown_fields() {
 }
 
 #[task(path = "by/{day}/{name}.json")]
-async fn dated(day: u32, name: &str) -> kart::Result<u32> {
-    Ok(day + name.len() as u32)
+async fn dated(day: u32, name: &str) -> kart::Result<String> {
+    Ok(format!("{day} {name}"))
 }
 
 #[test]

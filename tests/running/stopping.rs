@@ -156,7 +156,7 @@ async fn a_panic_beside_others_leaves_them_and_the_run_alone() {
     }
     #[task]
     fn blocks(n: u32) -> kart::Result<u32> {
-        assert!(n % 2 == 0, "odd");
+        assert!(n.is_multiple_of(2), "odd");
         Ok(n)
     }
     #[task]

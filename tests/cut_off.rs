@@ -1,0 +1,288 @@
+//! The batch that is cut off, as a process of its own: what was finished is not made again. And its
+//! command line.
+#![cfg(feature = "cli")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const TASKS: usize = 28;
+
+/// The example's program, beside the directory of the tests' own.
+fn long_batch() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().unwrap().parent().unwrap();
+    let program = profile
+        .join("examples")
+        .join(format!("long_batch{}", std::env::consts::EXE_SUFFIX));
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--example", "long_batch", "--target-dir"])
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+    }
+    program
+}
+
+fn command(workspace: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(long_batch());
+    command
+        .args(args)
+        .env("KART_WORKSPACE", workspace)
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(workspace: &Path, args: &[&str]) -> Output {
+    command(workspace, args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs the batch and kills it as soon as it has reported that many of its units; how many it had
+/// reported.
+fn kill_after(units: usize, workspace: &Path, args: &[&str]) -> usize {
+    let mut child = command(workspace, args)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let done = lines
+        .map_while(Result::ok)
+        .filter(|line| line.starts_with("done "))
+        .take(units)
+        .count();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    done
+}
+
+/// The units whose output is there, and whose companion says that it is whole.
+fn finished(workspace: &Path) -> usize {
+    let companion = |unit: usize| workspace.join(format!("_kart/paths/{unit}.txt.key"));
+    (0..TASKS - 1)
+        .filter(|unit| workspace.join(format!("{unit}.txt")).exists())
+        .filter(|unit| {
+            std::fs::read_to_string(companion(*unit)).is_ok_and(|text| !text.starts_with("pending"))
+        })
+        .count()
+}
+
+/// Every file below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn a_batch_that_was_killed_goes_on_with_exactly_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path();
+    let args = ["--wait-ms", "400", "--workers", "4"];
+    assert_eq!(kill_after(13, workspace, &args), 13);
+    let finished = finished(workspace);
+    assert!(
+        (13..TASKS - 1).contains(&finished),
+        "{finished} units were finished"
+    );
+
+    let second = run(workspace, &args);
+    assert!(second.status.success(), "{}", stderr(&second));
+    let summary = stdout(&second);
+    let expected = format!("{finished} complete before, {} ran in ", TASKS - finished);
+    assert!(summary.starts_with(&expected), "{summary}, not {expected}");
+    let started = stderr(&second)
+        .lines()
+        .filter(|line| line.starts_with("done "))
+        .count();
+    assert_eq!(started, TASKS - finished);
+
+    let all = std::fs::read_to_string(workspace.join("all_results.txt")).unwrap();
+    assert!(
+        all.lines()
+            .eq((0..TASKS - 1).map(|unit| format!("{unit} is done"))),
+        "{all}"
+    );
+    let files = files(workspace);
+    assert_eq!(
+        files.len(),
+        2 * TASKS,
+        "outputs and companions, no temporaries: {files:#?}"
+    );
+
+    let third = run(workspace, &args);
+    assert!(third.status.success(), "{}", stderr(&third));
+    assert!(
+        stdout(&third).starts_with("1 complete before, 0 ran in "),
+        "{}",
+        stdout(&third)
+    );
+    assert!(!stderr(&third).contains("done "), "{}", stderr(&third));
+}
+
+#[test]
+fn a_kill_at_any_instant_leaves_only_whole_outputs() {
+    // Units without a pause: the process dies among its writes, wherever it happens to be.
+    for units in 1..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = directory.path();
+        kill_after(units, workspace, &["--wait-ms", "0", "--workers", "2"]);
+        for unit in 0..TASKS - 1 {
+            if let Ok(text) = std::fs::read_to_string(workspace.join(format!("{unit}.txt"))) {
+                assert_eq!(text, format!("{unit} is done"), "killed after {units}");
+            }
+        }
+        assert!(finished(workspace) >= units, "what was reported is there");
+    }
+}
+
+#[test]
+fn a_plan_says_what_would_run_and_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path().join("not/there");
+    let plan = run(&workspace, &["plan"]);
+    assert!(plan.status.success(), "{}", stderr(&plan));
+    let text = stdout(&plan);
+    assert!(
+        text.contains("28 of 28 tasks would run, 0 complete"),
+        "{text}"
+    );
+    assert!(
+        text.contains("RunTaskWithWait { wait_ms: 100, output_name: \"0\" }"),
+        "{text}"
+    );
+    assert!(!workspace.exists());
+}
+
+#[test]
+fn the_status_is_0_when_all_is_complete_and_a_rerun_is_asked_for_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path();
+    let first = run(workspace, &["run", "--wait-ms", "0"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let again = run(workspace, &["--wait-ms", "0", "--rerun", "Agg"]);
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    assert!(
+        stdout(&again).starts_with("27 complete before, 1 ran in "),
+        "{}",
+        stdout(&again)
+    );
+}
+
+#[test]
+fn the_status_is_1_when_a_task_failed_and_the_story_says_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path();
+    // Where the output of one unit would go lies a directory.
+    std::fs::create_dir_all(workspace.join("5.txt/in the way")).unwrap();
+    let output = run(workspace, &["--wait-ms", "0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let (summary, story) = (stdout(&output), stderr(&output));
+    assert!(summary.contains("26 ran, 1 failed, 1 blocked"), "{summary}");
+    for part in [
+        "output_name: \"5\"",
+        "after 1 attempt",
+        "5.txt",
+        "a directory lies there",
+    ] {
+        assert!(story.contains(part), "no {part} in {story}");
+    }
+}
+
+#[test]
+fn the_status_is_1_when_the_workspace_does_not_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "no directory").unwrap();
+    let output = run(&file, &["--wait-ms", "0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("error: "), "{}", stderr(&output));
+}
+
+#[test]
+fn the_status_is_2_for_wrong_use_and_the_message_says_what_to_type() {
+    let directory = tempfile::tempdir().unwrap();
+    for (args, parts) in [
+        (
+            vec!["--wait-ms", "soon"],
+            vec!["`soon`", "`--wait-ms`", "--help"],
+        ),
+        (vec!["--wait-ms", "-1"], vec!["`-1`", "`--wait-ms`"]),
+        (vec!["--wait-m", "5"], vec!["--wait-m", "--wait-ms"]),
+        (vec!["--nothing"], vec!["--nothing", "--help"]),
+        (vec!["rum"], vec!["rum", "run"]),
+        (vec!["--workers", "0"], vec!["--workers", "0"]),
+        (vec!["--workers"], vec!["--workers <N>"]),
+        (vec!["--limit", "gpu"], vec!["--limit", "`gpu=1`"]),
+        (vec!["--workspace", "ftp://host/x"], vec!["ftp", "gs://"]),
+    ] {
+        let output = run(directory.path(), &args);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        for part in parts {
+            assert!(
+                stderr(&output).contains(part),
+                "no {part} for {args:?}: {}",
+                stderr(&output)
+            );
+        }
+        assert!(stdout(&output).is_empty(), "{args:?}");
+    }
+    assert!(files(directory.path()).is_empty());
+}
+
+#[test]
+fn a_rerun_of_an_unknown_name_says_which_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["--rerun", "Ag"]);
+    assert!(!output.status.success());
+    let text = stderr(&output);
+    assert!(
+        text.contains("`Ag`") && text.contains("`Agg`, `RunTaskWithWait`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_help_names_the_parameters_and_the_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["--help"]);
+    assert!(output.status.success());
+    let help = stdout(&output);
+    for part in [
+        "--wait-ms",
+        "How long each unit takes, in milliseconds",
+        "[default: 100]",
+        "--workspace",
+        "KART_WORKSPACE",
+        "--workers",
+        "--rerun",
+        "plan",
+    ] {
+        assert!(help.contains(part), "no {part} in {help}");
+    }
+}
