@@ -7,11 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Format;
 use crate::BoxError;
+use crate::key::{CanonicalError, canonical};
 
 /// One compact JSON document, `.json`.
 ///
-/// JSON has no NaN and no infinity: `serde_json` stores them as `null`, which decodes as `None` and not
-/// as an `f64`. A value that may hold them is better kept as [`MessagePack`].
+/// JSON has no NaN and no infinity: a value that holds one is refused, for it would be stored as
+/// `null` and never be read back. [`MessagePack`] has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Json;
 
@@ -20,11 +21,27 @@ impl<T: Serialize + DeserializeOwned> Format<T> for Json {
     const MEDIA_TYPE: &'static str = "application/json";
 
     fn encode(value: &T) -> Result<Bytes, BoxError> {
-        Ok(serde_json::to_vec(value)?.into())
+        let text = serde_json::to_vec(value)?;
+        check_floats(value, &text)?;
+        Ok(text.into())
     }
 
     fn decode(bytes: Bytes) -> Result<T, BoxError> {
         Ok(serde_json::from_slice(&bytes)?)
+    }
+}
+
+/// Refuses NaN and infinities, which `serde_json` writes as `null`. Only a text with a `null` can hold
+/// one, so that most values are not looked at twice.
+fn check_floats<T: Serialize>(value: &T, text: &[u8]) -> Result<(), BoxError> {
+    if !text.windows(4).any(|word| word == b"null") {
+        return Ok(());
+    }
+    match canonical::to_vec(value) {
+        Err(error @ (CanonicalError::NaN | CanonicalError::Infinity)) => {
+            Err(format!("{error}: make it an `Option`, or store it as `MessagePack`").into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -39,7 +56,10 @@ impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for JsonLines {
     fn encode(value: &Vec<T>) -> Result<Bytes, BoxError> {
         let mut text = Vec::new();
         for (index, item) in value.iter().enumerate() {
+            let start = text.len();
             serde_json::to_writer(&mut text, item)
+                .map_err(BoxError::from)
+                .and_then(|()| check_floats(item, &text[start..]))
                 .map_err(|error| format!("item {}: {error}", index + 1))?;
             text.push(b'\n');
         }
@@ -112,6 +132,18 @@ mod tests {
         assert_eq!(<Json as Format<Table>>::decode(bytes).unwrap(), table());
         let error = <Json as Format<u8>>::decode(Bytes::from("1 2")).unwrap_err();
         assert_eq!(error.to_string(), "trailing characters at line 1 column 3");
+    }
+
+    #[test]
+    fn what_json_has_no_form_for_is_refused_and_not_made_a_null() {
+        assert!(Json::encode(&vec![Some(1.5), None]).is_ok());
+        let error = Json::encode(&vec![Some(1.5), None, Some(f64::NAN)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "NaN has no JSON form: make it an `Option`, or store it as `MessagePack`"
+        );
+        let error = JsonLines::encode(&vec![0.5, f64::INFINITY]).unwrap_err();
+        assert!(error.to_string().starts_with("item 2: "), "{error}");
     }
 
     #[test]
