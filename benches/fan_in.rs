@@ -64,6 +64,7 @@ fn main() {
 enum Mode {
     FloorWrite,
     Cold,
+    Memory,
     FloorRead,
     Warm,
     Handles,
@@ -71,9 +72,10 @@ enum Mode {
 }
 
 impl Mode {
-    const ALL: [(Mode, &'static str); 6] = [
+    const ALL: [(Mode, &'static str); 7] = [
         (Mode::FloorWrite, "floor-write"),
         (Mode::Cold, "cold"),
+        (Mode::Memory, "memory"),
         (Mode::FloorRead, "floor-read"),
         (Mode::Warm, "warm"),
         (Mode::Handles, "handles"),
@@ -97,6 +99,7 @@ fn child(mode: Mode, count: u64, dir: &Path) {
     let (elapsed, requests) = match mode {
         Mode::FloorWrite => (floor_write(count, dir), 0),
         Mode::FloorRead => (floor_read(count, dir), 0),
+        Mode::Memory => kart(mode, count, Path::new("memory://")),
         Mode::Cold | Mode::Warm | Mode::Complete | Mode::Handles => kart(mode, count, dir),
     };
     println!("{} {} {requests}", elapsed.as_nanos(), peak_kib() - before);
@@ -115,7 +118,7 @@ fn kart(mode: Mode, count: u64, dir: &Path) -> (Duration, u64) {
         };
         let counts = report.expect("a complete run").counts();
         let expected = match mode {
-            Mode::Cold => usize::try_from(count).expect("a count") + 1,
+            Mode::Cold | Mode::Memory => usize::try_from(count).expect("a count") + 1,
             Mode::Complete => 0,
             _ => 1,
         };
@@ -206,6 +209,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
 struct Rounds {
     cold: Vec<f64>,
     cold_ratio: Vec<f64>,
+    floor: Vec<f64>,
+    memory: Vec<f64>,
     cold_kib: Vec<f64>,
     warm: Vec<f64>,
     warm_ratio: Vec<f64>,
@@ -229,6 +234,9 @@ fn rounds(count: u64) -> Rounds {
         rounds.cold.push(cold.nanos / leaves / 1e3);
         rounds.cold_ratio.push(cold.nanos / floor.nanos);
         rounds.cold_kib.push(cold.kib / leaves);
+        rounds.floor.push(floor.nanos / leaves / 1e3);
+        let memory = measure(Mode::Memory, count, kart_dir.path());
+        rounds.memory.push(memory.nanos / leaves / 1e3);
         let complete = measure(Mode::Complete, count, kart_dir.path());
         rounds.complete.push(complete.nanos / 1e6);
         rounds.complete_requests = complete.requests;
@@ -246,24 +254,33 @@ fn rounds(count: u64) -> Rounds {
 
 fn table(sizes: &[u64]) {
     let mut table = String::from(
-        "| leaves | cold, µs a leaf | × floor | peak KiB a task | sum missing, µs a leaf | × stat + read | as handles, µs a leaf | complete, ms in all | existence requests |\n\
-         | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| leaves | cold, µs a leaf | × floor | peak KiB a task | in memory, µs a leaf | sum missing, µs a leaf | × stat + read | as handles, µs a leaf | complete, ms in all | existence requests |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
+    let mut growth = Vec::new();
     for &count in sizes {
         let rounds = rounds(count);
+        let cold = median(rounds.cold);
+        let memory = median(rounds.memory);
+        let warm = median(rounds.warm);
         let _ = writeln!(
             table,
-            "| {count} | {:.1} | {:.2} | {:.2} | {:.1} | {:.2} | {:.1} | {:.1} | {} |",
-            median(rounds.cold),
+            "| {count} | {cold:.1} | {:.2} | {:.2} | {memory:.1} | {warm:.1} | {:.2} | {:.1} | {:.1} | {} |",
             median(rounds.cold_ratio),
             median(rounds.cold_kib),
-            median(rounds.warm),
             median(rounds.warm_ratio),
             median(rounds.handles),
             median(rounds.complete),
             rounds.complete_requests,
         );
+        growth.push([cold, median(rounds.floor), memory, warm]);
         eprintln!("{count} leaves measured");
     }
     print!("{table}");
+    if let [first, .., last] = growth.as_slice() {
+        let [cold, floor, memory, warm] = std::array::from_fn(|at| last[at] / first[at]);
+        println!(
+            "\nA leaf at the largest size costs, against the smallest: cold × {cold:.2} (the floor × {floor:.2}), in memory × {memory:.2}, sum missing × {warm:.2}."
+        );
+    }
 }
