@@ -73,7 +73,7 @@ fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), Stop> {
         settings,
         values,
     } = invocation;
-    let root: T = params::build(T::spec(), values).map_err(|error| {
+    let root: T = params::build(T::spec().params, values).map_err(|error| {
         Stop::wrong_use(format!(
             "error: {error}\n\nFor more information, try '--help'."
         ))

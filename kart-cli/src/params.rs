@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use kart_core::{Task, TaskSpec};
-use serde::de::value::{MapDeserializer, UnitDeserializer};
-use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
+use kart_core::{ParamKind, ParamSpec};
+use serde::de::value::{MapAccessDeserializer, UnitDeserializer};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use crate::args::long;
@@ -28,34 +31,66 @@ impl de::Error for Unreadable {
 }
 
 /// The task with these parameters; those that are not given have their defaults.
-pub(crate) fn build<T: Task>(
-    spec: &TaskSpec,
+pub(crate) fn build<T: DeserializeOwned>(
+    params: &'static [ParamSpec],
     values: Vec<(&'static str, String)>,
 ) -> Result<T, Unreadable> {
-    if spec.params.is_empty() {
+    if params.is_empty() {
         return T::deserialize(UnitDeserializer::new());
     }
-    let members = values
-        .into_iter()
-        .map(|(name, text)| (name, Text { name, text }));
-    T::deserialize(MapDeserializer::new(members))
+    T::deserialize(MapAccessDeserializer::new(Members {
+        params,
+        values: values.into_iter(),
+        value: None,
+    }))
+}
+
+/// The options, as the members of the task's struct.
+struct Members {
+    params: &'static [ParamSpec],
+    values: std::vec::IntoIter<(&'static str, String)>,
+    value: Option<(&'static str, String)>,
+}
+
+impl<'de> MapAccess<'de> for Members {
+    type Error = Unreadable;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Unreadable> {
+        self.value = self.values.next();
+        let name = self.value.as_ref().map(|(name, _)| *name);
+        name.map(|name| seed.deserialize(name.into_deserializer()))
+            .transpose()
+    }
+
+    /// Whatever refuses the text, be it a type's own parser, the option is named.
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, Unreadable> {
+        let (name, text) = self.value.take().unwrap_or_default();
+        let read = seed.deserialize(Text { text: text.clone() });
+        read.map_err(|Unreadable(reason)| {
+            let option = long(name);
+            let is_secret =
+                |param: &ParamSpec| param.name == name && param.kind == ParamKind::Secret;
+            if self.params.iter().any(is_secret) {
+                // What refused it may have quoted it.
+                return Unreadable(format!("invalid value for `--{option}`, which is secret"));
+            }
+            Unreadable(format!("invalid value `{text}` for `--{option}`: {reason}"))
+        })
+    }
 }
 
 /// The text of one option.
 struct Text {
-    name: &'static str,
     text: String,
 }
 
 impl Text {
-    fn refused(&self, error: &dyn fmt::Display) -> Unreadable {
-        Unreadable(format!(
-            "invalid value `{}` for `--{}`: {error}",
-            self.text,
-            long(self.name)
-        ))
-    }
-
     /// As JSON, or else as a string: for types that can be several things.
     fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.text)
@@ -63,18 +98,10 @@ impl Text {
     }
 }
 
-impl IntoDeserializer<'_, Unreadable> for Text {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
 macro_rules! as_json {
     ($($method:ident),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-            self.json().$method(visitor).map_err(|error| self.refused(&error))
+            self.json().$method(visitor).map_err(Unreadable::custom)
         }
     )*};
 }
@@ -82,7 +109,7 @@ macro_rules! as_json {
 macro_rules! as_text {
     ($($method:ident),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-            visitor.visit_str::<serde_json::Error>(&self.text).map_err(|error| self.refused(&error))
+            visitor.visit_str::<serde_json::Error>(&self.text).map_err(Unreadable::custom)
         }
     )*};
 }
@@ -141,7 +168,7 @@ impl<'de> Deserializer<'de> for Text {
     ) -> Result<V::Value, Unreadable> {
         let json = self.json();
         json.deserialize_unit_struct(name, visitor)
-            .map_err(|error| self.refused(&error))
+            .map_err(Unreadable::custom)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -151,7 +178,7 @@ impl<'de> Deserializer<'de> for Text {
     ) -> Result<V::Value, Unreadable> {
         let json = self.json();
         json.deserialize_tuple(len, visitor)
-            .map_err(|error| self.refused(&error))
+            .map_err(Unreadable::custom)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -162,7 +189,7 @@ impl<'de> Deserializer<'de> for Text {
     ) -> Result<V::Value, Unreadable> {
         let json = self.json();
         json.deserialize_tuple_struct(name, len, visitor)
-            .map_err(|error| self.refused(&error))
+            .map_err(Unreadable::custom)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -173,7 +200,7 @@ impl<'de> Deserializer<'de> for Text {
     ) -> Result<V::Value, Unreadable> {
         let json = self.json();
         json.deserialize_struct(name, fields, visitor)
-            .map_err(|error| self.refused(&error))
+            .map_err(Unreadable::custom)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -184,6 +211,91 @@ impl<'de> Deserializer<'de> for Text {
     ) -> Result<V::Value, Unreadable> {
         let json = self.json();
         json.deserialize_enum(name, variants, visitor)
-            .map_err(|error| self.refused(&error))
+            .map_err(Unreadable::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(try_from = "String")]
+    struct Day(u32);
+
+    impl TryFrom<String> for Day {
+        type Error = String;
+
+        fn try_from(text: String) -> Result<Self, String> {
+            let day = text.strip_prefix("day-").ok_or("a day is `day-N`")?;
+            day.parse()
+                .map(Day)
+                .map_err(|_| format!("{day} is no number"))
+        }
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Fields {
+        start_day: Day,
+        #[serde(default)]
+        pin: u16,
+        #[serde(default)]
+        name: Option<String>,
+    }
+
+    const fn param(name: &'static str, kind: ParamKind) -> ParamSpec {
+        ParamSpec {
+            name,
+            ty: "",
+            doc: "",
+            kind,
+            default: None,
+        }
+    }
+
+    static PARAMS: [ParamSpec; 3] = [
+        param("start_day", ParamKind::Significant),
+        param("pin", ParamKind::Secret),
+        param("name", ParamKind::Significant),
+    ];
+
+    fn read(values: &[(&'static str, &str)]) -> Result<Fields, String> {
+        let values = values
+            .iter()
+            .map(|(name, text)| (*name, (*text).to_owned()));
+        build(&PARAMS, values.collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_text_is_read_as_its_field_asks() {
+        let fields = read(&[("start_day", "day-3"), ("pin", "1234"), ("name", "7")]);
+        let expected = Fields {
+            start_day: Day(3),
+            pin: 1234,
+            name: Some("7".to_owned()),
+        };
+        assert_eq!(fields, Ok(expected));
+    }
+
+    #[test]
+    fn the_option_is_named_whatever_refused_its_text() {
+        let error = read(&[("start_day", "3")]).unwrap_err();
+        assert_eq!(
+            error,
+            "invalid value `3` for `--start-day`: a day is `day-N`"
+        );
+        let error = read(&[("start_day", "day-x")]).unwrap_err();
+        assert_eq!(
+            error,
+            "invalid value `day-x` for `--start-day`: x is no number"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_refused_is_not_shown() {
+        let error = read(&[("start_day", "day-1"), ("pin", "hunter2")]).unwrap_err();
+        assert_eq!(error, "invalid value for `--pin`, which is secret");
     }
 }

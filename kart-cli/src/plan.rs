@@ -5,7 +5,7 @@ use kart_core::{Need, Task, Workspace};
 use crate::Stop;
 use crate::args::Settings;
 use crate::print;
-use crate::run::runner;
+use crate::run::{runner, stop};
 
 /// How many tasks of one name are shown one by one.
 const SHOWN: usize = 10;
@@ -18,7 +18,7 @@ pub(crate) async fn plan<T: Task>(
     let plan = runner(workspace, settings)
         .plan(root)
         .await
-        .map_err(|error| Stop::failed(format!("error: {error:#}")))?;
+        .map_err(|error| stop(&error))?;
     let mut shown: Vec<(&'static str, usize)> = Vec::new();
     for task in plan.tasks().filter(|task| task.need.runs()) {
         let at = shown.iter().position(|(name, _)| *name == task.name);

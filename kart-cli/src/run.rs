@@ -1,6 +1,6 @@
 //! `run`: what is missing is run, and the summary says what came of it.
 
-use kart_core::{Runner, Task, Workspace};
+use kart_core::{RunError, Runner, Task, Workspace};
 
 use crate::Stop;
 use crate::args::Settings;
@@ -20,6 +20,15 @@ pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
     runner
 }
 
+/// Settings that do not fit the tasks, such as an unknown name to run again, are wrong use.
+pub(crate) fn stop(error: &RunError) -> Stop {
+    let message = format!("error: {error:#}");
+    match error {
+        RunError::Settings(_) => Stop::wrong_use(message),
+        _ => Stop::failed(message),
+    }
+}
+
 pub(crate) async fn run<T: Task>(
     root: T,
     workspace: &Workspace,
@@ -35,7 +44,7 @@ pub(crate) async fn run<T: Task>(
             if let Some(report) = error.report() {
                 print::summary(report);
             }
-            Err(Stop::failed(format!("error: {error:#}")))
+            Err(stop(&error))
         }
     }
 }
