@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::outcome::Report;
-use crate::error::{Error, StoreError, chain};
+use crate::error::{BoxError, Error, StoreError, chain};
 
 /// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
 /// failed task, its parameters and its chain of causes.
@@ -20,6 +20,8 @@ pub enum RunError {
     Resources(Vec<MissingResource>),
     /// The runner's settings do not fit the tasks; nothing was run.
     Settings(String),
+    /// The tokio runtime ended an attempt, as it does when it shuts down; run again.
+    Runtime(BoxError),
     /// The run completed, but its result could not be loaded.
     Output(Error),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for RunError {
             RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
             RunError::Store(error) => with_chain(error, f),
             RunError::Settings(reason) => f.write_str(reason),
+            RunError::Runtime(error) => write!(f, "the runtime stopped an attempt: {error}"),
             RunError::Resources(missing) => {
                 f.write_str("the runner lacks what tasks ask for")?;
                 for lack in missing {
@@ -124,6 +127,7 @@ impl std::error::Error for RunError {
         match self {
             RunError::Plan(error) | RunError::Output(error) => error.source(),
             RunError::Store(error) => error.source(),
+            RunError::Runtime(error) => error.source(),
             RunError::Failed(_) | RunError::Resources(_) | RunError::Settings(_) => None,
         }
     }

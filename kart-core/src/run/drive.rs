@@ -134,11 +134,7 @@ impl<'a> Drive<'a> {
                 self.numbers.insert(node, number);
                 schedule.retry(node);
             }
-            Step::Stopped(error) => {
-                return Err(RunError::Settings(format!(
-                    "the runtime stopped an attempt: {error}"
-                )));
-            }
+            Step::Stopped(error) => return Err(RunError::Runtime(error.into())),
         }
         Ok(())
     }
