@@ -116,9 +116,14 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// Marks an error as one that no retry can mend; see [`permanent`].
+/// An error that no retry can mend; see [`permanent`].
 #[derive(Debug)]
-pub struct Permanent(BoxError);
+pub struct Permanent(PermanentCause);
+
+/// The same once more, as the source of the first: libraries such as `anyhow` wrap an error in a
+/// type of their own when it becomes a [`BoxError`], but pass its sources on as they are.
+#[derive(Debug)]
+struct PermanentCause(BoxError);
 
 impl fmt::Display for Permanent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,8 +133,32 @@ impl fmt::Display for Permanent {
 
 impl StdError for Permanent {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for PermanentCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for PermanentCause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
+}
+
+/// Whether an error is, or was caused by, one that [`permanent`] made.
+pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<Permanent>() || error.is::<PermanentCause>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Wraps an error that no retry can mend: the task fails at once, whatever its `retries`.
@@ -146,5 +175,5 @@ impl StdError for Permanent {
 /// assert_eq!(check(0).unwrap_err().to_string(), "the table is empty");
 /// ```
 pub fn permanent(error: impl Into<BoxError>) -> Permanent {
-    Permanent(error.into())
+    Permanent(PermanentCause(error.into()))
 }

@@ -233,6 +233,31 @@ async fn a_permanent_error_is_not_retried() {
     assert_eq!(failure.chain(), "the table is empty");
 }
 
+/// Libraries wrap an error in types of their own on its way into a boxed one.
+#[tokio::test(start_paused = true)]
+async fn a_permanent_error_is_known_through_anyhow_and_its_contexts() {
+    #[task(retries = 3)]
+    async fn plain() -> anyhow::Result<u32> {
+        Err(kart::permanent("the table is empty").into())
+    }
+    #[task(retries = 3)]
+    async fn explained() -> anyhow::Result<u32> {
+        let error = anyhow::Error::from(kart::permanent("the table is empty"));
+        Err(error.context("failed to read the day"))
+    }
+    let plain = failure(&Runner::new(&memory()), Plain).await;
+    assert_eq!(
+        (plain.attempts, plain.chain().as_str()),
+        (1, "the table is empty")
+    );
+    let explained = failure(&Runner::new(&memory()), Explained).await;
+    assert_eq!(explained.attempts, 1);
+    assert_eq!(
+        explained.chain(),
+        "failed to read the day: the table is empty"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_takes_too_long_is_stopped_and_may_be_retried() {
     #[task(timeout = "45m", retries = 1, backoff = "1s")]

@@ -14,7 +14,7 @@ use super::publish::Published;
 use super::runner::Runner;
 use super::schedule::Schedule;
 use super::steps::{Step, Steps};
-use crate::error::{BoxError, Error, Permanent};
+use crate::error::{self, BoxError, Error};
 use crate::model::{Erased, NodeId, TaskSpec};
 use crate::plan::{Graph, Need};
 use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, TaskInfo};
@@ -295,7 +295,7 @@ impl<'a> Drive<'a> {
 
 /// Whether a retry would be in vain: the body said so, or a stored object would be met again.
 fn is_permanent(error: &BoxError) -> bool {
-    error.is::<Permanent>() || error.downcast_ref::<Error>().is_some_and(is_decode)
+    error::is_permanent(error.as_ref()) || error.downcast_ref::<Error>().is_some_and(is_decode)
 }
 
 fn is_decode(error: &Error) -> bool {
