@@ -180,6 +180,80 @@ fn a_kill_at_any_instant_leaves_only_whole_outputs() {
     }
 }
 
+/// Starts the batch and sends it SIGTERM as soon as it has reported that many units.
+#[cfg(unix)]
+fn terminate_after(units: usize, workspace: &Path, args: &[&str]) -> Output {
+    let mut child = command(workspace, args)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut done = 0;
+    while done < units {
+        let line = lines.next().unwrap().unwrap();
+        done += usize::from(line.starts_with("done "));
+    }
+    let mut kill = Command::new("kill");
+    kill.args(["-TERM", &child.id().to_string()]);
+    assert!(kill.status().unwrap().success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let mut output = child.wait_with_output().unwrap();
+    output.stderr = rest.join("\n").into_bytes();
+    output
+}
+
+#[cfg(unix)]
+#[test]
+fn told_to_end_it_stops_in_good_order_with_status_75_and_the_next_run_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path();
+    let args = ["--wait-ms", "200", "--workers", "2"];
+    let first = terminate_after(5, workspace, &args);
+    assert_eq!(first.status.code(), Some(75), "{}", stderr(&first));
+    assert!(stderr(&first).contains("told to end"), "{}", stderr(&first));
+    assert!(
+        stderr(&first).contains("run it again"),
+        "{}",
+        stderr(&first)
+    );
+    let ran = finished(workspace);
+    assert!((5..TASKS - 1).contains(&ran), "{ran}");
+    let summary = stdout(&first);
+    assert!(
+        summary.starts_with(&format!(
+            "0 complete before, {ran} ran, {} left",
+            TASKS - ran
+        )),
+        "{summary}"
+    );
+    assert_eq!(files(workspace).len(), 2 * ran, "no temporaries");
+
+    let second = run(workspace, &args);
+    assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));
+    let expected = format!("{ran} complete before, {} ran in ", TASKS - ran);
+    assert!(
+        stdout(&second).starts_with(&expected),
+        "{}",
+        stdout(&second)
+    );
+}
+
+#[test]
+fn a_deadline_ends_with_status_75_and_drops_what_the_grace_does_not_last_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path();
+    let args = ["--wait-ms", "60000", "--deadline", "1ms", "--grace", "1ms"];
+    let output = run(workspace, &args);
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("the deadline has come"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!workspace.join("all_results.txt").exists());
+}
+
 #[test]
 fn a_plan_says_what_would_run_and_makes_nothing() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -26,6 +27,8 @@ pub(crate) enum Command {
 pub(crate) struct Settings {
     pub(crate) workspace: String,
     pub(crate) workers: Option<usize>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
     pub(crate) limits: Vec<(String, u32)>,
     pub(crate) rerun: Vec<String>,
 }
@@ -86,6 +89,21 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
                 .help("How many task bodies run at once [default: the number of CPUs]"),
         )
         .arg(
+            Arg::new("kart.deadline")
+                .long("deadline")
+                .value_name("DURATION")
+                .env("KART_DEADLINE")
+                .value_parser(humantime::parse_duration)
+                .help("Stop in good order after this long, such as 55m; run again to go on"),
+        )
+        .arg(
+            Arg::new("kart.grace")
+                .long("grace")
+                .value_name("DURATION")
+                .value_parser(humantime::parse_duration)
+                .help("How long bodies may go on when the run stops [default: 8s]"),
+        )
+        .arg(
             Arg::new("kart.limit")
                 .long("limit")
                 .value_name("NAME=N")
@@ -120,7 +138,15 @@ fn parameter(param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 5] = ["help", "limit", "rerun", "workers", "workspace"];
+const OWN: [&str; 7] = [
+    "deadline",
+    "grace",
+    "help",
+    "limit",
+    "rerun",
+    "workers",
+    "workspace",
+];
 
 /// The option of a parameter.
 pub(crate) fn long(param: &str) -> String {
@@ -151,6 +177,8 @@ fn settings(matches: &ArgMatches) -> Settings {
             .get_one::<u16>("kart.workers")
             .copied()
             .map(usize::from),
+        deadline: matches.get_one("kart.deadline").copied(),
+        grace: matches.get_one("kart.grace").copied(),
         limits: all(matches, "kart.limit"),
         rerun: all(matches, "kart.rerun"),
     }

@@ -8,6 +8,7 @@ mod params;
 mod plan;
 mod print;
 mod run;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,52 +21,53 @@ use crate::args::Invocation;
 const FAILED: u8 = 1;
 /// The command line could not be understood.
 const WRONG_USE: u8 = 2;
+/// The run was stopped before all was complete: run it again. `EX_TEMPFAIL` of `sysexits.h`.
+const INTERRUPTED: u8 = 75;
 
 /// The body of the `main` that `kart::main!` writes.
 #[must_use]
 pub fn main<T: Task>() -> ExitCode {
     match try_main::<T>(std::env::args_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            eprintln!("{}", stop.message.trim_end());
-            ExitCode::from(stop.status)
+        Err(end) => {
+            if let Some(message) = end.message {
+                print::note(message.trim_end());
+            }
+            ExitCode::from(end.status)
         }
     }
 }
 
 /// Why the program ends with another status than 0.
 #[derive(Debug)]
-struct Stop {
+struct End {
     status: u8,
-    message: String,
+    /// What is still to be said about it.
+    message: Option<String>,
 }
 
-impl Stop {
-    fn failed(message: impl Into<String>) -> Self {
-        Stop {
-            status: FAILED,
-            message: message.into(),
-        }
-    }
-
-    fn wrong_use(message: impl Into<String>) -> Self {
-        Stop {
-            status: WRONG_USE,
-            message: message.into(),
+impl End {
+    fn new(status: u8, message: impl Into<String>) -> Self {
+        End {
+            status,
+            message: Some(message.into()),
         }
     }
 }
 
-fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), Stop> {
+fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), End> {
     let invocation = match args::parse(T::spec(), args) {
         Ok(invocation) => invocation,
-        // clap prints help to stdout and mistakes to stderr, and knows which is which.
-        Err(error) if error.use_stderr() => {
-            return Err(Stop::wrong_use(error.render().ansi().to_string()));
-        }
+        // clap prints help to stdout and mistakes to stderr, in colour where that is a terminal.
         Err(error) => {
             let _ = error.print();
-            return Ok(());
+            if !error.use_stderr() {
+                return Ok(());
+            }
+            return Err(End {
+                status: WRONG_USE,
+                message: None,
+            });
         }
     };
     let Invocation {
@@ -74,20 +76,29 @@ fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), Stop> {
         values,
     } = invocation;
     let root: T = params::build(T::spec().params, values).map_err(|error| {
-        Stop::wrong_use(format!(
-            "error: {error}\n\nFor more information, try '--help'."
-        ))
+        End::new(
+            WRONG_USE,
+            format!("error: {error}\n\nFor more information, try '--help'."),
+        )
     })?;
     let workspace = Workspace::open(&settings.workspace)
-        .map_err(|error| Stop::wrong_use(format!("error: {}", kart_core::chain(&error))))?;
+        .map_err(|error| End::new(WRONG_USE, format!("error: {}", kart_core::chain(&error))))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Stop::failed(format!("error: failed to start the runtime: {error}")))?;
-    runtime.block_on(async {
+        .map_err(|error| {
+            End::new(
+                FAILED,
+                format!("error: failed to start the runtime: {error}"),
+            )
+        })?;
+    let result = runtime.block_on(async {
         match command {
             args::Command::Run => run::run(root, &workspace, &settings).await,
             args::Command::Plan => plan::plan(root, &workspace, &settings).await,
         }
-    })
+    });
+    // A plain `fn` that goes on after the grace would keep the process from ending.
+    runtime.shutdown_background();
+    result
 }

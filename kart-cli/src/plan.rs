@@ -2,10 +2,10 @@
 
 use kart_core::{Need, Task, Workspace};
 
-use crate::Stop;
+use crate::End;
 use crate::args::Settings;
 use crate::print;
-use crate::run::{runner, stop};
+use crate::run::{end, runner};
 
 /// How many tasks of one name are shown one by one.
 const SHOWN: usize = 10;
@@ -14,11 +14,11 @@ pub(crate) async fn plan<T: Task>(
     root: T,
     workspace: &Workspace,
     settings: &Settings,
-) -> Result<(), Stop> {
+) -> Result<(), End> {
     let plan = runner(workspace, settings)
         .plan(root)
         .await
-        .map_err(|error| stop(&error))?;
+        .map_err(|error| end(&error))?;
     let mut shown: Vec<(&'static str, usize)> = Vec::new();
     for task in plan.tasks().filter(|task| task.need.runs()) {
         let at = shown.iter().position(|(name, _)| *name == task.name);

@@ -2,14 +2,14 @@
 
 use std::io::Write as _;
 
-use kart_core::{Event, Report, chain};
+use kart_core::{Event, Report, StopReason, chain};
 
 /// One line of results. A reader that went away, such as `head`, is no failure of the run.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -42,6 +42,21 @@ pub(crate) fn event(event: &Event<'_>) {
                 chain(*error)
             ));
         }
+        Event::Stopping {
+            reason,
+            running,
+            grace,
+        } => {
+            let reason = match reason {
+                StopReason::Deadline => "the deadline has come",
+                _ => "told to end",
+            };
+            note(&format!(
+                "stopping: {reason}; {running} under way have {}",
+                humantime::format_duration(*grace)
+            ));
+        }
+        Event::Interrupted { task } => note(&format!("stopped  {}", task.description())),
         Event::Differed { task } => note(&format!(
             "warning: {} is not deterministic: other bytes were published first, and kept",
             task.description(),

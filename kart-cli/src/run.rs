@@ -1,15 +1,21 @@
 //! `run`: what is missing is run, and the summary says what came of it.
 
-use kart_core::{RunError, Runner, Task, Workspace};
+use kart_core::{RunError, Runner, Stop, Task, Workspace};
 
-use crate::Stop;
 use crate::args::Settings;
-use crate::print;
+use crate::{End, FAILED, INTERRUPTED, WRONG_USE};
+use crate::{print, signals};
 
 pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
     let mut runner = Runner::new(workspace);
     if let Some(workers) = settings.workers {
         runner = runner.workers(workers);
+    }
+    if let Some(deadline) = settings.deadline {
+        runner = runner.deadline(deadline);
+    }
+    if let Some(grace) = settings.grace {
+        runner = runner.grace(grace);
     }
     for (name, units) in &settings.limits {
         runner = runner.limit(name, *units);
@@ -21,20 +27,25 @@ pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
 }
 
 /// Settings that do not fit the tasks, such as an unknown name to run again, are wrong use.
-pub(crate) fn stop(error: &RunError) -> Stop {
-    let message = format!("error: {error:#}");
-    match error {
-        RunError::Settings(_) => Stop::wrong_use(message),
-        _ => Stop::failed(message),
-    }
+pub(crate) fn end(error: &RunError) -> End {
+    let status = match error {
+        RunError::Settings(_) => WRONG_USE,
+        RunError::Interrupted(_) => INTERRUPTED,
+        _ => FAILED,
+    };
+    End::new(status, format!("error: {error:#}"))
 }
 
 pub(crate) async fn run<T: Task>(
     root: T,
     workspace: &Workspace,
     settings: &Settings,
-) -> Result<(), Stop> {
-    let runner = runner(workspace, settings).on_event(print::event);
+) -> Result<(), End> {
+    let stop = Stop::new();
+    signals::listen(stop.clone());
+    let runner = runner(workspace, settings)
+        .stop(&stop)
+        .on_event(print::event);
     match runner.run(root).await {
         Ok(report) => {
             print::summary(&report);
@@ -44,7 +55,7 @@ pub(crate) async fn run<T: Task>(
             if let Some(report) = error.report() {
                 print::summary(report);
             }
-            Err(stop(&error))
+            Err(end(&error))
         }
     }
 }

@@ -151,14 +151,9 @@ impl StdError for PermanentCause {
 
 /// Whether an error is, or was caused by, one that [`permanent`] made.
 pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<Permanent>() || error.is::<PermanentCause>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    any_cause(error, |cause| {
+        cause.is::<Permanent>() || cause.is::<PermanentCause>()
+    })
 }
 
 /// Wraps an error that no retry can mend: the task fails at once, whatever its `retries`.
@@ -176,4 +171,48 @@ pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
 /// ```
 pub fn permanent(error: impl Into<BoxError>) -> Permanent {
     Permanent(PermanentCause(error.into()))
+}
+
+/// What a body returns that ends early because the run is stopping; see [`interrupted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted: the run is stopping")]
+pub struct Interrupted {
+    #[source]
+    cause: InterruptedCause,
+}
+
+/// As with [`PermanentCause`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted: the run is stopping")]
+struct InterruptedCause;
+
+/// The error of a body that ends early because the run is stopping: its task has not failed, and
+/// runs again the next time.
+#[must_use]
+pub fn interrupted() -> Interrupted {
+    Interrupted {
+        cause: InterruptedCause,
+    }
+}
+
+/// Whether an error is, or was caused by, one that [`interrupted`] made.
+pub(crate) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
+    any_cause(error, |cause| {
+        cause.is::<Interrupted>() || cause.is::<InterruptedCause>()
+    })
+}
+
+/// Whether an error or one of its causes is such a one.
+fn any_cause(
+    error: &(dyn StdError + 'static),
+    is_such: impl Fn(&(dyn StdError + 'static)) -> bool,
+) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if is_such(error) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }

@@ -12,14 +12,16 @@ mod report;
 mod run;
 mod workspace;
 
-pub use error::{BoxError, Error, Permanent, Result, StoreError, chain, permanent};
+pub use error::{
+    BoxError, Error, Interrupted, Permanent, Result, StoreError, chain, interrupted, permanent,
+};
 pub use format::Format;
 pub use key::Key;
-pub use model::{Artifact, Context, Dep, ParamKind, ParamSpec, Task, TaskSpec, dep};
+pub use model::{Artifact, Context, Dep, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
 pub use plan::{Need, Plan, Planned, TaskExt};
 pub use report::{
-    Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, TaskInfo,
-    TaskReport,
+    Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, StopReason,
+    TaskInfo, TaskReport,
 };
 pub use run::{Runner, build};
 pub use workspace::{Commit, Reader, Requests, Workspace};

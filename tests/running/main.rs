@@ -6,6 +6,7 @@ mod common;
 
 mod failing;
 mod handing;
+mod interrupting;
 mod scheduling;
 mod skipping;
 mod stopping;

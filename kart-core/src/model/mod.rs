@@ -8,6 +8,7 @@ mod dep;
 mod params;
 mod requires;
 mod spec;
+mod stop;
 mod task;
 pub mod wire;
 
@@ -21,6 +22,7 @@ pub use requires::{Requirements, Requires};
 pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };
+pub use stop::Stop;
 pub use task::{Attempt, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;

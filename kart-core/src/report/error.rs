@@ -12,6 +12,9 @@ use crate::error::{BoxError, Error, StoreError, chain};
 pub enum RunError {
     /// Tasks failed; everything that did not depend on them was run.
     Failed(Box<Report>),
+    /// The run was stopped, by its deadline or by [`Stop`](crate::Stop), before all was complete:
+    /// run it again.
+    Interrupted(Box<Report>),
     /// The plan could not be made; nothing was run.
     Plan(Error),
     /// The workspace did not answer; nothing was run.
@@ -42,7 +45,7 @@ impl RunError {
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         match self {
-            RunError::Failed(report) => Some(report),
+            RunError::Failed(report) | RunError::Interrupted(report) => Some(report),
             _ => None,
         }
     }
@@ -64,6 +67,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunError::Failed(report) => failed(report, f),
+            RunError::Interrupted(report) => interrupted(report, f),
             RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
             RunError::Store(error) => with_chain(error, f),
             RunError::Settings(reason) => f.write_str(reason),
@@ -104,6 +108,20 @@ fn failed(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !f.alternate() {
         return Ok(());
     }
+    failures(report, f)
+}
+
+fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let counts = report.counts();
+    write!(f, "the run was interrupted ({counts}): run it again")?;
+    if !f.alternate() {
+        return Ok(());
+    }
+    failures(report, f)
+}
+
+/// Every failed task with its parameters and its chain of causes.
+fn failures(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (task, failure) in report.failures().take(SHOWN_FAILURES) {
         let plural = if failure.attempts == 1 { "" } else { "s" };
         write!(
@@ -116,8 +134,9 @@ fn failed(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             failure.chain().replace('\n', "\n    "),
         )?;
     }
-    if counts.failed > SHOWN_FAILURES {
-        write!(f, "\n  … and {} more", counts.failed - SHOWN_FAILURES)?;
+    let failed = report.counts().failed;
+    if failed > SHOWN_FAILURES {
+        write!(f, "\n  … and {} more", failed - SHOWN_FAILURES)?;
     }
     Ok(())
 }
@@ -128,7 +147,10 @@ impl std::error::Error for RunError {
             RunError::Plan(error) | RunError::Output(error) => error.source(),
             RunError::Store(error) => error.source(),
             RunError::Runtime(error) => error.source(),
-            RunError::Failed(_) | RunError::Resources(_) | RunError::Settings(_) => None,
+            RunError::Failed(_)
+            | RunError::Interrupted(_)
+            | RunError::Resources(_)
+            | RunError::Settings(_) => None,
         }
     }
 }

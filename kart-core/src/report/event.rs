@@ -45,6 +45,16 @@ impl<'a> TaskInfo<'a> {
     }
 }
 
+/// Why a run stops before all is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// Its deadline has come.
+    Deadline,
+    /// It was asked to, through [`Stop`](crate::Stop).
+    Asked,
+}
+
 /// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -89,6 +99,20 @@ pub enum Event<'a> {
     },
     /// Another process had published an output of other bytes first, which was kept.
     Differed {
+        /// The task.
+        task: TaskInfo<'a>,
+    },
+    /// The run stops in good order: nothing new starts.
+    Stopping {
+        /// Why.
+        reason: StopReason,
+        /// How many attempts are under way.
+        running: usize,
+        /// How long they have.
+        grace: Duration,
+    },
+    /// A task was running when the run stopped, and its output is not there.
+    Interrupted {
         /// The task.
         task: TaskInfo<'a>,
     },
@@ -140,6 +164,14 @@ impl Event<'_> {
             }
             Event::Differed { task } => {
                 tracing::warn!(task = task.name(), key = %task.key(), "another process published other bytes first: the task is not deterministic");
+            }
+            Event::Stopping {
+                reason,
+                running,
+                grace,
+            } => tracing::warn!(?reason, running, ?grace, "stopping"),
+            Event::Interrupted { task } => {
+                tracing::warn!(task = task.description(), key = %task.key(), "interrupted");
             }
             Event::Failed {
                 task,

@@ -28,6 +28,8 @@ pub enum Outcome {
         /// The key of the failed task.
         by: Key,
     },
+    /// It was running when the run stopped, and its output is not there.
+    Interrupted,
     /// It did not run, because the run ended first.
     Left,
 }

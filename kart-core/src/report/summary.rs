@@ -16,6 +16,8 @@ pub struct Counts {
     pub failed: usize,
     /// They require a task that failed.
     pub blocked: usize,
+    /// They were running when the run stopped.
+    pub interrupted: usize,
     /// The run ended before they could start.
     pub left: usize,
     /// Nothing that ran needed them.
@@ -32,6 +34,7 @@ impl Counts {
                 Outcome::Ran(_) => &mut counts.ran,
                 Outcome::Failed(_) => &mut counts.failed,
                 Outcome::Blocked { .. } => &mut counts.blocked,
+                Outcome::Interrupted => &mut counts.interrupted,
                 Outcome::Left => &mut counts.left,
             } += 1;
         }
@@ -45,6 +48,7 @@ impl fmt::Display for Counts {
         for (count, what) in [
             (self.failed, "failed"),
             (self.blocked, "blocked"),
+            (self.interrupted, "interrupted"),
             (self.left, "left"),
         ] {
             if count > 0 {

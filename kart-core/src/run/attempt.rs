@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::handover::Handover;
 use super::publish::{Published, publish};
 use crate::error::{BoxError, Error, permanent};
-use crate::model::{Call, Context, Erased, Handle, How, Input, NodeId, Resources, Value, Want};
+use crate::model::{
+    Call, Context, Erased, Handle, How, Input, NodeId, Resources, Stop, Value, Want,
+};
 use crate::plan::{Graph, Need, Node, describe};
 use crate::workspace::Workspace;
 
@@ -29,6 +31,8 @@ pub(super) struct Shop {
     pub(super) workspace: Workspace,
     pub(super) resources: Arc<Resources>,
     pub(super) handover: Handover,
+    /// What bodies are told that the run is stopping by.
+    pub(super) stop: Stop,
     /// Told when a body has ended well, before its output is published.
     pub(super) bodies_ended: mpsc::UnboundedSender<NodeId>,
 }
@@ -97,7 +101,7 @@ impl Shop {
             ))
             .into());
         }
-        let context = Context::new(spec.name, node.key, path.into(), number);
+        let context = Context::new(spec.name, node.key, path.into(), number, self.stop.clone());
         let inputs = self.load(node).await?;
         let call = Call::new(inputs, Arc::clone(&self.resources), context);
         let body = Arc::clone(&node.task).run(call);

@@ -5,19 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::{Attempted, Shop, attempt};
+use super::halt::{self, Halt};
 use super::handover::Handover;
 use super::publish::Published;
 use super::runner::Runner;
 use super::schedule::Schedule;
 use super::steps::{Step, Steps};
 use crate::error::{self, BoxError, Error};
-use crate::model::{Erased, NodeId, TaskSpec};
+use crate::model::{Erased, NodeId, Stop, TaskSpec};
 use crate::plan::{Graph, Need};
-use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, TaskInfo};
+use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo};
 
 /// How many outputs may be on their way to the store while further bodies run.
 const PUBLISHING: usize = 64;
@@ -35,6 +37,7 @@ pub(super) struct Drive<'a> {
     numbers: HashMap<NodeId, u32>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
+    is_stopped: bool,
     started: Instant,
 }
 
@@ -69,6 +72,7 @@ impl<'a> Drive<'a> {
             outcomes,
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
+            is_stopped: false,
             started,
         }
     }
@@ -93,16 +97,19 @@ impl<'a> Drive<'a> {
             workspace: self.runner.workspace.clone(),
             resources: Arc::new(self.runner.resources.clone()),
             handover: Handover::new(self.runner.memory_budget, schedule.consumers()),
+            stop: Stop::new(),
             bodies_ended,
         });
         let mut steps = Steps::new(ended);
+        let deadline = halt::deadline(self.runner, self.started);
+        let mut halt = halt::stop(self.runner.stop.clone(), deadline).boxed();
         loop {
             // All that has happened is taken in before anything starts: an output that is there
             // already may have made a task ready that goes before those that wait.
             while let Some(step) = steps.try_next() {
                 self.take(step, &mut schedule, &shop, &mut steps)?;
             }
-            while steps.attempts() < self.runner.workers + PUBLISHING {
+            while steps.attempts() < self.runner.workers + PUBLISHING && !self.must_stop() {
                 let Some(node) = schedule.start() else { break };
                 let number = self.numbers.remove(&node).unwrap_or(1);
                 self.emit(&Event::Started {
@@ -111,12 +118,62 @@ impl<'a> Drive<'a> {
                 });
                 steps.attempt(attempt(Arc::clone(&shop), node, number));
             }
-            let Some(step) = steps.next().await else {
-                break;
-            };
-            self.take(step, &mut schedule, &shop, &mut steps)?;
+            tokio::select! {
+                biased;
+                halted = &mut halt => match halted {
+                    Halt::Stop(reason) => {
+                        self.stop(reason, &mut schedule, &shop, &mut steps);
+                        halt = halt::grace(self.runner.grace).boxed();
+                    }
+                    Halt::GraceOver => break,
+                },
+                step = steps.next() => match step {
+                    Some(step) => self.take(step, &mut schedule, &shop, &mut steps)?,
+                    None => break,
+                },
+            }
+        }
+        // What still runs is dropped: nothing of it is published by halves.
+        drop(steps);
+        for node in schedule.running() {
+            self.interrupted(node);
         }
         self.finish()
+    }
+
+    /// Whether the run is to stop, before the loop has heard of it.
+    fn must_stop(&self) -> bool {
+        let deadline = halt::deadline(self.runner, self.started);
+        self.runner.stop.is_stopping() || deadline.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Nothing new starts from now on, and bodies are told.
+    fn stop(
+        &mut self,
+        reason: StopReason,
+        schedule: &mut Schedule<'_>,
+        shop: &Shop,
+        steps: &mut Steps,
+    ) {
+        self.is_stopped = true;
+        schedule.close();
+        steps.stop_rests();
+        shop.stop.stop();
+        self.emit(&Event::Stopping {
+            reason,
+            running: steps.attempts(),
+            grace: self.runner.grace,
+        });
+        for failed in std::mem::take(&mut self.resting).into_values() {
+            self.interrupted(failed.node);
+        }
+    }
+
+    fn interrupted(&mut self, node: NodeId) {
+        self.outcomes[node.index()] = Outcome::Interrupted;
+        self.emit(&Event::Interrupted {
+            task: TaskInfo::new(&self.graph, node),
+        });
     }
 
     fn take(
@@ -165,6 +222,11 @@ impl<'a> Drive<'a> {
             }
             Err(error) => error,
         };
+        if error::is_interrupted(error.as_ref()) {
+            schedule.interrupt(node);
+            self.interrupted(node);
+            return;
+        }
         let failed = FailedAttempt {
             node,
             number,
@@ -268,7 +330,10 @@ impl<'a> Drive<'a> {
         });
     }
 
+    /// A run that was stopped with work left is interrupted, also when tasks have failed: to run it
+    /// again is of use.
     fn finish(self) -> Result<Report, RunError> {
+        let is_stopped = self.is_stopped;
         let report = Report::new(
             self.graph,
             self.outcomes,
@@ -276,10 +341,14 @@ impl<'a> Drive<'a> {
             self.started.elapsed(),
             self.roots,
         );
-        if report.counts().failed == 0 {
-            return Ok(report);
+        let counts = report.counts();
+        if counts.interrupted > 0 || (is_stopped && counts.left > 0) {
+            return Err(RunError::Interrupted(Box::new(report)));
         }
-        Err(RunError::Failed(Box::new(report)))
+        if counts.failed > 0 {
+            return Err(RunError::Failed(Box::new(report)));
+        }
+        Ok(report)
     }
 
     fn emit(&self, event: &Event<'_>) {

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod drive;
+mod halt;
 mod handover;
 mod publish;
 mod runner;

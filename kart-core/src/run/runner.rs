@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::drive::Drive;
-use crate::model::{Resources, Task};
+use crate::model::{Resources, Stop, Task};
 use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, survey};
 use crate::report::{Event, MissingResource, Report, RunError};
 use crate::workspace::Workspace;
 
 /// How much encoded output is kept in memory for consumers unless said otherwise.
 const MEMORY_BUDGET: usize = 256 << 20;
+
+/// How long bodies have when a run stops unless said otherwise: container platforms give 10 seconds
+/// between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(8);
 
 type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -54,6 +59,9 @@ pub struct Runner {
     pub(super) resources: Resources,
     pub(super) memory_budget: usize,
     pub(super) fail_fast: bool,
+    pub(super) deadline: Option<Duration>,
+    pub(super) grace: Duration,
+    pub(super) stop: Stop,
     pub(super) rerun: Rerun,
     pub(super) on_event: Option<OnEvent>,
 }
@@ -69,6 +77,9 @@ impl Runner {
             resources: Resources::default(),
             memory_budget: MEMORY_BUDGET,
             fail_fast: false,
+            deadline: None,
+            grace: GRACE,
+            stop: Stop::new(),
             rerun: Rerun::None,
             on_event: None,
         }
@@ -108,6 +119,30 @@ impl Runner {
     #[must_use]
     pub fn fail_fast(mut self, fail_fast: bool) -> Self {
         self.fail_fast = fail_fast;
+        self
+    }
+
+    /// Stops the run in good order this long after it began: nothing new starts, bodies are told
+    /// (see [`Context::is_stopping`](crate::Context::is_stopping)), and those still running when the
+    /// [`grace`](Self::grace) ends are dropped. Set it shorter than the platform's own limit, by the
+    /// grace at least.
+    #[must_use]
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.deadline = Some(after);
+        self
+    }
+
+    /// How long bodies may go on when the run stops; 8 seconds by default.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Stops the run in good order when `stop` says so.
+    #[must_use]
+    pub fn stop(mut self, stop: &Stop) -> Self {
+        self.stop = stop.clone();
         self
     }
 
@@ -156,8 +191,9 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`RunError::Failed`] if tasks failed; it holds the report. Everything else means that
-    /// nothing was run.
+    /// [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
+    /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
+    /// Everything else means that nothing was run.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         let started = Instant::now();
         let (graph, needs) = self.survey(root).await?;

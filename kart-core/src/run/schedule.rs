@@ -28,6 +28,7 @@ enum State {
     Completed,
     Failed,
     Blocked,
+    Interrupted,
 }
 
 #[derive(Debug)]
@@ -189,6 +190,18 @@ impl<'a> Schedule<'a> {
             }
         }
         blocked
+    }
+
+    /// `node` ended without an output and without failing: what requires it stays where it is.
+    pub(super) fn interrupt(&mut self, node: NodeId) {
+        self.states[node.index()] = State::Interrupted;
+    }
+
+    /// The tasks that were started and have not ended.
+    pub(super) fn running(&self) -> impl Iterator<Item = NodeId> {
+        self.graph
+            .ids()
+            .filter(|id| self.states[id.index()] == State::Running)
     }
 
     /// Nothing starts from now on.
