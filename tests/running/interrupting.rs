@@ -22,9 +22,9 @@ async fn sum(#[requires((0..4).map(|n| Unit { n }))] units: Vec<u32>) -> kart::R
 }
 
 /// The report of a run that was interrupted.
-fn interrupted(result: Result<Report, RunError>) -> Box<Report> {
+fn interrupted(result: Result<Report, RunError>) -> Report {
     match result {
-        Err(RunError::Interrupted(report)) => report,
+        Err(RunError::Interrupted(report)) => *report,
         other => panic!("not interrupted: {other:?}"),
     }
 }

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 /// use kart::{RunError, Runner, Stop, Workspace, task};
 ///
 /// #[task]
-/// async fn endless(#[context] cx: &kart::Context) -> anyhow::Result<u32> {
+/// async fn endless(#[context] cx: &kart::Context) -> Result<u32, kart::Interrupted> {
 ///     cx.stopped().await;
-///     Err(kart::interrupted().into())
+///     Err(kart::interrupted())
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
