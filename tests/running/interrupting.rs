@@ -93,6 +93,17 @@ async fn a_stop_that_was_asked_for_before_lets_nothing_start() {
     assert!(log.all().is_empty());
 }
 
+/// Before the timer of so short a deadline fires, nothing is under way that the run could wait for.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_before_anything_starts_is_no_complete_run() {
+    let log = Log::default();
+    let runner = Runner::new(&memory()).resource(log.clone());
+    for deadline in [Duration::ZERO, Duration::from_nanos(1)] {
+        let report = interrupted(runner.clone().deadline(deadline).run(Sum).await);
+        assert_eq!(report.counts().ran, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_that_completes_in_the_grace_is_complete() {
     let (log, stop) = (Log::default(), Stop::new());

@@ -109,7 +109,12 @@ impl<'a> Drive<'a> {
             while let Some(step) = steps.try_next() {
                 self.take(step, &mut schedule, &shop, &mut steps)?;
             }
-            while steps.attempts() < self.runner.workers + PUBLISHING && !self.must_stop() {
+            // The deadline may have passed since, and its timer not have fired yet.
+            if let Some(reason) = self.must_stop() {
+                self.stop(reason, &mut schedule, &shop, &mut steps);
+                halt = halt::grace(self.runner.grace).boxed();
+            }
+            while steps.attempts() < self.runner.workers + PUBLISHING {
                 let Some(node) = schedule.start() else { break };
                 let number = self.numbers.remove(&node).unwrap_or(1);
                 self.emit(&Event::Started {
@@ -141,10 +146,16 @@ impl<'a> Drive<'a> {
         self.finish()
     }
 
-    /// Whether the run is to stop, before the loop has heard of it.
-    fn must_stop(&self) -> bool {
-        let deadline = halt::deadline(self.runner, self.started);
-        self.runner.stop.is_stopping() || deadline.is_some_and(|at| at <= Instant::now())
+    /// Why the run is to stop, unless it has been told already.
+    fn must_stop(&self) -> Option<StopReason> {
+        if self.is_stopped {
+            return None;
+        }
+        if self.runner.stop.is_stopping() {
+            return Some(StopReason::Asked);
+        }
+        let deadline = halt::deadline(self.runner, self.started)?;
+        (deadline <= Instant::now()).then_some(StopReason::Deadline)
     }
 
     /// Nothing new starts from now on, and bodies are told.
