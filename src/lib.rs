@@ -49,26 +49,34 @@ pub use kart_core::private as __private;
 #[doc(hidden)]
 pub use kart_cli as __cli;
 
-/// The `main` of a binary of tasks: a command line whose default is to run the named task.
+/// The `main` of a binary of tasks: a command line whose default is to run the named task, by its
+/// struct.
 ///
 /// The task's parameters are options (`wait_ms` is `--wait-ms`); see `--help`. The exit status is
-/// 0 when all is complete, 1 when a task failed, 2 for wrong use.
+/// 0 when all is complete, 1 when a task failed, 2 for wrong use, 75 when the run was stopped with
+/// work left. What the command line cannot give, such as resources, a closure gives to the
+/// [`Runner`]; it is called within the runtime.
 ///
 /// ```no_run
+/// struct Greeting(&'static str);
+///
 /// /// Says hello.
 /// #[kart::task(path = "hello-{name}.txt")]
-/// async fn hello(name: &str) -> kart::Result<String> {
-///     Ok(format!("hello {name}"))
+/// async fn hello(name: &str, #[resource] greeting: &Greeting) -> kart::Result<String> {
+///     Ok(format!("{} {name}", greeting.0))
 /// }
 ///
-/// kart::main!(Hello);
+/// kart::main!(Hello, |runner| runner.resource(Greeting("hello")));
 /// ```
 #[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! main {
     ($root:ty) => {
+        $crate::main!($root, |runner| runner);
+    };
+    ($root:ty, $configure:expr) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::__cli::main::<$root>()
+            $crate::__cli::main::<$root>($configure)
         }
     };
 }

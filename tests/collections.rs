@@ -340,3 +340,33 @@ async fn a_body_knows_its_own_attempt() {
     let expected = format!("Knows {} who/5.json 1 5", task.key());
     assert_eq!(both_ways(task).await, expected);
 }
+
+#[tokio::test]
+async fn two_tasks_under_one_key_of_a_map_are_refused_and_none_is_lost() {
+    #[task]
+    async fn letter(n: u32) -> kart::Result<u32> {
+        Ok(n)
+    }
+    #[task]
+    async fn doubled(
+        #[requires((0..2).map(|n| ("a", Letter { n })))] letters: BTreeMap<&'static str, u32>,
+    ) -> kart::Result<usize> {
+        Ok(letters.len())
+    }
+    #[task]
+    async fn chosen(#[requires] letters: BTreeMap<String, u32>) -> kart::Result<usize> {
+        Ok(letters.len())
+    }
+    let twice = (0..2).map(|n| ("a".to_owned(), Letter { n }));
+    let letters = kart::dep(twice);
+    let workspace = Workspace::open("memory://").unwrap();
+    for error in [
+        kart::build(Doubled, &workspace).await.unwrap_err(),
+        kart::build(Chosen { letters }, &workspace)
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(matches!(error, kart::RunError::Plan(_)), "{error}");
+        assert!(error.to_string().contains("the one key `a`"), "{error}");
+    }
+}

@@ -336,3 +336,45 @@ async fn the_last_error_keeps_its_type_for_whoever_looks() {
     let shared = Arc::clone(&failure.error);
     assert!(kart::chain(shared.as_ref().as_ref()).contains("memory"));
 }
+
+#[tokio::test]
+async fn a_main_that_returns_the_error_tells_the_whole_story() {
+    #[task]
+    async fn broken(day: u32) -> anyhow::Result<u32> {
+        let cause = anyhow::anyhow!("the tape is torn");
+        Err(cause.context(format!("failed to read day {day}")))
+    }
+    let error = kart::build(Broken { day: 7 }, &memory()).await.unwrap_err();
+    for part in ["Broken { day: 7 }", "after 1 attempt", "the tape is torn"] {
+        assert!(
+            format!("{error:?}").contains(part),
+            "no {part} in {error:?}"
+        );
+    }
+    let error = anyhow::Error::from(error);
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    assert!(
+        chain[1].contains("Broken { day: 7 } failed after 1 attempt"),
+        "{chain:?}"
+    );
+    assert_eq!(chain[2..], ["failed to read day 7", "the tape is torn"]);
+}
+
+#[tokio::test]
+async fn an_event_shows_its_task_and_not_the_graph() {
+    #[task]
+    async fn leaf(n: u32) -> kart::Result<u32> {
+        Ok(n)
+    }
+    #[task]
+    async fn sum(#[requires((0..9).map(|n| Leaf { n }))] leaves: Vec<u32>) -> kart::Result<u32> {
+        Ok(leaves.iter().sum())
+    }
+    let log = Log::default();
+    let seen = log.clone();
+    let runner = Runner::new(&memory()).on_event(move |event| seen.note(format!("{event:?}")));
+    runner.run(Sum).await.unwrap();
+    let longest = log.all().iter().map(String::len).max().unwrap();
+    assert!(longest < 200, "{longest}");
+    assert!(log.all().iter().any(|line| line.contains("Leaf { n: 3 }")));
+}

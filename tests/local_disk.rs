@@ -331,3 +331,26 @@ async fn ways_to_name_a_directory() {
     let same = Workspace::open(&path).unwrap();
     assert!(same.exists("x").await.unwrap());
 }
+
+/// Hours of work must not end in a result that cannot be stored.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_body_runs_when_the_workspace_cannot_be_written_to() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[kart::task]
+    async fn costly(#[resource] ran: &Arc<AtomicU32>) -> kart::Result<u32> {
+        Ok(ran.fetch_add(1, Ordering::SeqCst))
+    }
+    let ran = Arc::new(AtomicU32::new(0));
+    let workspace = Workspace::open("/proc/no-such-directory").unwrap();
+    let runner = kart::Runner::new(&workspace).resource(Arc::clone(&ran));
+    let error = runner.run(Costly).await.unwrap_err();
+    assert!(matches!(error, kart::RunError::Store(_)), "{error}");
+    assert!(
+        error.to_string().contains("/proc/no-such-directory"),
+        "{error}"
+    );
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+}

@@ -72,7 +72,7 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
         |command, param| command.arg(parameter(param)),
     );
     command
-        .next_help_heading("Options")
+        .next_help_heading("Settings")
         .arg(
             Arg::new("kart.workspace")
                 .long("workspace")
@@ -116,7 +116,7 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
                 .long("rerun")
                 .value_name("TASK")
                 .action(ArgAction::Append)
-                .help("Run the tasks of this name again, and all that depends on them"),
+                .help("Run the tasks of this name again, and all that depends on them; to be given again if the run is cut off"),
         )
 }
 
@@ -125,9 +125,10 @@ fn parameter(param: &'static ParamSpec) -> Arg {
         ParamKind::Dependency => format!("{} (a task as JSON)", param.doc),
         _ => param.doc.to_owned(),
     };
-    let help = match param.default {
-        Some(default) => format!("{help} [default: {default}]"),
-        None => help,
+    let help = match (param.kind, param.default) {
+        (ParamKind::Secret, _) => format!("{help} (secret)"),
+        (_, Some(default)) => format!("{help} [default: {default}]"),
+        (_, None) => help,
     };
     Arg::new(param.name)
         .long(long(param.name))

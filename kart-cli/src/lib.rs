@@ -13,21 +13,22 @@ mod signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use kart_core::{Task, TaskExt as _, Workspace};
+use kart_core::{Runner, Task, TaskExt as _, Workspace};
 
 use crate::args::Invocation;
 
-/// Some task failed, or the run could not be made.
+/// Some task failed, or the workspace does not answer: to run again may help.
 const FAILED: u8 = 1;
-/// The command line could not be understood.
+/// The command line could not be understood, or what it asks for cannot be run as it is.
 const WRONG_USE: u8 = 2;
 /// The run was stopped before all was complete: run it again. `EX_TEMPFAIL` of `sysexits.h`.
 const INTERRUPTED: u8 = 75;
 
-/// The body of the `main` that `kart::main!` writes.
+/// The body of the `main` that `kart::main!` writes; `configure` gives the runner what the command
+/// line cannot, such as resources.
 #[must_use]
-pub fn main<T: Task>() -> ExitCode {
-    match try_main::<T>(std::env::args_os().collect()) {
+pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
+    match try_main::<T>(std::env::args_os().collect(), configure) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             if let Some(message) = end.message {
@@ -55,7 +56,10 @@ impl End {
     }
 }
 
-fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), End> {
+fn try_main<T: Task>(
+    args: Vec<OsString>,
+    configure: impl FnOnce(Runner) -> Runner,
+) -> Result<(), End> {
     let invocation = match args::parse(T::spec(), args) {
         Ok(invocation) => invocation,
         // clap prints help to stdout and mistakes to stderr, in colour where that is a terminal.
@@ -93,9 +97,11 @@ fn try_main<T: Task>(args: Vec<OsString>) -> Result<(), End> {
             )
         })?;
     let result = runtime.block_on(async {
+        // Within the runtime, which a resource may need to be made.
+        let runner = configure(run::runner(&workspace, &settings));
         match command {
-            args::Command::Run => run::run(root, &workspace, &settings).await,
-            args::Command::Plan => plan::plan(root, &workspace, &settings).await,
+            args::Command::Run => run::run(root, runner).await,
+            args::Command::Plan => plan::plan(root, &workspace, runner).await,
         }
     });
     // A plain `fn` that goes on after the grace would keep the process from ending.

@@ -80,7 +80,17 @@ impl<'de> MapAccess<'de> for Members {
                 // What refused it may have quoted it.
                 return Unreadable(format!("invalid value for `--{option}`, which is secret"));
             }
-            Unreadable(format!("invalid value `{text}` for `--{option}`: {reason}"))
+            let is_structured = ["a sequence", "a map", "struct", "tuple"]
+                .iter()
+                .any(|kind| reason.contains(&format!("expected {kind}")));
+            let hint = if is_structured {
+                "; write it as JSON, such as `[1,2]` or `{\"a\":1}`"
+            } else {
+                ""
+            };
+            Unreadable(format!(
+                "invalid value `{text}` for `--{option}`: {reason}{hint}"
+            ))
         })
     }
 }

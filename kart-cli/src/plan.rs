@@ -1,11 +1,10 @@
 //! `plan`: what would run, and why.
 
-use kart_core::{Need, Task, Workspace};
+use kart_core::{Need, Runner, Task, Workspace};
 
 use crate::End;
-use crate::args::Settings;
 use crate::print;
-use crate::run::{end, runner};
+use crate::run::end;
 
 /// How many tasks of one name are shown one by one.
 const SHOWN: usize = 10;
@@ -13,12 +12,9 @@ const SHOWN: usize = 10;
 pub(crate) async fn plan<T: Task>(
     root: T,
     workspace: &Workspace,
-    settings: &Settings,
+    runner: Runner,
 ) -> Result<(), End> {
-    let plan = runner(workspace, settings)
-        .plan(root)
-        .await
-        .map_err(|error| end(&error))?;
+    let plan = runner.plan(root).await.map_err(|error| end(&error))?;
     let mut shown: Vec<(&'static str, usize)> = Vec::new();
     for task in plan.tasks().filter(|task| task.need.runs()) {
         let at = shown.iter().position(|(name, _)| *name == task.name);

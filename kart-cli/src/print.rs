@@ -19,9 +19,11 @@ pub(crate) fn event(event: &Event<'_>) {
             tasks,
             complete,
             missing,
-        } => note(&format!(
-            "{tasks} tasks: {missing} to run, {complete} complete"
-        )),
+        } => note(&match (missing, complete) {
+            (0, _) => "all complete: nothing to run".to_owned(),
+            (missing, 0) => format!("{missing} of {tasks} to run"),
+            (missing, complete) => format!("{missing} of {tasks} to run, {complete} complete"),
+        }),
         Event::Finished { task, elapsed, .. } => {
             note(&format!("done     {} in {elapsed:.1?}", task.description()));
         }

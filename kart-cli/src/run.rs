@@ -26,26 +26,25 @@ pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
     runner
 }
 
-/// Settings that do not fit the tasks, such as an unknown name to run again, are wrong use.
+/// What no further run could mend is wrong use: an unknown name to run again, a parameter without a
+/// key, two tasks on one path, a missing resource.
 pub(crate) fn end(error: &RunError) -> End {
     let status = match error {
-        RunError::Settings(_) => WRONG_USE,
+        RunError::Settings(_) | RunError::Plan(_) | RunError::Resources(_) => WRONG_USE,
         RunError::Interrupted(_) => INTERRUPTED,
         _ => FAILED,
     };
-    End::new(status, format!("error: {error:#}"))
+    let hint = match error {
+        RunError::Resources(_) => "\n`kart::main!(Root, |runner| runner.resource(..))` gives them",
+        _ => "",
+    };
+    End::new(status, format!("error: {error:#}{hint}"))
 }
 
-pub(crate) async fn run<T: Task>(
-    root: T,
-    workspace: &Workspace,
-    settings: &Settings,
-) -> Result<(), End> {
+pub(crate) async fn run<T: Task>(root: T, runner: Runner) -> Result<(), End> {
     let stop = Stop::new();
     signals::listen(stop.clone());
-    let runner = runner(workspace, settings)
-        .stop(&stop)
-        .on_event(print::event);
+    let runner = runner.stop(&stop).on_event(print::event);
     match runner.run(root).await {
         Ok(report) => {
             print::summary(&report);

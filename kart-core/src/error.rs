@@ -29,6 +29,14 @@ pub enum Error {
         /// The loop in order, each task with its parameters; the first is named again at the end.
         tasks: Vec<String>,
     },
+    /// What a task requires makes no sense.
+    #[error("what {task} requires makes no sense: {reason}")]
+    Requirement {
+        /// The task with its parameters.
+        task: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Two different tasks of one plan would write the same object.
     #[error(
         "two tasks have the one path `{path}`: {first} and {second}; put a parameter or `{{key}}` into the `path` of one"
@@ -161,9 +169,9 @@ pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
 /// # Examples
 ///
 /// ```
-/// fn check(rows: usize) -> Result<(), kart_core::BoxError> {
+/// fn check(rows: usize) -> Result<(), kart::BoxError> {
 ///     if rows == 0 {
-///         return Err(kart_core::permanent("the table is empty").into());
+///         return Err(kart::permanent("the table is empty").into());
 ///     }
 ///     Ok(())
 /// }

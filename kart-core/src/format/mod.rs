@@ -24,7 +24,7 @@ use crate::BoxError;
 /// use std::collections::BTreeMap;
 ///
 /// use bytes::Bytes;
-/// use kart_core::{BoxError, format::Format};
+/// use kart::{BoxError, format::Format};
 ///
 /// struct Properties;
 ///

@@ -58,7 +58,7 @@ impl ser::Error for CanonicalError {
 /// ```
 /// use std::collections::HashMap;
 ///
-/// use kart_core::key::canonical;
+/// use kart::key::canonical;
 ///
 /// let mut out = Vec::new();
 /// canonical::write(&mut out, &HashMap::from([("b", 1.0), ("a", 1e300)]))?;
@@ -78,7 +78,7 @@ pub fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), 
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::canonical;
+/// use kart::key::canonical;
 ///
 /// assert_eq!(canonical::to_vec(&(1, "a", None::<u8>))?, br#"[1,"a",null]"#);
 /// assert_eq!(canonical::to_vec(&f64::NAN).unwrap_err().to_string(), "NaN has no JSON form");
@@ -101,7 +101,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CanonicalErro
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::canonical;
+/// use kart::key::canonical;
 ///
 /// let mut out = Vec::new();
 /// canonical::write_json(&mut out, r#" {"b": 1.50, "a": "\u0041"} "#)?;
@@ -122,7 +122,7 @@ pub(crate) fn compare(left: &str, right: &str) -> std::cmp::Ordering {
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::canonical;
+/// use kart::key::canonical;
 ///
 /// let mut out = Vec::new();
 /// canonical::write_str(&mut out, "é\t\u{1}\"/");

@@ -26,12 +26,12 @@ pub use self::path::{PathText, PathValue, Segment, ViaDisplay, ViaJson, render};
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::Key;
+/// use kart::key::Key;
 ///
 /// let key = Key::of(br#"{"params":{},"requires":{},"task":"Agg","version":1}"#);
 /// assert_eq!(key.to_string().len(), 32);
 /// assert_eq!(key.to_string().parse::<Key>()?, key);
-/// # Ok::<(), kart_core::key::ParseKeyError>(())
+/// # Ok::<(), kart::key::ParseKeyError>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key([u8; Key::LEN]);
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Key {
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::{Key, KeyHasher};
+/// use kart::key::{Key, KeyHasher};
 ///
 /// let mut hasher = KeyHasher::new();
 /// hasher.update(b"{").update(b"}");

@@ -28,12 +28,12 @@ pub enum Segment {
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::PathText;
+/// use kart::key::PathText;
 ///
 /// assert_eq!(PathText::display(&1.50).into_result()?, "1.5");
 /// assert_eq!(PathText::json("a").into_result()?, "a");
 /// assert_eq!(PathText::json(&[1, 2]).into_result()?, "[1,2]");
-/// # Ok::<(), kart_core::key::CanonicalError>(())
+/// # Ok::<(), kart::key::CanonicalError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct PathText(Result<String, CanonicalError>);
@@ -83,22 +83,24 @@ impl Default for PathText {
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::PathValue;
-/// use kart_core::key::{ViaDisplay as _, ViaJson as _};
+/// use kart::key::PathValue;
+/// use kart::key::{ViaDisplay as _, ViaJson as _};
 ///
 /// let text = (&PathValue(&"a\"b")).path_text();
 /// assert_eq!(text.into_result()?, "a\"b");
 /// let text = (&PathValue(&Some(1))).path_text();
 /// assert_eq!(text.into_result()?, "1");
-/// # Ok::<(), kart_core::key::CanonicalError>(())
+/// # Ok::<(), kart::key::CanonicalError>(())
 /// ```
 #[derive(Debug)]
+#[doc(hidden)]
 pub struct PathValue<'a, T: ?Sized>(
     /// The parameter.
     pub &'a T,
 );
 
 /// [`PathValue`] by `Display`; found first, as its method needs no further borrow.
+#[doc(hidden)]
 pub trait ViaDisplay {
     /// The parameter's text.
     fn path_text(&self) -> PathText;
@@ -111,6 +113,7 @@ impl<T: fmt::Display + ?Sized> ViaDisplay for PathValue<'_, T> {
 }
 
 /// [`PathValue`] by `Serialize`; found where there is no `Display`, one borrow further out.
+#[doc(hidden)]
 pub trait ViaJson {
     /// The parameter's text.
     fn path_text(&self) -> PathText;
@@ -135,13 +138,13 @@ impl<T: Serialize + ?Sized> ViaJson for &PathValue<'_, T> {
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::path::{PathText, Segment, render};
-/// use kart_core::key::Key;
+/// use kart::key::path::{PathText, Segment, render};
+/// use kart::key::Key;
 ///
 /// let template = [Segment::Literal("raw/"), Segment::Param("day"), Segment::Literal(".csv")];
 /// let path = render(&template, "etl/Raw", Key::of(b""), "csv", |_| PathText::display("7/5"))?;
 /// assert_eq!(path, "raw/7%2F5.csv");
-/// # Ok::<(), kart_core::key::CanonicalError>(())
+/// # Ok::<(), kart::key::CanonicalError>(())
 /// ```
 pub fn render(
     segments: &[Segment],
@@ -191,7 +194,7 @@ const KEPT_LEN: usize = 110;
 /// # Examples
 ///
 /// ```
-/// use kart_core::key::path::encode_segment;
+/// use kart::key::path::encode_segment;
 ///
 /// assert_eq!(encode_segment("2024-05-07"), "2024-05-07");
 /// assert_eq!(encode_segment("../etc"), "%2E.%2Fetc");

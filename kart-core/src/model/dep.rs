@@ -24,6 +24,8 @@ struct Chosen {
     req: Req,
     tasks: Vec<Arc<dyn DynTask>>,
     fingerprint: Key,
+    /// Why the choice makes no sense; told when it is planned.
+    refused: Option<String>,
 }
 
 /// What a required parameter of type `P` is made from, as a value: a task, an iterable of tasks, an
@@ -50,29 +52,38 @@ pub fn dep<P, M, X>(requirement: X) -> Dep<P>
 where
     X: Requires<P, M>,
 {
-    let mut tasks = Tasks(Vec::new());
+    let mut tasks = Tasks::default();
     let req = requirement.expand(&mut tasks);
-    Dep::new(req, tasks.0, TakeFns::of::<X, M>())
+    Dep::new(req, tasks, TakeFns::of::<X, M>())
 }
 
-struct Tasks(Vec<Arc<dyn DynTask>>);
+#[derive(Default)]
+struct Tasks {
+    tasks: Vec<Arc<dyn DynTask>>,
+    refused: Option<String>,
+}
 
 impl Intern for Tasks {
     fn intern(&mut self, task: Arc<dyn DynTask>) -> NodeId {
-        self.0.push(task);
+        self.tasks.push(task);
         // More than `u32::MAX` tasks do not fit into memory: each is at least a fat pointer.
-        NodeId(u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX))
+        NodeId(u32::try_from(self.tasks.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.refused.get_or_insert(reason);
     }
 }
 
 impl<P> Dep<P> {
-    pub(crate) fn new(req: Req, tasks: Vec<Arc<dyn DynTask>>, fns: TakeFns<P>) -> Self {
+    fn new(req: Req, Tasks { tasks, refused }: Tasks, fns: TakeFns<P>) -> Self {
         let fingerprint = fingerprint(&req, &tasks);
         Dep {
             chosen: Arc::new(Chosen {
                 req,
                 tasks,
                 fingerprint,
+                refused,
             }),
             fns,
         }
@@ -84,6 +95,10 @@ impl<P> Dep<P> {
 
     pub(crate) fn tasks(&self) -> &[Arc<dyn DynTask>] {
         &self.chosen.tasks
+    }
+
+    pub(crate) fn refused(&self) -> Option<&String> {
+        self.chosen.refused.as_ref()
     }
 
     pub(crate) fn take_fns(&self) -> TakeFns<P> {
@@ -144,7 +159,11 @@ impl<P: Send + Sync + 'static> Dep<P> {
     where
         P: TakenFrom<O>,
     {
-        Dep::new(Req::Task(NodeId(0)), vec![task], TakeFns::one::<O>())
+        let tasks = Tasks {
+            tasks: vec![task],
+            refused: None,
+        };
+        Dep::new(Req::Task(NodeId(0)), tasks, TakeFns::one::<O>())
     }
 }
 

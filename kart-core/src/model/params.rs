@@ -14,7 +14,8 @@ use crate::key::{Key, canonical};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a task's parameter",
     label = "not a parameter type",
-    note = "a parameter is `Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static`; what is neither stored nor part of the key is a `#[resource]`"
+    note = "a parameter is `Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static`; what is neither stored nor part of the key is a `#[resource]`",
+    note = "the attempt's own `Context` is `#[context] cx: &Context`; a `Dep<T>` field comes of `#[requires] value: &T`"
 )]
 pub trait Param: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
 

@@ -27,7 +27,8 @@ pub type Attempt = Pin<Box<dyn Future<Output = Result<Erased, BoxError>> + Send>
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
     label = "not a task",
-    note = "a task is the struct that `#[task]` makes beside a function: `#[task] async fn clean(..)` makes `Clean`"
+    note = "a task is the struct that `#[task]` makes beside a function: `#[task] async fn clean(..)` makes `Clean`",
+    note = "a `Dep` of a collection of tasks is made by `kart::dep(..)`"
 )]
 pub trait Task: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the function returns when it succeeds.

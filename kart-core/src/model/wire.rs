@@ -92,14 +92,6 @@ impl<P> Serialize for Dep<P> {
     }
 }
 
-impl<'de, P: Send + Sync + 'static> Deserialize<'de> for Dep<P> {
-    /// One task whose output is a `P`. The fields of a task's struct read collections too.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Json::deserialize(deserializer)?;
-        one(json).map_err(de::Error::custom)
-    }
-}
-
 fn one<P: Send + Sync + 'static>(json: Json) -> Result<Dep<P>, String> {
     let task = task(json, TypeId::of::<P>(), std::any::type_name::<P>())?;
     Ok(Dep::from_dyn::<P>(task))

@@ -6,32 +6,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use super::key_map::KeyMap;
 use crate::error::Error;
 use crate::key::{self, Key, KeyHasher};
 use crate::model::{DynTask, Intern, NodeId, Params, Req, Requirement, Requirements};
-
-/// Maps from keys: they are hashes already.
-type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<FirstBytes>>;
-
-#[derive(Default)]
-pub(crate) struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// One task of a graph.
 #[derive(Debug)]
@@ -180,6 +160,7 @@ struct Expansion {
     by_key: KeyMap<NodeId>,
     params: Params,
     error: Option<Error>,
+    refused: Option<String>,
 }
 
 struct Frame {
@@ -213,6 +194,10 @@ impl Intern for Expansion {
                 id
             }
         }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.refused.get_or_insert(reason);
     }
 }
 
@@ -251,6 +236,10 @@ impl Expansion {
         task.requires(&mut requirements);
         let requires = requirements.finish();
         self.check()?;
+        if let Some(reason) = self.refused.take() {
+            let task = describe(task.as_ref());
+            return Err(Error::Requirement { task, reason });
+        }
         self.states[node.index()] = State::Open;
         self.nodes[node.index()].requires = requires;
         let mut below = Vec::new();

@@ -3,6 +3,7 @@
 
 mod ext;
 mod graph;
+mod key_map;
 mod survey;
 
 pub use ext::TaskExt;

@@ -1,5 +1,6 @@
 //! What is missing, and why: the root is asked first, and below a complete task nothing is asked.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::graph::{Graph, describe};
@@ -230,7 +231,7 @@ fn is_out_of_date(
 }
 
 /// What a run would do, and why; nothing was written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan {
     graph: Arc<Graph>,
     needs: Arc<[Need]>,
@@ -249,6 +250,16 @@ pub struct Planned {
     pub path: String,
     /// Why it runs, or not.
     pub need: Need,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("tasks", &self.len())
+            .field("runs", &self.runs())
+            .field("complete", &self.count(Need::Complete))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plan {

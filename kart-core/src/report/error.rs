@@ -6,8 +6,8 @@ use super::outcome::Report;
 use crate::error::{BoxError, Error, StoreError, chain};
 
 /// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
-/// failed task, its parameters and its chain of causes.
-#[derive(Debug)]
+/// failed task, its parameters and its chain of causes, and so is its Debug, which is what a `main`
+/// prints that returns it. The source of a failed run is the first failed task.
 #[non_exhaustive]
 pub enum RunError {
     /// Tasks failed; everything that did not depend on them was run.
@@ -141,16 +141,23 @@ fn failures(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
+
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             RunError::Plan(error) | RunError::Output(error) => error.source(),
             RunError::Store(error) => error.source(),
             RunError::Runtime(error) => error.source(),
-            RunError::Failed(_)
-            | RunError::Interrupted(_)
-            | RunError::Resources(_)
-            | RunError::Settings(_) => None,
+            RunError::Failed(report) | RunError::Interrupted(report) => {
+                let (_, failure) = report.failures().next()?;
+                Some(failure)
+            }
+            RunError::Resources(_) | RunError::Settings(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens in a run, as it happens.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::chain;
@@ -9,10 +10,16 @@ use crate::plan::{Graph, describe};
 
 /// The task that an event is about. Its parts are found when asked for, so that events nobody
 /// reads cost nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct TaskInfo<'a> {
     graph: &'a Graph,
     id: NodeId,
+}
+
+impl fmt::Debug for TaskInfo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.description(), self.key())
+    }
 }
 
 impl<'a> TaskInfo<'a> {

@@ -48,9 +48,11 @@ pub struct Attempts {
     pub differed: bool,
 }
 
-/// Why a task failed.
+/// Why a task failed. As an error its source is what the last attempt failed with.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// The task with its parameters.
+    pub description: String,
     /// How many attempts were made.
     pub attempts: u32,
     /// How long the last attempt took.
@@ -64,6 +66,23 @@ impl Failure {
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self.error.as_ref().as_ref())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.attempts == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} failed after {} attempt{plural}",
+            self.description, self.attempts
+        )
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.error.as_ref().as_ref())
     }
 }
 

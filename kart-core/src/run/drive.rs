@@ -335,6 +335,7 @@ impl<'a> Drive<'a> {
             self.outcomes[blocked.index()] = Outcome::Blocked { by: task.key() };
         }
         self.outcomes[node.index()] = Outcome::Failed(Failure {
+            description: task.description(),
             attempts: number,
             elapsed,
             error: Arc::new(error),

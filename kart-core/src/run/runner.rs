@@ -149,6 +149,9 @@ impl Runner {
     /// Runs the tasks of that name again although their outputs exist, and all that depends on
     /// them; may be called for several names. A name is the whole stable name of a task or the
     /// last part of it.
+    ///
+    /// That they are to run again is not remembered: a run that was cut off is to be run again with
+    /// the same names, and begins again with them.
     #[must_use]
     pub fn rerun(mut self, name: impl Into<String>) -> Self {
         match &mut self.rerun {
@@ -199,6 +202,9 @@ impl Runner {
         let (graph, needs) = self.survey(root).await?;
         self.check_resources(&graph, &needs)?;
         self.check_limits(&graph, &needs)?;
+        if needs.iter().any(|need| need.runs()) {
+            self.workspace.prepare().await.map_err(RunError::Store)?;
+        }
         Drive::new(self, graph, needs, started).run().await
     }
 

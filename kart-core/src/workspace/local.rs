@@ -46,6 +46,11 @@ impl Local {
         }
     }
 
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        let prepare = |disk: &Disk, _: &str| disk.prepare();
+        self.one("write", "_kart", prepare).await
+    }
+
     pub(super) async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
         let exists = |disk: &Disk, path: &str| Ok(disk.size(path)?.is_some());
         let answers = self.each("look up", paths, exists).await;

@@ -316,6 +316,20 @@ impl Workspace {
         Ok(paths)
     }
 
+    /// Makes sure that a first write would find its place, so that a run does not learn after hours
+    /// that it cannot store anything. On a disk this makes the directory; a bucket is not asked.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made, or not be written to.
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+        match &self.inner.backend {
+            Backend::Remote(_) => Ok(()),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.prepare().await,
+        }
+    }
+
     /// How many requests of each kind this workspace has made since it was opened.
     pub fn requests(&self) -> Requests {
         self.inner.counters.get()

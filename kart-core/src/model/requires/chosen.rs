@@ -89,6 +89,9 @@ impl<P: Send + Sync + 'static> Requires<P, Chosen> for Dep<P> {
             .iter()
             .map(|task| intern.intern(Arc::clone(task)))
             .collect();
+        if let Some(reason) = self.refused() {
+            intern.refuse(reason.clone());
+        }
         let fns = self.take_fns();
         Req::Chosen(Box::new(ChosenReq {
             req: self.req().map(&|place| nodes[place.index()]),

@@ -1,6 +1,7 @@
 //! Iterables, options, maps and tuples of what can be required.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -67,7 +68,18 @@ where
     X: Requires<V, M>,
 {
     fn expand(self, intern: &mut dyn Intern) -> Req {
-        let members: BTreeMap<K, X> = self.into_iter().collect();
+        let mut members = BTreeMap::new();
+        for (key, item) in self {
+            match members.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(item);
+                }
+                Entry::Occupied(entry) => {
+                    let name = member_name(entry.key());
+                    intern.refuse(format!("two tasks have the one key `{name}` of its map"));
+                }
+            }
+        }
         let keys: Vec<K> = members.keys().cloned().collect();
         let names = keys.iter().map(member_name).collect();
         let values = members

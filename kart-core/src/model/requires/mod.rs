@@ -26,7 +26,7 @@ pub(crate) use shape::{How, Mismatch, NodeId, Req, Value, Values, Want};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a required `{V}` is made from",
     label = "expected tasks whose outputs make a `{V}`",
-    note = "a task gives its output `T` (or `Artifact<T>`), an iterable of tasks a `Vec<T>`, an `Option` of a task an `Option<T>`, an iterable of `(K, task)` a `BTreeMap<K, T>`, a tuple of tasks a tuple, `Dep<T>` a `T`"
+    note = "a task gives its output `T` (or `Artifact<T>`), an iterable of tasks a `Vec<T>`, an `Option` of a task an `Option<T>`, an iterable of `(K, task)` a `BTreeMap<K, T>`, a tuple of tasks a tuple, `Dep<T>` a `T`; name the task's struct, `Clean {{ day }}`, and do not call its function"
 )]
 pub trait Requires<V, Marker>: Sized {
     #[doc(hidden)]

@@ -21,6 +21,9 @@ impl NodeId {
 pub trait Intern {
     #[doc(hidden)]
     fn intern(&mut self, task: Arc<dyn DynTask>) -> NodeId;
+    /// The requirement makes no sense, for this reason.
+    #[doc(hidden)]
+    fn refuse(&mut self, reason: String);
 }
 
 /// The shape of one required parameter, with its tasks in their places.

@@ -132,6 +132,11 @@ impl Disk {
         }
     }
 
+    /// Makes the directory for temporary files, and with it the workspace.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        self.scratch().map(drop)
+    }
+
     fn scratch(&self) -> io::Result<Arc<Scratch>> {
         let mut scratch = self.lock_scratch();
         if let Some(scratch) = &*scratch {
