@@ -366,7 +366,7 @@ async fn two_tasks_under_one_key_of_a_map_are_refused_and_none_is_lost() {
             .await
             .unwrap_err(),
     ] {
-        assert!(matches!(error, kart::RunError::Plan(_)), "{error}");
+        assert!(matches!(error, RunError::Plan(_)), "{error}");
         assert!(error.to_string().contains("the one key `a`"), "{error}");
     }
 }
