@@ -65,6 +65,9 @@ fn try_main<T: Task>(
         // clap prints help to stdout and mistakes to stderr, in colour where that is a terminal.
         Err(error) => {
             let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::ArgumentConflict {
+                print::note("Options stand after the command.");
+            }
             if !error.use_stderr() {
                 return Ok(());
             }
