@@ -73,6 +73,17 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// A task that a body asked for did not complete.
+    #[error("{task} was asked for, and did not complete")]
+    Required {
+        /// The task with its parameters.
+        task: String,
+        /// What it, or what it requires, failed with.
+        source: BoxError,
+    },
+    /// The run is stopping; see [`interrupted`].
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The wire form of a task could not be read.
     #[error("{0}")]
     Wire(String),
@@ -159,9 +170,7 @@ impl StdError for PermanentCause {
 
 /// Whether an error is, or was caused by, one that [`permanent`] made.
 pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
-    any_cause(error, |cause| {
-        cause.is::<Permanent>() || cause.is::<PermanentCause>()
-    })
+    causes(error).any(|cause| cause.is::<Permanent>() || cause.is::<PermanentCause>())
 }
 
 /// Wraps an error that no retry can mend: the task fails at once, whatever its `retries`.
@@ -205,22 +214,12 @@ pub fn interrupted() -> Interrupted {
 
 /// Whether an error is, or was caused by, one that [`interrupted`] made.
 pub(crate) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
-    any_cause(error, |cause| {
-        cause.is::<Interrupted>() || cause.is::<InterruptedCause>()
-    })
+    causes(error).any(|cause| cause.is::<Interrupted>() || cause.is::<InterruptedCause>())
 }
 
-/// Whether an error or one of its causes is such a one.
-fn any_cause(
-    error: &(dyn StdError + 'static),
-    is_such: impl Fn(&(dyn StdError + 'static)) -> bool,
-) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if is_such(error) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+/// An error and its causes, from the outermost.
+pub(crate) fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }

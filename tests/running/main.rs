@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asking;
+mod asking_in_vain;
 mod failing;
 mod handing;
 mod interrupting;

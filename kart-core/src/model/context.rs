@@ -1,9 +1,22 @@
 //! What a body can ask about its own attempt.
 
+use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::stop::Stop;
+use super::task::{DynTask, Erased, Task};
+use crate::error::Error;
 use crate::key::Key;
+
+/// What a run does for the body of one attempt.
+pub(crate) trait Host: Debug + Send + Sync {
+    /// The output of a task that the run makes if it is not there.
+    fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_>;
+}
+
+/// An output on its way.
+pub(crate) type Getting<'a> = Pin<Box<dyn Future<Output = Result<Erased, Error>> + Send + 'a>>;
 
 /// This attempt of this task: take it as `#[context] cx: &Context`.
 #[derive(Clone, Debug)]
@@ -13,6 +26,7 @@ pub struct Context {
     path: Arc<str>,
     attempt: u32,
     stop: Stop,
+    host: Arc<dyn Host>,
 }
 
 impl Context {
@@ -22,6 +36,7 @@ impl Context {
         path: Arc<str>,
         attempt: u32,
         stop: Stop,
+        host: Arc<dyn Host>,
     ) -> Self {
         Context {
             task,
@@ -29,6 +44,7 @@ impl Context {
             path,
             attempt,
             stop,
+            host,
         }
     }
 
@@ -62,5 +78,57 @@ impl Context {
     /// Waits until the run is stopping; see [`is_stopping`](Self::is_stopping).
     pub async fn stopped(&self) {
         self.stop.stopped().await;
+    }
+
+    /// The output of another task, which the run makes if it is not there: for what a body learns
+    /// only while it runs. Like any other task it runs once in a run, however many require it.
+    ///
+    /// While the body waits it holds no worker and no units of limits, and the time does not count
+    /// towards its `timeout`. It may wait for several tasks at once, with `tokio::try_join!` or
+    /// `futures_util::future::try_join_all`.
+    ///
+    /// What is asked for is no part of this task's key: it has to follow from the parameters and
+    /// from what the task requires.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Required`] if the task did not complete; a body that fails with it counts as
+    /// blocked, and is not retried. [`Error::Cycle`] if the task waits for this one,
+    /// [`Error::Interrupted`] if the run stops first, and those of a plan, such as [`Error::Key`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kart::{Context, task};
+    ///
+    /// #[task]
+    /// async fn page(number: u32) -> kart::Result<Vec<u32>> {
+    ///     Ok(if number < 4 { vec![number + 2, number + 1] } else { vec![] })
+    /// }
+    ///
+    /// /// How many pages can be reached.
+    /// #[task]
+    /// async fn crawl(start: u32, #[context] cx: &Context) -> kart::Result<usize> {
+    ///     let mut seen = std::collections::BTreeSet::from([start]);
+    ///     let mut open = vec![start];
+    ///     while let Some(number) = open.pop() {
+    ///         let links = cx.get(Page { number }).await?;
+    ///         open.extend(links.iter().filter(|link| seen.insert(**link)));
+    ///     }
+    ///     Ok(seen.len())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kart::RunError> {
+    /// let workspace = kart::Workspace::open("memory://")?;
+    /// assert_eq!(*kart::build(Crawl { start: 1 }, &workspace).await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get<T: Task>(&self, task: T) -> Result<Arc<T::Output>, Error> {
+        let output = self.host.get(Arc::new(task)).await?;
+        output.downcast().map_err(|_| {
+            Error::Wire("the output has another type than its task: a bug in kart".to_owned())
+        })
     }
 }

@@ -16,6 +16,7 @@ pub use artifact::Artifact;
 pub(crate) use call::Resources;
 pub use call::{Call, blocking, external, finish};
 pub use context::Context;
+pub(crate) use context::{Getting, Host};
 pub use dep::{Dep, dep};
 pub use params::{Param, Params, assert_param};
 pub use requires::{Requirements, Requires};
@@ -27,3 +28,4 @@ pub use task::{Attempt, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
+pub(crate) use wire::linked;

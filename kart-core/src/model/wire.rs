@@ -14,8 +14,15 @@ use serde_json::Value as Json;
 use super::artifact::Artifact;
 use super::dep::{Dep, dep};
 use super::requires::Req;
-use super::spec::Registration;
+use super::spec::{Registration, TaskSpec};
 use super::task::{DynTask, Task};
+
+/// All tasks that are linked into this program.
+pub(crate) fn linked() -> impl Iterator<Item = &'static TaskSpec> {
+    inventory::iter::<Registration>
+        .into_iter()
+        .map(|entry| entry.spec)
+}
 
 /// The entry of a task in the registry.
 pub(crate) fn registered(name: &str) -> Option<&'static Registration> {

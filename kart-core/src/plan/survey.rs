@@ -1,12 +1,13 @@
 //! What is missing, and why: the root is asked first, and below a complete task nothing is asked.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::graph::{Graph, describe};
 use crate::error::{Error, StoreError};
 use crate::key::Key;
-use crate::model::NodeId;
+use crate::model::{NodeId, linked};
 use crate::workspace::Workspace;
 
 /// What a run has to do about a task.
@@ -69,16 +70,17 @@ impl Rerun {
         }
     }
 
-    /// The names that stand for no task of the graph.
+    /// The names that stand for no task of the graph, nor for any that a body could ask for.
     pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
         let Rerun::Named(names) = self else {
             return Vec::new();
         };
         let unknown = |wanted: &&String| {
             !graph
-                .nodes
-                .iter()
-                .any(|node| matches_name(wanted, node.task.spec().name))
+                .nodes()
+                .map(|node| node.task.spec())
+                .chain(linked())
+                .any(|spec| matches_name(wanted, spec.name))
         };
         names.iter().filter(unknown).cloned().collect()
     }
@@ -134,6 +136,48 @@ pub(crate) async fn survey(
         }
     }
     Ok(needs)
+}
+
+/// Finds what those tasks need that `root` comes to and that nobody has asked about before.
+pub(crate) async fn survey_below(
+    root: NodeId,
+    graph: &Graph,
+    workspace: &Workspace,
+    rerun: &Rerun,
+    known: &RwLock<Vec<Need>>,
+) -> Result<Vec<(NodeId, Need)>, Error> {
+    let mut marks = HashMap::new();
+    if !matches!(rerun, Rerun::None) {
+        let mut needs = vec![Need::Unasked; graph.len()];
+        mark_reruns(graph, rerun, &mut needs);
+        marks.extend(graph.ids().zip(needs).filter(|(_, need)| need.runs()));
+    }
+    let mut found = Vec::new();
+    let mut reached = HashSet::from([root]);
+    let mut level = vec![root];
+    while !level.is_empty() {
+        {
+            let known = known.read().unwrap_or_else(PoisonError::into_inner);
+            level.retain(|node| {
+                known
+                    .get(node.index())
+                    .is_none_or(|need| *need == Need::Unasked)
+            });
+        }
+        let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
+            level.drain(..).partition(|node| marks.contains_key(node));
+        let marked = marked.into_iter().map(|node| (node, marks[&node]));
+        let answers = marked.chain(ask(graph, unknown, workspace).await?);
+        for (node, need) in answers {
+            found.push((node, need));
+            if need.runs() {
+                graph.node(node).for_each_requirement(|below| {
+                    level.extend(reached.insert(below).then_some(below));
+                });
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &mut Vec<NodeId>) {
@@ -301,8 +345,7 @@ impl Plan {
     /// Never: every path was rendered when the plan was made.
     pub fn tasks(&self) -> impl Iterator<Item = Planned> + '_ {
         self.graph
-            .nodes
-            .iter()
+            .nodes()
             .zip(self.needs.iter())
             .map(|(node, need)| Planned {
                 name: node.task.spec().name,

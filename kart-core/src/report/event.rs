@@ -82,6 +82,13 @@ pub enum Event<'a> {
         /// Which attempt it is, from 1.
         attempt: u32,
     },
+    /// A body asked for a task, and waits for its output.
+    Asked {
+        /// The task that was asked for.
+        task: TaskInfo<'a>,
+        /// The task whose body asked.
+        by: TaskInfo<'a>,
+    },
     /// An attempt failed, and another will be made.
     Retrying {
         /// The task.
@@ -152,6 +159,9 @@ impl Event<'_> {
             } => tracing::info!(tasks, complete, missing, "planned"),
             Event::Started { task, attempt } => {
                 tracing::debug!(task = task.name(), key = %task.key(), attempt, "started");
+            }
+            Event::Asked { task, by } => {
+                tracing::debug!(task = task.name(), key = %task.key(), by = %by.key(), "asked for");
             }
             Event::Retrying {
                 task,

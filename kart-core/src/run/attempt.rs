@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +13,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::handover::Handover;
+use super::line::Line;
 use super::publish::{Published, publish};
+use super::steps::Said;
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
-    Call, Context, Erased, Handle, How, Input, NodeId, Resources, Stop, Value, Want,
+    Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Stop, Value, Want,
 };
 use crate::plan::{Graph, Need, Node, describe};
 use crate::workspace::Workspace;
@@ -27,14 +30,14 @@ const LOADS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Shop {
     pub(super) graph: Arc<Graph>,
-    pub(super) needs: Arc<[Need]>,
     pub(super) workspace: Workspace,
     pub(super) resources: Arc<Resources>,
     pub(super) handover: Handover,
     /// What bodies are told that the run is stopping by.
     pub(super) stop: Stop,
-    /// Told when a body has ended well, before its output is published.
-    pub(super) bodies_ended: mpsc::UnboundedSender<NodeId>,
+    /// What attempts say to the loop.
+    pub(super) said: mpsc::UnboundedSender<Said>,
+    pub(super) asks: AtomicU64,
 }
 
 /// How an attempt ended.
@@ -42,6 +45,7 @@ pub(super) struct Shop {
 pub(super) struct Attempted {
     pub(super) node: NodeId,
     pub(super) number: u32,
+    /// Without the time that the body waited for tasks that it asked for.
     pub(super) elapsed: Duration,
     /// Whether the end of the body was told already; a failed one is not, so that nothing starts
     /// before its failure is known.
@@ -50,15 +54,14 @@ pub(super) struct Attempted {
 }
 
 /// Makes attempt `number` of `node`; never panics.
-pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, number: u32) -> Attempted {
+pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, need: Need, number: u32) -> Attempted {
     let started = Instant::now();
-    let made = caught(shop.make(node, number)).await;
+    let mut waited = Duration::ZERO;
+    let made = caught(shop.make(node, number, &mut waited)).await;
     let body_ended = made.is_ok();
     let result = match made {
         Ok((output, encoded)) => {
-            // The receiver is gone only when the run is.
-            let _ = shop.bodies_ended.send(node);
-            let need = shop.needs[node.index()];
+            shop.say(Said::Ended(node));
             let node = shop.graph.node(node);
             caught(publish(&shop.workspace, node, need, output, encoded)).await
         }
@@ -67,7 +70,7 @@ pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, number: u32) -> Attem
     Attempted {
         node,
         number,
-        elapsed: started.elapsed(),
+        elapsed: started.elapsed().saturating_sub(waited),
         body_ended,
         result,
     }
@@ -89,8 +92,23 @@ fn panicked(payload: &(dyn Any + Send)) -> BoxError {
 }
 
 impl Shop {
+    pub(super) fn say(&self, said: Said) {
+        // The receiver is gone only when the run is.
+        let _ = self.said.send(said);
+    }
+
+    /// A number for something that a body asks for.
+    pub(super) fn next_ask(&self) -> u64 {
+        self.asks.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Loads what the task requires, runs its body and encodes what it returned.
-    async fn make(&self, id: NodeId, number: u32) -> Result<(Erased, Bytes), BoxError> {
+    async fn make(
+        self: &Arc<Self>,
+        id: NodeId,
+        number: u32,
+        waited: &mut Duration,
+    ) -> Result<(Erased, Bytes), BoxError> {
         let node = self.graph.node(id);
         let spec = node.task.spec();
         let path = node.path()?;
@@ -101,16 +119,21 @@ impl Shop {
             ))
             .into());
         }
-        let context = Context::new(spec.name, node.key, path.into(), number, self.stop.clone());
+        let line = Arc::new(Line::new(self, id));
+        let context = Context::new(
+            spec.name,
+            node.key,
+            path.into(),
+            number,
+            self.stop.clone(),
+            Arc::clone(&line) as Arc<dyn Host>,
+        );
         let inputs = self.load(node).await?;
         let call = Call::new(inputs, Arc::clone(&self.resources), context);
         let body = Arc::clone(&node.task).run(call);
-        let output = match spec.timeout {
-            None => body.await?,
-            Some(limit) => tokio::time::timeout(limit, body)
-                .await
-                .map_err(|_| format!("timed out after {limit:?}, the task's `timeout`"))??,
-        };
+        let output;
+        (output, *waited) = line.run(body, spec.timeout).await;
+        let output = output?;
         let encoded = node.task.encode(&output).map_err(|error| {
             let error = crate::error::chain(error.as_ref());
             permanent(format!("failed to encode the output: {error}"))
@@ -161,6 +184,14 @@ impl Shop {
             values[at] = Some(Value::Output(output));
         }
         Ok(values.into_iter().flatten().collect())
+    }
+
+    /// The output of a complete task.
+    pub(super) async fn output(&self, node: NodeId) -> Result<Erased, Error> {
+        match self.handover.shared(node) {
+            Some(output) => Ok(output),
+            None => self.load_shared(node).await,
+        }
     }
 
     async fn load_shared(&self, node: NodeId) -> Result<Erased, Error> {

@@ -1,25 +1,29 @@
 //! The loop of a run: starts what the schedule says, and tells the schedule what became of it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::asks::Asks;
 use super::attempt::{Attempted, Shop, attempt};
+use super::dependents::required;
 use super::halt::{self, Halt};
 use super::handover::Handover;
+use super::ledger::{FailedAttempt, Ledger};
 use super::publish::Published;
 use super::runner::Runner;
-use super::schedule::Schedule;
-use super::steps::{Step, Steps};
+use super::schedule::{Next, Schedule};
+use super::steps::{Said, Step, Steps};
+use super::unavailable::Unavailable;
 use crate::error::{self, BoxError, Error};
-use crate::model::{Erased, NodeId, Stop, TaskSpec};
+use crate::model::{NodeId, Stop, TaskSpec};
 use crate::plan::{Graph, Need};
-use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo};
+use crate::report::{Report, RunError, StopReason};
 
 /// How many outputs may be on their way to the store while further bodies run.
 const PUBLISHING: usize = 64;
@@ -28,25 +32,20 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// A run under way.
 pub(super) struct Drive<'a> {
-    runner: &'a Runner,
-    graph: Arc<Graph>,
-    needs: Arc<[Need]>,
-    outcomes: Vec<Outcome>,
-    roots: Vec<Option<Erased>>,
+    pub(super) runner: &'a Runner,
+    pub(super) graph: Arc<Graph>,
+    pub(super) needs: Arc<RwLock<Vec<Need>>>,
+    pub(super) ledger: Ledger<'a>,
+    pub(super) schedule: Schedule,
+    pub(super) shop: Arc<Shop>,
+    pub(super) steps: Steps,
+    pub(super) asks: Asks,
     /// The numbers of the next attempts of tasks that are ready again; all others are 1.
     numbers: HashMap<NodeId, u32>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
-    is_stopped: bool,
-    started: Instant,
-}
-
-/// An attempt that failed.
-struct FailedAttempt {
-    node: NodeId,
-    number: u32,
-    elapsed: Duration,
-    error: BoxError,
+    pub(super) is_stopped: bool,
+    deadline: Option<Instant>,
 }
 
 impl<'a> Drive<'a> {
@@ -56,94 +55,88 @@ impl<'a> Drive<'a> {
         needs: Vec<Need>,
         started: Instant,
     ) -> Self {
-        let outcomes = needs
-            .iter()
-            .map(|need| match need {
-                Need::Unasked => Outcome::Unneeded,
-                Need::Complete => Outcome::Complete,
-                _ => Outcome::Left,
-            })
-            .collect();
+        let schedule = Schedule::new(&graph, &needs, runner.workers, &runner.limits);
+        let (said, heard) = mpsc::unbounded_channel();
+        let shop = Arc::new(Shop {
+            graph: Arc::clone(&graph),
+            workspace: runner.workspace.clone(),
+            resources: Arc::new(runner.resources.clone()),
+            handover: Handover::new(runner.memory_budget, schedule.consumers()),
+            stop: Stop::new(),
+            said,
+            asks: AtomicU64::new(0),
+        });
         Drive {
             runner,
-            roots: vec![None; graph.roots.len()],
+            ledger: Ledger::new(runner, Arc::clone(&graph), &needs, started),
             graph,
-            needs: needs.into(),
-            outcomes,
+            needs: Arc::new(RwLock::new(needs)),
+            schedule,
+            shop,
+            steps: Steps::new(heard),
+            asks: Asks::default(),
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
             is_stopped: false,
-            started,
+            deadline: halt::deadline(runner, started),
         }
     }
 
     pub(super) async fn run(mut self) -> Result<Report, RunError> {
-        let graph = Arc::clone(&self.graph);
-        self.emit(&Event::Planned {
-            tasks: graph.len(),
-            complete: self.needs.iter().filter(|need| need.is_complete()).count(),
-            missing: self.needs.iter().filter(|need| need.runs()).count(),
-        });
-        let mut schedule = Schedule::new(
-            &graph,
-            &self.needs,
-            self.runner.workers,
-            &self.runner.limits,
-        );
-        let (bodies_ended, ended) = mpsc::unbounded_channel();
-        let shop = Arc::new(Shop {
-            graph: Arc::clone(&graph),
-            needs: Arc::clone(&self.needs),
-            workspace: self.runner.workspace.clone(),
-            resources: Arc::new(self.runner.resources.clone()),
-            handover: Handover::new(self.runner.memory_budget, schedule.consumers()),
-            stop: Stop::new(),
-            bodies_ended,
-        });
-        let mut steps = Steps::new(ended);
-        let deadline = halt::deadline(self.runner, self.started);
-        let mut halt = halt::stop(self.runner.stop.clone(), deadline).boxed();
+        let mut halt = halt::stop(self.runner.stop.clone(), self.deadline).boxed();
         loop {
             // All that has happened is taken in before anything starts: an output that is there
             // already may have made a task ready that goes before those that wait.
-            while let Some(step) = steps.try_next() {
-                self.take(step, &mut schedule, &shop, &mut steps)?;
+            while let Some(step) = self.steps.try_next() {
+                self.take(step)?;
             }
             // The deadline may have passed since, and its timer not have fired yet.
             if let Some(reason) = self.must_stop() {
-                self.stop(reason, &mut schedule, &shop, &mut steps);
+                self.stop(reason);
                 halt = halt::grace(self.runner.grace).boxed();
             }
-            while steps.attempts() < self.runner.workers + PUBLISHING {
-                let Some(node) = schedule.start() else { break };
-                let number = self.numbers.remove(&node).unwrap_or(1);
-                self.emit(&Event::Started {
-                    task: TaskInfo::new(&graph, node),
-                    attempt: number,
-                });
-                steps.attempt(attempt(Arc::clone(&shop), node, number));
-            }
+            self.start();
             tokio::select! {
                 biased;
                 halted = &mut halt => match halted {
                     Halt::Stop(reason) => {
-                        self.stop(reason, &mut schedule, &shop, &mut steps);
+                        self.stop(reason);
                         halt = halt::grace(self.runner.grace).boxed();
                     }
                     Halt::GraceOver => break,
                 },
-                step = steps.next() => match step {
-                    Some(step) => self.take(step, &mut schedule, &shop, &mut steps)?,
+                step = self.steps.next() => match step {
+                    Some(step) => self.take(step)?,
                     None => break,
                 },
             }
         }
         // What still runs is dropped: nothing of it is published by halves.
-        drop(steps);
-        for node in schedule.running() {
-            self.interrupted(node);
+        drop(self.steps);
+        for node in self.schedule.under_way() {
+            self.ledger.interrupted(node);
         }
-        self.finish()
+        self.ledger.finish(self.is_stopped)
+    }
+
+    fn start(&mut self) {
+        while self.steps.attempts() - self.schedule.suspended() < self.runner.workers + PUBLISHING {
+            match self.schedule.next() {
+                Some(Next::Start(node)) => {
+                    let number = self.numbers.remove(&node).unwrap_or(1);
+                    self.ledger.started(node, number);
+                    let (shop, need) = (Arc::clone(&self.shop), self.need(node));
+                    self.steps.attempt(attempt(shop, node, need, number));
+                }
+                Some(Next::Resume(node)) => self.asks.answer(node),
+                None => break,
+            }
+        }
+    }
+
+    pub(super) fn need(&self, node: NodeId) -> Need {
+        let needs = self.needs.read().unwrap_or_else(PoisonError::into_inner);
+        needs.get(node.index()).copied().unwrap_or(Need::Unasked)
     }
 
     /// Why the run is to stop, unless it has been told already.
@@ -154,66 +147,41 @@ impl<'a> Drive<'a> {
         if self.runner.stop.is_stopping() {
             return Some(StopReason::Asked);
         }
-        let deadline = halt::deadline(self.runner, self.started)?;
-        (deadline <= Instant::now()).then_some(StopReason::Deadline)
+        (self.deadline? <= Instant::now()).then_some(StopReason::Deadline)
     }
 
     /// Nothing new starts from now on, and bodies are told.
-    fn stop(
-        &mut self,
-        reason: StopReason,
-        schedule: &mut Schedule<'_>,
-        shop: &Shop,
-        steps: &mut Steps,
-    ) {
+    fn stop(&mut self, reason: StopReason) {
         self.is_stopped = true;
-        schedule.close();
-        steps.stop_rests();
-        shop.stop.stop();
-        self.emit(&Event::Stopping {
-            reason,
-            running: steps.attempts(),
-            grace: self.runner.grace,
-        });
+        self.schedule.close();
+        self.steps.stop_rests();
+        self.shop.stop.stop();
+        self.ledger.stopping(reason, self.steps.attempts());
         for failed in std::mem::take(&mut self.resting).into_values() {
             self.interrupted(failed.node);
         }
+        self.end_vain_waits(None);
     }
 
-    fn interrupted(&mut self, node: NodeId) {
-        self.outcomes[node.index()] = Outcome::Interrupted;
-        self.emit(&Event::Interrupted {
-            task: TaskInfo::new(&self.graph, node),
-        });
-    }
-
-    fn take(
-        &mut self,
-        step: Step,
-        schedule: &mut Schedule<'_>,
-        shop: &Shop,
-        steps: &mut Steps,
-    ) -> Result<(), RunError> {
+    fn take(&mut self, step: Step) -> Result<(), RunError> {
         match step {
-            Step::BodyEnded(node) => schedule.body_ended(node),
-            Step::Attempted(attempted) => self.attempted(attempted, schedule, shop, steps),
+            Step::Said(Said::Ended(node)) => self.schedule.body_ended(node),
+            Step::Said(Said::Asked(ask)) => self.asked(ask),
+            Step::Said(Said::Withdrawn { by, ask }) => self.withdrawn(by, ask),
+            Step::Said(Said::Parked(node)) => self.parked(node),
+            Step::Surveyed(surveyed) => self.surveyed(surveyed),
+            Step::Attempted(attempted) => self.attempted(attempted),
             Step::Rested(node, number) => {
                 self.resting.remove(&node);
                 self.numbers.insert(node, number);
-                schedule.retry(node);
+                self.schedule.retry(node);
             }
             Step::Stopped(error) => return Err(RunError::Runtime(error.into())),
         }
         Ok(())
     }
 
-    fn attempted(
-        &mut self,
-        attempted: Attempted,
-        schedule: &mut Schedule<'_>,
-        shop: &Shop,
-        steps: &mut Steps,
-    ) {
+    fn attempted(&mut self, attempted: Attempted) {
         let Attempted {
             node,
             number,
@@ -222,20 +190,23 @@ impl<'a> Drive<'a> {
             result,
         } = attempted;
         if !body_ended {
-            schedule.body_ended(node);
+            self.schedule.body_ended(node);
         }
+        self.asks.forget(node);
         let error = match result {
             Ok(published) => {
-                self.published(node, number, elapsed, published, shop);
-                schedule.complete(node);
-                self.release_requirements(node, shop);
+                self.published(node, number, elapsed, &published);
                 return;
             }
             Err(error) => error,
         };
         if error::is_interrupted(error.as_ref()) {
-            schedule.interrupt(node);
+            self.schedule.interrupt(node);
             self.interrupted(node);
+            return;
+        }
+        if let Some(unavailable) = Unavailable::cause_of(&error) {
+            self.blocked(node, &unavailable);
             return;
         }
         let failed = FailedAttempt {
@@ -246,130 +217,71 @@ impl<'a> Drive<'a> {
         };
         let spec = self.graph.node(node).task.spec();
         let may_retry = number <= spec.retries && !is_permanent(&failed.error);
-        if may_retry && !schedule.is_closed() {
+        if may_retry && !self.schedule.is_closed() {
             let pause = pause(spec, number);
-            self.emit(&Event::Retrying {
-                task: TaskInfo::new(&self.graph, node),
-                attempt: number,
-                pause,
-                error: failed.error.as_ref(),
-            });
-            steps.rest(node, pause, number + 1);
+            self.ledger.retrying(&failed, pause);
+            self.steps.rest(node, pause, number + 1);
             self.resting.insert(node, failed);
             return;
         }
-        self.failed(failed, schedule, shop);
-        if self.runner.fail_fast && !schedule.is_closed() {
-            schedule.close();
-            steps.stop_rests();
+        let failure = self.failed(failed);
+        if self.runner.fail_fast && !self.schedule.is_closed() {
+            self.schedule.close();
+            self.steps.stop_rests();
             for failed in std::mem::take(&mut self.resting).into_values() {
-                self.failed(failed, schedule, shop);
+                self.failed(failed);
             }
+            self.end_vain_waits(Some(&failure));
         }
+    }
+
+    fn published(&mut self, node: NodeId, number: u32, elapsed: Duration, published: &Published) {
+        self.ledger.published(node, number, elapsed, published);
+        let handover = &self.shop.handover;
+        handover.keep(node, &published.output, published.bytes);
+        self.schedule.complete(node);
+        self.release_requirements(node);
+        self.settle(node, || None);
     }
 
     /// `node` takes no more of what it requires.
-    fn release_requirements(&self, node: NodeId, shop: &Shop) {
-        let mut required = Vec::new();
-        self.graph
-            .node(node)
-            .for_each_requirement(|id| required.push(id));
-        required.sort_unstable();
-        required.dedup();
-        for id in required {
-            shop.handover.release(id);
+    pub(super) fn release_requirements(&self, node: NodeId) {
+        for id in required(&self.graph, node) {
+            self.shop.handover.release(id);
         }
     }
 
-    fn published(
-        &mut self,
-        node: NodeId,
-        number: u32,
-        elapsed: Duration,
-        published: Published,
-        shop: &Shop,
-    ) {
-        let task = TaskInfo::new(&self.graph, node);
-        let bytes = published.bytes as u64;
-        if published.differed {
-            self.emit(&Event::Differed { task });
-        }
-        self.emit(&Event::Finished {
-            task,
-            attempt: number,
-            elapsed,
-            bytes,
-        });
-        self.outcomes[node.index()] = Outcome::Ran(Attempts {
-            attempts: number,
-            elapsed,
-            bytes,
-            differed: published.differed,
-        });
-        shop.handover.keep(node, &published.output, published.bytes);
-        if let Some(at) = self.graph.roots.iter().position(|&root| root == node) {
-            self.roots[at] = Some(published.output);
-        }
+    fn interrupted(&mut self, node: NodeId) {
+        self.ledger.interrupted(node);
+        self.settle(node, || Some(error::interrupted().into()));
     }
 
-    fn failed(&mut self, failed: FailedAttempt, schedule: &mut Schedule<'_>, shop: &Shop) {
-        let FailedAttempt {
-            node,
-            number,
-            elapsed,
-            error,
-        } = failed;
-        let task = TaskInfo::new(&self.graph, node);
-        self.emit(&Event::Failed {
-            task,
-            attempts: number,
-            error: error.as_ref(),
-        });
-        self.release_requirements(node, shop);
-        for blocked in schedule.fail(node) {
-            self.emit(&Event::Blocked {
-                task: TaskInfo::new(&self.graph, blocked),
-                by: task,
-            });
-            self.release_requirements(blocked, shop);
-            self.outcomes[blocked.index()] = Outcome::Blocked { by: task.key() };
-        }
-        self.outcomes[node.index()] = Outcome::Failed(Failure {
-            description: task.description(),
-            attempts: number,
-            elapsed,
-            error: Arc::new(error),
-        });
+    fn failed(&mut self, failed: FailedAttempt) -> Unavailable {
+        let node = failed.node;
+        let key = self.graph.node(node).key;
+        let failure = self.ledger.failed(failed);
+        let unavailable = Unavailable { key, failure };
+        self.fail(node, &unavailable);
+        unavailable
     }
 
-    /// A run that was stopped with work left is interrupted, also when tasks have failed: to run it
-    /// again is of use.
-    fn finish(self) -> Result<Report, RunError> {
-        let is_stopped = self.is_stopped;
-        let report = Report::new(
-            self.graph,
-            self.outcomes,
-            self.runner.workspace.clone(),
-            self.started.elapsed(),
-            self.roots,
-        );
-        let counts = report.counts();
-        if counts.interrupted > 0 || (is_stopped && counts.left > 0) {
-            return Err(RunError::Interrupted(Box::new(report)));
-        }
-        if counts.failed > 0 {
-            return Err(RunError::Failed(Box::new(report)));
-        }
-        Ok(report)
+    /// `node` cannot have an output, because a task that its body asked for, or that it requires,
+    /// has failed.
+    pub(super) fn blocked(&mut self, node: NodeId, by: &Unavailable) {
+        self.ledger.blocked(node, by.key);
+        self.fail(node, by);
     }
 
-    fn emit(&self, event: &Event<'_>) {
-        event.trace();
-        if let Some(handler) = &self.runner.on_event {
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
-            if handled.is_err() {
-                tracing::warn!("the event handler panicked");
-            }
+    /// There will be no output of `node`: what requires it is blocked, and who asked for it is told.
+    fn fail(&mut self, node: NodeId, unavailable: &Unavailable) {
+        self.release_requirements(node);
+        let blocked = self.schedule.fail(node);
+        for &blocked in &blocked {
+            self.ledger.blocked(blocked, unavailable.key);
+            self.release_requirements(blocked);
+        }
+        for node in blocked.into_iter().chain([node]) {
+            self.settle_unavailable(node, unavailable);
         }
     }
 }

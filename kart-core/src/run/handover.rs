@@ -43,11 +43,20 @@ impl Handover {
         }
     }
 
+    /// One more will take the output of `node`.
+    pub(super) fn expect(&self, node: NodeId) {
+        let mut state = self.lock();
+        if state.consumers.len() <= node.index() {
+            state.consumers.resize(node.index() + 1, 0);
+        }
+        state.consumers[node.index()] += 1;
+    }
+
     /// Keeps an output of that encoded size for those who have still to take it, if the budget
     /// allows.
     pub(super) fn keep(&self, node: NodeId, output: &Erased, bytes: usize) {
         let mut state = self.lock();
-        let is_wanted = state.consumers[node.index()] > 0;
+        let is_wanted = state.consumers(node) > 0;
         if is_wanted && state.bytes + bytes <= self.budget && !state.held.contains_key(&node) {
             state.bytes += bytes;
             let output = Arc::clone(output);
@@ -64,7 +73,7 @@ impl Handover {
     /// The output, moved out: only for its last consumer, and only if nobody else has it still.
     pub(super) fn owned(&self, node: NodeId) -> Option<Erased> {
         let mut state = self.lock();
-        let is_last = state.consumers[node.index()] == 1;
+        let is_last = state.consumers(node) == 1;
         let is_alone = state
             .held
             .get(&node)
@@ -85,15 +94,16 @@ impl Handover {
     }
 
     pub(super) fn has_one_consumer(&self, node: NodeId) -> bool {
-        self.lock().consumers[node.index()] == 1
+        self.lock().consumers(node) == 1
     }
 
     /// One consumer of `node` is through; after the last the output is let go.
     pub(super) fn release(&self, node: NodeId) {
         let mut state = self.lock();
-        let consumers = &mut state.consumers[node.index()];
-        *consumers = consumers.saturating_sub(1);
-        if *consumers == 0 {
+        if let Some(consumers) = state.consumers.get_mut(node.index()) {
+            *consumers = consumers.saturating_sub(1);
+        }
+        if state.consumers(node) == 0 {
             state.take(node);
         }
     }
@@ -104,6 +114,10 @@ impl Handover {
 }
 
 impl State {
+    fn consumers(&self, node: NodeId) -> u32 {
+        self.consumers.get(node.index()).copied().unwrap_or(0)
+    }
+
     fn take(&mut self, node: NodeId) -> Option<Erased> {
         let held = self.held.remove(&node)?;
         self.bytes -= held.bytes;

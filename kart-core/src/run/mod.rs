@@ -1,12 +1,20 @@
 //! Running a plan: scheduling, attempts, retries, hand-over in memory.
 
+mod asking;
+mod asks;
 mod attempt;
+mod checks;
+mod dependents;
 mod drive;
 mod halt;
 mod handover;
+mod ledger;
+mod line;
 mod publish;
 mod runner;
 mod schedule;
+mod slots;
 mod steps;
+mod unavailable;
 
 pub use runner::{Runner, build};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::drive::Drive;
 use crate::model::{Resources, Stop, Task};
 use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, survey};
-use crate::report::{Event, MissingResource, Report, RunError};
+use crate::report::{Event, Report, RunError};
 use crate::workspace::Workspace;
 
 /// How much encoded output is kept in memory for consumers unless said otherwise.
@@ -200,8 +200,8 @@ impl Runner {
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         let started = Instant::now();
         let (graph, needs) = self.survey(root).await?;
-        self.check_resources(&graph, &needs)?;
-        self.check_limits(&graph, &needs)?;
+        let runs = graph.nodes().zip(&needs).filter(|(_, need)| need.runs());
+        self.check(runs.map(|(node, _)| node.task.spec()))?;
         if needs.iter().any(|need| need.runs()) {
             self.workspace.prepare().await.map_err(RunError::Store)?;
         }
@@ -219,53 +219,11 @@ impl Runner {
         let needs = survey(&graph, &self.workspace, &self.rerun).await?;
         Ok((Arc::new(graph), needs))
     }
-
-    fn check_resources(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
-        let mut missing = BTreeMap::new();
-        for (node, need) in graph.nodes.iter().zip(needs) {
-            let spec = node.task.spec();
-            for resource in spec.resources.iter().filter(|_| need.runs()) {
-                if !self.resources.contains((resource.type_id)()) {
-                    missing.insert(
-                        (spec.name, resource.name),
-                        MissingResource {
-                            task: spec.name,
-                            parameter: resource.name,
-                            type_name: (resource.type_name)(),
-                        },
-                    );
-                }
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(RunError::Resources(missing.into_values().collect()))
-    }
-
-    fn check_limits(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
-        for (node, need) in graph.nodes.iter().zip(needs) {
-            let spec = node.task.spec();
-            for &(limit, units) in spec.uses.iter().filter(|_| need.runs()) {
-                let reason = match self.limits.get(limit) {
-                    Some(&available) if units <= available => continue,
-                    Some(available) => format!("the runner has {available} of it"),
-                    None => format!("the runner has no such limit: add `.limit(\"{limit}\", N)`"),
-                };
-                return Err(RunError::Settings(format!(
-                    "task {} uses {units} of the limit `{limit}`, but {reason}",
-                    spec.name
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn names(graph: &Graph) -> String {
     let names: BTreeSet<String> = graph
-        .nodes
-        .iter()
+        .nodes()
         .map(|node| format!("`{}`", node.task.spec().name))
         .collect();
     names.into_iter().collect::<Vec<_>>().join(", ")

@@ -2,61 +2,74 @@
 //!
 //! Each task counts the requirements it still waits for; the last one to complete makes it ready.
 //! Ready tasks wait in a heap, those that lack a limit in a heap of that limit, so that no event
-//! looks at tasks that it does not concern.
+//! looks at tasks that it does not concern. A body that waits for tasks that it asked for holds
+//! neither a worker nor limits, and stands in line for them again when it can go on.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
 
-use crate::model::NodeId;
+use super::dependents::{Dependents, required};
+use super::slots::{Ready, Slots};
+use crate::model::{NodeId, TaskSpec};
 use crate::plan::{Graph, Need};
-
-/// Among ready tasks the greatest goes first: by priority, then by how long a chain of tasks waits
-/// on it, then in the order of the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ready {
-    priority: i32,
-    depth: u32,
-    node: Reverse<NodeId>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It has nothing to do in this run.
     Idle,
     Waiting,
+    /// Its body has a worker and its limits.
     Running,
+    /// Its body waits for tasks that it asked for, and holds nothing.
+    Suspended,
+    /// What its body asked for is there: it waits for a worker and its limits.
+    Resuming,
+    /// Its body has ended, and its output is on its way to the store.
+    Ended,
     Completed,
     Failed,
     Blocked,
     Interrupted,
 }
 
-#[derive(Debug)]
-struct Limit {
-    name: String,
-    free: u32,
-    /// Ready tasks that need more than is free.
-    parked: BinaryHeap<Ready>,
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// An attempt.
+    Start(NodeId),
+    /// The body that waited for tasks goes on.
+    Resume(NodeId),
+}
+
+/// What [`Schedule::add`] has found.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    /// Each dependency, what is required first.
+    pub(super) edges: Vec<(NodeId, NodeId)>,
+    /// Tasks, each with one that it requires and that did not complete.
+    pub(super) blocked: Vec<(NodeId, NodeId)>,
 }
 
 /// The schedule of one run.
 #[derive(Debug)]
-pub(super) struct Schedule<'a> {
-    graph: &'a Graph,
+pub(super) struct Schedule {
+    graph: Arc<Graph>,
     states: Vec<State>,
     /// How many requirements each task still waits for.
     missing: Vec<u32>,
     ranks: Vec<(i32, u32)>,
     dependents: Dependents,
     ready: BinaryHeap<Ready>,
-    limits: Vec<Limit>,
-    free_workers: usize,
+    slots: Slots,
+    suspended: usize,
     is_closed: bool,
 }
 
-impl<'a> Schedule<'a> {
+impl Schedule {
     pub(super) fn new(
-        graph: &'a Graph,
+        graph: &Arc<Graph>,
         needs: &[Need],
         workers: usize,
         limits: &BTreeMap<String, u32>,
@@ -73,21 +86,14 @@ impl<'a> Schedule<'a> {
             .collect();
         let dependents = Dependents::new(graph, needs);
         let mut schedule = Schedule {
-            graph,
+            graph: Arc::clone(graph),
             states,
             missing: dependents.missing_requirements(needs),
             ranks: dependents.ranks(graph, needs),
             dependents,
             ready: BinaryHeap::new(),
-            limits: limits
-                .iter()
-                .map(|(name, &free)| Limit {
-                    name: name.clone(),
-                    free,
-                    parked: BinaryHeap::new(),
-                })
-                .collect(),
-            free_workers: workers,
+            slots: Slots::new(workers, limits),
+            suspended: 0,
             is_closed: false,
         };
         for id in graph.ids() {
@@ -102,53 +108,119 @@ impl<'a> Schedule<'a> {
     pub(super) fn consumers(&self) -> Vec<u32> {
         self.graph
             .ids()
-            .map(|id| self.dependents.of(id).len())
+            .map(|id| self.dependents.count(id))
             .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
             .collect()
     }
 
-    /// The next task to start, with its worker and its limits taken.
-    pub(super) fn start(&mut self) -> Option<NodeId> {
-        if self.free_workers == 0 {
+    /// The next task to start or to go on with, with its worker and its limits taken.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        if !self.slots.has_worker() {
             return None;
         }
         while let Some(ready) = self.ready.pop() {
             let Reverse(node) = ready.node;
-            if let Some(limit) = self.lacking(node) {
-                self.limits[limit].parked.push(ready);
-                self.pass_on(node, limit);
+            let state = self.states[node.index()];
+            if !matches!(state, State::Waiting | State::Resuming) {
+                // It went on without waiting for its turn: what it was made ready for is for others.
+                self.ready.extend(self.slots.pass_on(self.spec(node), None));
+                continue;
+            }
+            if let Some(limit) = self.slots.lacking(self.spec(node)) {
+                let passed_on = self.slots.park(ready, self.spec(node), limit);
+                self.ready.extend(passed_on);
                 continue;
             }
             self.take(node);
-            self.states[node.index()] = State::Running;
-            return Some(node);
+            return Some(match state {
+                State::Resuming => Next::Resume(node),
+                _ => Next::Start(node),
+            });
         }
         None
     }
 
     /// The body of `node` has ended: its worker and its limits are free.
     pub(super) fn body_ended(&mut self, node: NodeId) {
-        self.free_workers += 1;
-        for &(name, units) in self.graph.node(node).task.spec().uses {
-            if let Some(at) = self.limits.iter().position(|limit| limit.name == name) {
-                self.limits[at].free += units;
-                self.unpark(at);
-            }
+        match self.states[node.index()] {
+            State::Running => self.give_back(node),
+            State::Suspended | State::Resuming => self.suspended -= 1,
+            _ => return,
+        }
+        self.states[node.index()] = State::Ended;
+    }
+
+    /// The body of `node` waits for tasks that it asked for: its worker and its limits are free.
+    pub(super) fn suspend(&mut self, node: NodeId) {
+        if self.states[node.index()] == State::Running {
+            self.states[node.index()] = State::Suspended;
+            self.suspended += 1;
+            self.give_back(node);
         }
     }
 
-    /// Makes those parked tasks ready for which there is enough of the limit.
-    fn unpark(&mut self, at: usize) {
-        let limit = &mut self.limits[at];
-        let mut free = limit.free;
-        while let Some(parked) = limit.parked.peek() {
-            let wanted = units_of(self.graph, parked.node.0, &limit.name);
-            if wanted > free {
-                break;
-            }
-            free -= wanted;
-            self.ready.extend(limit.parked.pop());
+    /// The body of `node` can go on when its turn comes.
+    pub(super) fn resume(&mut self, node: NodeId) {
+        if self.states[node.index()] == State::Suspended {
+            self.states[node.index()] = State::Resuming;
+            self.ready.push(self.rank(node));
         }
+    }
+
+    /// The body of `node` goes on at once, whether its worker and its limits are free or not.
+    pub(super) fn seize(&mut self, node: NodeId) {
+        if self.is_suspended(node) {
+            self.take(node);
+        }
+    }
+
+    /// Whether `node` has run and its output is there.
+    pub(super) fn is_complete(&self, node: NodeId) -> bool {
+        self.states[node.index()] == State::Completed
+    }
+
+    /// Whether `node` has still to run.
+    pub(super) fn is_waiting(&self, node: NodeId) -> bool {
+        self.states[node.index()] == State::Waiting
+    }
+
+    /// Whether an attempt of `node` is under way.
+    pub(super) fn is_under_way(&self, node: NodeId) -> bool {
+        matches!(
+            self.states[node.index()],
+            State::Running | State::Suspended | State::Resuming | State::Ended
+        )
+    }
+
+    /// Whether the body of `node` waits, for tasks that it asked for or for its turn after that.
+    pub(super) fn is_suspended(&self, node: NodeId) -> bool {
+        matches!(
+            self.states[node.index()],
+            State::Suspended | State::Resuming
+        )
+    }
+
+    /// How many bodies hold nothing because they wait for tasks that they asked for.
+    pub(super) fn suspended(&self) -> usize {
+        self.suspended
+    }
+
+    fn spec(&self, node: NodeId) -> &'static TaskSpec {
+        self.graph.node(node).task.spec()
+    }
+
+    fn give_back(&mut self, node: NodeId) {
+        let spec = self.spec(node);
+        self.ready.extend(self.slots.give_back(spec));
+    }
+
+    fn take(&mut self, node: NodeId) {
+        let state = &mut self.states[node.index()];
+        if matches!(state, State::Suspended | State::Resuming) {
+            self.suspended -= 1;
+        }
+        *state = State::Running;
+        self.slots.take(self.spec(node));
     }
 
     /// A failed attempt of `node` is to be made again.
@@ -162,13 +234,20 @@ impl<'a> Schedule<'a> {
     /// The output of `node` is there.
     pub(super) fn complete(&mut self, node: NodeId) {
         self.states[node.index()] = State::Completed;
-        for at in self.dependents.range(node) {
-            let dependent = self.dependents.edges[at];
-            let missing = &mut self.missing[dependent.index()];
+        let Schedule {
+            states,
+            missing,
+            ranks,
+            dependents,
+            ready,
+            is_closed,
+            ..
+        } = self;
+        for dependent in dependents.of(node) {
+            let missing = &mut missing[dependent.index()];
             *missing -= 1;
-            if *missing == 0 && self.states[dependent.index()] == State::Waiting && !self.is_closed
-            {
-                self.ready.push(self.rank(dependent));
+            if *missing == 0 && states[dependent.index()] == State::Waiting && !*is_closed {
+                ready.push(rank(ranks, dependent));
             }
         }
     }
@@ -179,8 +258,7 @@ impl<'a> Schedule<'a> {
         let mut blocked = Vec::new();
         let mut above = vec![node];
         while let Some(id) = above.pop() {
-            for at in self.dependents.range(id) {
-                let dependent = self.dependents.edges[at];
+            for dependent in self.dependents.of(id) {
                 let state = &mut self.states[dependent.index()];
                 if *state == State::Waiting {
                     *state = State::Blocked;
@@ -198,19 +276,82 @@ impl<'a> Schedule<'a> {
     }
 
     /// The tasks that were started and have not ended.
-    pub(super) fn running(&self) -> impl Iterator<Item = NodeId> {
-        self.graph
-            .ids()
-            .filter(|id| self.states[id.index()] == State::Running)
+    pub(super) fn under_way(&self) -> impl Iterator<Item = NodeId> {
+        self.graph.ids().filter(|id| self.is_under_way(*id))
+    }
+
+    /// Takes in tasks that `asker` asked for, with all that they require; gives each dependency
+    /// among them as a pair, what is required first, and those that are blocked by what failed before.
+    pub(super) fn add(&mut self, needs: &[(NodeId, Need)], asker: NodeId) -> Added {
+        self.grow();
+        let (priority, depth) = self.ranks[asker.index()];
+        for &(node, _) in needs.iter().filter(|(_, need)| need.runs()) {
+            self.states[node.index()] = State::Waiting;
+            let own = self.spec(node).priority;
+            self.ranks[node.index()] = (own.max(priority), depth + 1);
+        }
+        let mut added = Added::default();
+        for &(node, _) in needs.iter().filter(|(_, need)| need.runs()) {
+            for below in required(&self.graph, node) {
+                let state = self.states[below.index()];
+                added.edges.push((below, node));
+                if matches!(state, State::Idle | State::Completed) {
+                    continue;
+                }
+                self.dependents.add(below, node);
+                self.missing[node.index()] += 1;
+                if matches!(state, State::Failed | State::Blocked) {
+                    added.blocked.push((node, below));
+                }
+            }
+            if self.missing[node.index()] == 0 && !self.is_closed {
+                self.ready.push(self.rank(node));
+            }
+        }
+        added
+    }
+
+    /// Makes room for what came to the graph.
+    pub(super) fn grow(&mut self) {
+        self.states.resize(self.graph.len(), State::Idle);
+        self.missing.resize(self.graph.len(), 0);
+        self.ranks.resize(self.graph.len(), (0, 0));
+    }
+
+    /// The way from `from` against the direction of the requirements to `to`, both included; `waiting`
+    /// names the bodies that wait for a task that they asked for.
+    pub(super) fn way_up<W: Iterator<Item = NodeId>>(
+        &self,
+        from: NodeId,
+        to: NodeId,
+        waiting: impl Fn(NodeId) -> W,
+    ) -> Option<Vec<NodeId>> {
+        let mut came_from = HashMap::from([(from, from)]);
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            if node == to {
+                let mut way = vec![to];
+                while way.last() != Some(&from) {
+                    way.push(came_from[&way[way.len() - 1]]);
+                }
+                way.reverse();
+                return Some(way);
+            }
+            for above in self.dependents.of(node).chain(waiting(node)) {
+                if let Entry::Vacant(entry) = came_from.entry(above) {
+                    entry.insert(node);
+                    open.push(above);
+                }
+            }
+        }
+        None
     }
 
     /// Nothing starts from now on.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         self.ready.clear();
-        for limit in &mut self.limits {
-            limit.parked.clear();
-        }
+        self.slots.forget_parked();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -218,140 +359,15 @@ impl<'a> Schedule<'a> {
     }
 
     fn rank(&self, node: NodeId) -> Ready {
-        let (priority, depth) = self.ranks[node.index()];
-        Ready {
-            priority,
-            depth,
-            node: Reverse(node),
-        }
-    }
-
-    /// The first limit of which `node` needs more than is free.
-    fn lacking(&self, node: NodeId) -> Option<usize> {
-        let uses = self.graph.node(node).task.spec().uses;
-        uses.iter().find_map(|&(name, units)| {
-            self.limits
-                .iter()
-                .position(|limit| limit.name == name && limit.free < units)
-        })
-    }
-
-    /// What `node` was made ready for and cannot use, because it lacks `lacking` too, goes to
-    /// those that wait for it. A task moves to a limit that it lacks, so this comes to an end.
-    fn pass_on(&mut self, node: NodeId, lacking: usize) {
-        for &(name, _) in self.graph.node(node).task.spec().uses {
-            let found = self.limits.iter().position(|limit| limit.name == name);
-            if let Some(at) = found.filter(|&at| at != lacking) {
-                self.unpark(at);
-            }
-        }
-    }
-
-    fn take(&mut self, node: NodeId) {
-        self.free_workers -= 1;
-        for &(name, units) in self.graph.node(node).task.spec().uses {
-            if let Some(limit) = self.limits.iter_mut().find(|limit| limit.name == name) {
-                limit.free -= units;
-            }
-        }
+        rank(&self.ranks, node)
     }
 }
 
-fn units_of(graph: &Graph, node: NodeId, limit: &str) -> u32 {
-    let uses = graph.node(node).task.spec().uses;
-    uses.iter()
-        .find(|(name, _)| *name == limit)
-        .map_or(0, |(_, units)| *units)
-}
-
-/// For each task those of this run that require it, each once.
-#[derive(Debug)]
-struct Dependents {
-    starts: Vec<u32>,
-    edges: Vec<NodeId>,
-}
-
-impl Dependents {
-    fn new(graph: &Graph, needs: &[Need]) -> Self {
-        let mut starts = vec![0_u32; graph.len() + 1];
-        each_edge(graph, needs, |_, required| {
-            starts[required.index() + 1] += 1;
-        });
-        for index in 1..starts.len() {
-            starts[index] += starts[index - 1];
-        }
-        let mut next = starts.clone();
-        let total = starts.last().copied().unwrap_or(0);
-        let mut edges = vec![NodeId(0); total as usize];
-        each_edge(graph, needs, |dependent, required| {
-            let at = &mut next[required.index()];
-            edges[*at as usize] = dependent;
-            *at += 1;
-        });
-        Dependents { starts, edges }
+fn rank(ranks: &[(i32, u32)], node: NodeId) -> Ready {
+    let (priority, depth) = ranks[node.index()];
+    Ready {
+        priority,
+        depth,
+        node: Reverse(node),
     }
-
-    fn range(&self, node: NodeId) -> std::ops::Range<usize> {
-        self.starts[node.index()] as usize..self.starts[node.index() + 1] as usize
-    }
-
-    fn of(&self, node: NodeId) -> &[NodeId] {
-        &self.edges[self.range(node)]
-    }
-
-    fn missing_requirements(&self, needs: &[Need]) -> Vec<u32> {
-        let mut missing = vec![0; needs.len()];
-        for (index, need) in needs.iter().enumerate().filter(|(_, need)| need.runs()) {
-            debug_assert!(need.runs());
-            let range = self.starts[index] as usize..self.starts[index + 1] as usize;
-            for dependent in &self.edges[range] {
-                missing[dependent.index()] += 1;
-            }
-        }
-        missing
-    }
-
-    /// For each task the highest priority among it and what waits on it, and how long the longest
-    /// chain above it is. Dependents go first, so that each edge is looked at once.
-    fn ranks(&self, graph: &Graph, needs: &[Need]) -> Vec<(i32, u32)> {
-        let mut ranks: Vec<(i32, u32)> = graph
-            .nodes
-            .iter()
-            .map(|node| (node.task.spec().priority, 0))
-            .collect();
-        let mut unseen: Vec<usize> = graph.ids().map(|id| self.of(id).len()).collect();
-        let mut seen: Vec<NodeId> = graph.ids().filter(|id| unseen[id.index()] == 0).collect();
-        while let Some(id) = seen.pop() {
-            let (priority, depth) = ranks[id.index()];
-            each_edge_of(graph, needs, id, |required| {
-                let rank = &mut ranks[required.index()];
-                *rank = (rank.0.max(priority), rank.1.max(depth + 1));
-                unseen[required.index()] -= 1;
-                if unseen[required.index()] == 0 {
-                    seen.push(required);
-                }
-            });
-        }
-        ranks
-    }
-}
-
-/// Calls `each` with every task that runs and each task that it requires, once for each pair.
-fn each_edge(graph: &Graph, needs: &[Need], mut each: impl FnMut(NodeId, NodeId)) {
-    for id in graph.ids() {
-        each_edge_of(graph, needs, id, |required| each(id, required));
-    }
-}
-
-fn each_edge_of(graph: &Graph, needs: &[Need], id: NodeId, each: impl FnMut(NodeId)) {
-    if !needs[id.index()].runs() {
-        return;
-    }
-    let mut required = Vec::new();
-    graph
-        .node(id)
-        .for_each_requirement(|node| required.push(node));
-    required.sort_unstable();
-    required.dedup();
-    required.into_iter().for_each(each);
 }

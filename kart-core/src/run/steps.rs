@@ -5,13 +5,36 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
+use super::asks::Ask;
 use super::attempt::Attempted;
+use crate::error::Error;
 use crate::model::NodeId;
+use crate::plan::Need;
+
+/// What attempts say while they are under way.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// The body has ended well, and its output is on its way to the store.
+    Ended(NodeId),
+    /// The body asks for a task.
+    Asked(Ask),
+    /// The body does not wait any more for what it asked for.
+    Withdrawn { by: NodeId, ask: u64 },
+    /// The body has taken what it was given, and waits for more.
+    Parked(NodeId),
+}
+
+/// What is known about a task that was asked for, and about all that it needs.
+pub(super) struct Surveyed {
+    pub(super) target: NodeId,
+    pub(super) asker: NodeId,
+    pub(super) needs: Result<Vec<(NodeId, Need)>, Error>,
+}
 
 /// Something that happened.
 pub(super) enum Step {
-    /// A body has ended well, and its output is on its way to the store.
-    BodyEnded(NodeId),
+    Said(Said),
+    Surveyed(Surveyed),
     Attempted(Attempted),
     /// The pause before the next attempt, with its number, is over.
     Rested(NodeId, u32),
@@ -21,16 +44,18 @@ pub(super) enum Step {
 
 /// Attempts, and pauses between attempts. Dropping it stops them all.
 pub(super) struct Steps {
-    bodies_ended: mpsc::UnboundedReceiver<NodeId>,
+    said: mpsc::UnboundedReceiver<Said>,
     attempts: JoinSet<Attempted>,
+    surveys: JoinSet<Surveyed>,
     rests: JoinSet<(NodeId, u32)>,
 }
 
 impl Steps {
-    pub(super) fn new(bodies_ended: mpsc::UnboundedReceiver<NodeId>) -> Self {
+    pub(super) fn new(said: mpsc::UnboundedReceiver<Said>) -> Self {
         Steps {
-            bodies_ended,
+            said,
             attempts: JoinSet::new(),
+            surveys: JoinSet::new(),
             rests: JoinSet::new(),
         }
     }
@@ -42,6 +67,10 @@ impl Steps {
 
     pub(super) fn attempt(&mut self, attempt: impl Future<Output = Attempted> + Send + 'static) {
         self.attempts.spawn(attempt);
+    }
+
+    pub(super) fn survey(&mut self, survey: impl Future<Output = Surveyed> + Send + 'static) {
+        self.surveys.spawn(survey);
     }
 
     pub(super) fn rest(&mut self, node: NodeId, pause: Duration, next: u32) {
@@ -57,11 +86,14 @@ impl Steps {
         self.rests.detach_all();
     }
 
-    /// What has happened already. A body's end is sent before its attempt is through, and looked
-    /// for before it.
+    /// What has happened already. What an attempt says is sent before it is through, and looked
+    /// for before that.
     pub(super) fn try_next(&mut self) -> Option<Step> {
-        if let Ok(node) = self.bodies_ended.try_recv() {
-            return Some(Step::BodyEnded(node));
+        if let Ok(said) = self.said.try_recv() {
+            return Some(Step::Said(said));
+        }
+        if let Some(surveyed) = self.surveys.try_join_next() {
+            return Some(surveyed.map_or_else(Step::Stopped, Step::Surveyed));
         }
         if let Some(attempted) = self.attempts.try_join_next() {
             return Some(attempted.map_or_else(Step::Stopped, Step::Attempted));
@@ -77,7 +109,10 @@ impl Steps {
         }
         tokio::select! {
             biased;
-            Some(node) = self.bodies_ended.recv() => Some(Step::BodyEnded(node)),
+            Some(said) = self.said.recv() => Some(Step::Said(said)),
+            Some(surveyed) = self.surveys.join_next() => {
+                Some(surveyed.map_or_else(Step::Stopped, Step::Surveyed))
+            }
             Some(attempted) = self.attempts.join_next() => {
                 Some(attempted.map_or_else(Step::Stopped, Step::Attempted))
             }

@@ -1,0 +1,60 @@
+//! What is checked before anything runs: that the runner has what the tasks ask for.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::runner::Runner;
+use crate::model::TaskSpec;
+use crate::report::{MissingResource, RunError};
+
+impl Runner {
+    /// Checks that tasks of these kinds can run.
+    pub(super) fn check(
+        &self,
+        specs: impl IntoIterator<Item = &'static TaskSpec>,
+    ) -> Result<(), RunError> {
+        let mut seen = HashSet::new();
+        let specs: Vec<_> = specs
+            .into_iter()
+            .filter(|spec| seen.insert(std::ptr::from_ref(*spec)))
+            .collect();
+        self.check_resources(&specs)?;
+        specs.iter().try_for_each(|spec| self.check_limits(spec))
+    }
+
+    fn check_resources(&self, specs: &[&'static TaskSpec]) -> Result<(), RunError> {
+        let mut missing = BTreeMap::new();
+        for spec in specs {
+            for resource in spec.resources {
+                if !self.resources.contains((resource.type_id)()) {
+                    missing.insert(
+                        (spec.name, resource.name),
+                        MissingResource {
+                            task: spec.name,
+                            parameter: resource.name,
+                            type_name: (resource.type_name)(),
+                        },
+                    );
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::Resources(missing.into_values().collect()))
+    }
+
+    fn check_limits(&self, spec: &TaskSpec) -> Result<(), RunError> {
+        for &(limit, units) in spec.uses {
+            let reason = match self.limits.get(limit) {
+                Some(&available) if units <= available => continue,
+                Some(available) => format!("the runner has {available} of it"),
+                None => format!("the runner has no such limit: add `.limit(\"{limit}\", N)`"),
+            };
+            return Err(RunError::Settings(format!(
+                "task {} uses {units} of the limit `{limit}`, but {reason}",
+                spec.name
+            )));
+        }
+        Ok(())
+    }
+}

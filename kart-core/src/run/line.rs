@@ -1,0 +1,149 @@
+//! A body's line to its run: by it the body asks for tasks, and gives its worker back while it waits.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::asks::Ask;
+use super::attempt::Shop;
+use super::steps::Said;
+use crate::error::{BoxError, Error, interrupted};
+use crate::model::{Attempt, DynTask, Erased, Getting, Host, NodeId};
+
+/// One attempt's line to the run.
+#[derive(Debug)]
+pub(super) struct Line {
+    shop: Arc<Shop>,
+    node: NodeId,
+    /// The runtime's task in which the body is polled.
+    polled_in: Option<tokio::task::Id>,
+    /// How many tasks the body waits for.
+    waiting: AtomicUsize,
+    /// Whether the body has been given its worker back while it waits for more.
+    holds_worker: AtomicBool,
+}
+
+impl Line {
+    /// For the attempt that is being polled.
+    pub(super) fn new(shop: &Arc<Shop>, node: NodeId) -> Self {
+        Line {
+            shop: Arc::clone(shop),
+            node,
+            polled_in: tokio::task::try_id(),
+            waiting: AtomicUsize::new(0),
+            holds_worker: AtomicBool::new(false),
+        }
+    }
+
+    /// The output of a task that the run makes if it is not there.
+    async fn output(&self, task: Arc<dyn DynTask>) -> Result<Erased, Error> {
+        let (reply, answer) = oneshot::channel();
+        let mut wait = Wait {
+            line: self,
+            id: self.shop.next_ask(),
+            is_answered: false,
+        };
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.holds_worker.store(false, Ordering::SeqCst);
+        self.shop.say(Said::Asked(Ask {
+            id: wait.id,
+            by: self.node,
+            task,
+            reply,
+        }));
+        // A run that is over answers nobody.
+        let answer = answer.await.unwrap_or_else(|_| Err(interrupted().into()));
+        wait.is_answered = true;
+        self.holds_worker.store(true, Ordering::SeqCst);
+        drop(wait);
+        if tokio::task::try_id() != self.polled_in {
+            self.park();
+        }
+        let expected = answer?;
+        self.shop.output(expected.node).await
+    }
+
+    /// Gives the worker back if the body waits for more.
+    fn park(&self) {
+        if self.is_waiting() && self.holds_worker.swap(false, Ordering::SeqCst) {
+            self.shop.say(Said::Parked(self.node));
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Runs the body; gives how long it waited for tasks that it asked for, which does not count
+    /// towards its time limit.
+    pub(super) async fn run(
+        &self,
+        body: Attempt,
+        limit: Option<Duration>,
+    ) -> (Result<Erased, BoxError>, Duration) {
+        let mut body = body;
+        let mut waited = Duration::ZERO;
+        let mut waiting_since = None;
+        let mut timer = limit.map(|limit| Box::pin(sleep(limit)));
+        let result = poll_fn(|cx| {
+            if let Poll::Ready(result) = body.as_mut().poll(cx) {
+                return Poll::Ready(result);
+            }
+            self.park();
+            if self.is_waiting() {
+                waiting_since.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            }
+            if let Some(since) = waiting_since.take() {
+                let elapsed = since.elapsed();
+                waited += elapsed;
+                if let Some(timer) = &mut timer {
+                    let deadline = timer.deadline() + elapsed;
+                    timer.as_mut().reset(deadline);
+                }
+            }
+            let (Some(timer), Some(limit)) = (&mut timer, limit) else {
+                return Poll::Pending;
+            };
+            timer
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(format!("timed out after {limit:?}, the task's `timeout`").into()))
+        })
+        .await;
+        if let Some(since) = waiting_since {
+            waited += since.elapsed();
+        }
+        (result, waited)
+    }
+}
+
+impl Host for Line {
+    fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_> {
+        Box::pin(self.output(task))
+    }
+}
+
+/// Somebody who waits for an answer; dropped without one, it withdraws.
+struct Wait<'a> {
+    line: &'a Line,
+    id: u64,
+    is_answered: bool,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.line.waiting.fetch_sub(1, Ordering::SeqCst);
+        if !self.is_answered {
+            self.line.shop.say(Said::Withdrawn {
+                by: self.line.node,
+                ask: self.id,
+            });
+        }
+    }
+}
