@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
-use kart_core::{ParamKind, ParamSpec, TaskSpec};
+use kart_core::{Coordination, ParamKind, ParamSpec, TaskSpec};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<usize>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) grace: Option<Duration>,
+    pub(crate) coordination: Coordination,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
     pub(crate) limits: Vec<(String, u32)>,
     pub(crate) rerun: Vec<String>,
 }
@@ -104,6 +107,34 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
                 .help("How long bodies may go on when the run stops [default: 8s]"),
         )
         .arg(
+            Arg::new("kart.shared")
+                .long("shared")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("kart.alone")
+                .help("Share the work with all others that run with --shared on this workspace"),
+        )
+        .arg(
+            Arg::new("kart.alone")
+                .long("alone")
+                .action(ArgAction::SetTrue)
+                .help("Claim nothing: the caller sees to it that nobody else runs"),
+        )
+        .arg(
+            Arg::new("kart.wait")
+                .long("wait")
+                .value_name("DURATION")
+                .value_parser(humantime::parse_duration)
+                .help("How long to wait while another run has the task [default: not at all]"),
+        )
+        .arg(
+            Arg::new("kart.ttl")
+                .long("ttl")
+                .value_name("DURATION")
+                .env("KART_TTL")
+                .value_parser(humantime::parse_duration)
+                .help("How long a process may be silent before others take over [default: 60s]"),
+        )
+        .arg(
             Arg::new("kart.limit")
                 .long("limit")
                 .value_name("NAME=N")
@@ -139,12 +170,16 @@ fn parameter(param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 7] = [
+const OWN: [&str; 11] = [
+    "alone",
     "deadline",
     "grace",
     "help",
     "limit",
     "rerun",
+    "shared",
+    "ttl",
+    "wait",
     "workers",
     "workspace",
 ];
@@ -180,6 +215,16 @@ fn settings(matches: &ArgMatches) -> Settings {
             .map(usize::from),
         deadline: matches.get_one("kart.deadline").copied(),
         grace: matches.get_one("kart.grace").copied(),
+        coordination: match (
+            matches.get_flag("kart.shared"),
+            matches.get_flag("kart.alone"),
+        ) {
+            (true, _) => Coordination::Shared,
+            (_, true) => Coordination::None,
+            _ => Coordination::Exclusive,
+        },
+        ttl: matches.get_one("kart.ttl").copied(),
+        wait: matches.get_one("kart.wait").copied(),
         limits: all(matches, "kart.limit"),
         rerun: all(matches, "kart.rerun"),
     }

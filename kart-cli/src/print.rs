@@ -51,6 +51,7 @@ pub(crate) fn event(event: &Event<'_>) {
         } => {
             let reason = match reason {
                 StopReason::Deadline => "the deadline has come",
+                StopReason::Lost => "lost the claim: others may have taken over",
                 _ => "told to end",
             };
             note(&format!(
@@ -58,6 +59,10 @@ pub(crate) fn event(event: &Event<'_>) {
                 humantime::format_duration(*grace)
             ));
         }
+        Event::MadeElsewhere { task } => note(&format!(
+            "made     {} by another process",
+            task.description()
+        )),
         Event::Interrupted { task } => note(&format!("stopped  {}", task.description())),
         Event::Differed { task } => note(&format!(
             "warning: {} is not deterministic: other bytes were published first, and kept",

@@ -7,7 +7,7 @@ use crate::{End, FAILED, INTERRUPTED, WRONG_USE};
 use crate::{print, signals};
 
 pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
-    let mut runner = Runner::new(workspace);
+    let mut runner = Runner::new(workspace).coordination(settings.coordination);
     if let Some(workers) = settings.workers {
         runner = runner.workers(workers);
     }
@@ -16,6 +16,12 @@ pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
     }
     if let Some(grace) = settings.grace {
         runner = runner.grace(grace);
+    }
+    if let Some(ttl) = settings.ttl {
+        runner = runner.ttl(ttl);
+    }
+    if let Some(wait) = settings.wait {
+        runner = runner.wait(wait);
     }
     for (name, units) in &settings.limits {
         runner = runner.limit(name, *units);
@@ -31,10 +37,13 @@ pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
 pub(crate) fn end(error: &RunError) -> End {
     let status = match error {
         RunError::Settings(_) | RunError::Plan(_) | RunError::Resources(_) => WRONG_USE,
-        RunError::Interrupted(_) => INTERRUPTED,
+        RunError::Interrupted(_) | RunError::Busy(_) => INTERRUPTED,
         _ => FAILED,
     };
     let hint = match error {
+        RunError::Busy(_) => {
+            "\nrun again later, wait for it with --wait 10m, or start all of them with --shared"
+        }
         RunError::Resources(_) => "\n`kart::main!(Root, |runner| runner.resource(..))` gives them",
         _ => "",
     };

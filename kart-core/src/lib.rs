@@ -3,10 +3,12 @@
 //! Each room may use only those above it: `error`, `key`, `format`, `workspace`, `model`, `plan`,
 //! `report`, `run`.
 
+mod claim;
 mod error;
 pub mod format;
 pub mod key;
 mod model;
+mod own;
 mod plan;
 mod report;
 mod run;
@@ -18,12 +20,13 @@ pub use error::{
 pub use format::Format;
 pub use key::Key;
 pub use model::{Artifact, Context, Dep, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
+pub use own::Owner;
 pub use plan::{Need, Plan, Planned, TaskExt};
 pub use report::{
     Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, StopReason,
     TaskInfo, TaskReport,
 };
-pub use run::{Runner, build};
+pub use run::{Coordination, Runner, build};
 pub use workspace::{Commit, Reader, Requests, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

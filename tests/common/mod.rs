@@ -101,15 +101,27 @@ type Fails = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 pub(crate) struct Faulty {
     inner: InMemory,
     fails: Fails,
+    overwrites: bool,
 }
 
 impl Faulty {
+    /// A store that knows no create-only writes: it writes over what is there.
+    pub(crate) fn overwriting() -> Workspace {
+        let store = Faulty {
+            inner: InMemory::new(),
+            fails: Arc::new(|_, _| false),
+            overwrites: true,
+        };
+        Workspace::from_store(Arc::new(store), "")
+    }
+
     pub(crate) fn workspace(
         fails: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
     ) -> Workspace {
         let store = Faulty {
             inner: InMemory::new(),
             fails: Arc::new(fails),
+            overwrites: false,
         };
         Workspace::from_store(Arc::new(store), "")
     }
@@ -143,9 +155,12 @@ impl ObjectStore for Faulty {
         &self,
         location: &Path,
         payload: PutPayload,
-        options: PutOptions,
+        mut options: PutOptions,
     ) -> Result<PutResult> {
         self.check("put", location)?;
+        if self.overwrites {
+            options.mode = object_store::PutMode::Overwrite;
+        }
         self.inner.put_opts(location, payload, options).await
     }
 

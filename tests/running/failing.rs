@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kart::{
-    Context, Event, Failure, Outcome, Report, RunError, Runner, Task, TaskExt, Workspace, task,
+    Context, Coordination, Event, Failure, Outcome, Report, RunError, Runner, Task, TaskExt,
+    Workspace, task,
 };
 
 use crate::common::{Log, memory, unless_stuck};
@@ -315,7 +316,8 @@ async fn an_output_that_cannot_be_encoded_fails_at_once_and_writes_nothing() {
         Ok(BTreeMap::from([((1, 2), 3)]))
     }
     let workspace = memory();
-    let failure = failure(&Runner::new(&workspace), OddKeys).await;
+    let runner = Runner::new(&workspace).coordination(Coordination::None);
+    let failure = failure(&runner, OddKeys).await;
     assert_eq!(failure.attempts, 1);
     assert!(
         failure.chain().starts_with("failed to encode the output: "),

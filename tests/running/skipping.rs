@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kart::{Outcome, RunError, Runner, TaskExt, Workspace, task};
+use kart::{Coordination, Outcome, RunError, Runner, TaskExt, Workspace, task};
 
 use crate::common::{Log, memory, since};
 
@@ -88,7 +88,8 @@ async fn below_a_complete_task_nothing_is_asked() {
     runner(&workspace, &log).run(Right { n: 1 }).await.unwrap();
     assert_eq!(log.take_sorted(), ["base", "left", "right"]);
     let before = workspace.requests();
-    runner(&workspace, &log).run(Top { n: 1 }).await.unwrap();
+    let alone = runner(&workspace, &log).coordination(Coordination::None);
+    alone.run(Top { n: 1 }).await.unwrap();
     assert_eq!(log.take(), ["top"]);
     // The existence of the root and of its two sides; the sides' values; one output.
     assert_eq!(since(before, &workspace), [3, 2, 1, 0, 0]);

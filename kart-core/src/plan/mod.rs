@@ -12,4 +12,4 @@ pub use ext::TaskExt;
 pub use survey::{Need, Plan, Planned};
 
 pub(crate) use graph::{Graph, Growth, Node, describe};
-pub(crate) use survey::{Rerun, companion, pending, survey, survey_below};
+pub(crate) use survey::{Rerun, ask, companion, pending, survey, survey_below};

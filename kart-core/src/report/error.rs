@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::outcome::Report;
 use crate::error::{BoxError, Error, StoreError, chain};
+use crate::own::Owner;
 
 /// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
 /// failed task, its parameters and its chain of causes, and so is its Debug, which is what a `main`
@@ -15,6 +16,9 @@ pub enum RunError {
     /// The run was stopped, by its deadline or by [`Stop`](crate::Stop), before all was complete:
     /// run it again.
     Interrupted(Box<Report>),
+    /// Another run has the root: who. Run again later, [wait](crate::Runner::wait) for it, or share the work
+    /// by [`Coordination::Shared`](crate::Coordination::Shared).
+    Busy(Box<Owner>),
     /// The plan could not be made; nothing was run.
     Plan(Error),
     /// The workspace did not answer; nothing was run.
@@ -68,6 +72,7 @@ impl fmt::Display for RunError {
         match self {
             RunError::Failed(report) => failed(report, f),
             RunError::Interrupted(report) => interrupted(report, f),
+            RunError::Busy(owner) => write!(f, "busy: {owner}"),
             RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
             RunError::Store(error) => with_chain(error, f),
             RunError::Settings(reason) => f.write_str(reason),
@@ -157,7 +162,7 @@ impl std::error::Error for RunError {
                 let (_, failure) = report.failures().next()?;
                 Some(failure)
             }
-            RunError::Resources(_) | RunError::Settings(_) => None,
+            RunError::Busy(_) | RunError::Resources(_) | RunError::Settings(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::chain;
 use crate::key::Key;
 use crate::model::NodeId;
+use crate::own::Owner;
 use crate::plan::{Graph, describe};
 
 /// The task that an event is about. Its parts are found when asked for, so that events nobody
@@ -60,6 +61,9 @@ pub enum StopReason {
     Deadline,
     /// It was asked to, through [`Stop`](crate::Stop).
     Asked,
+    /// It could not say in time that it is there, and others may have taken over: what runs is dropped
+    /// without a grace.
+    Lost,
 }
 
 /// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
@@ -113,6 +117,18 @@ pub enum Event<'a> {
     },
     /// Another process had published an output of other bytes first, which was kept.
     Differed {
+        /// The task.
+        task: TaskInfo<'a>,
+    },
+    /// Another process has a task that is ready: this one waits for its output.
+    Elsewhere {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// Who has it.
+        owner: &'a Owner,
+    },
+    /// Another process has made a task's output meanwhile.
+    MadeElsewhere {
         /// The task.
         task: TaskInfo<'a>,
     },
@@ -181,6 +197,12 @@ impl Event<'_> {
             }
             Event::Differed { task } => {
                 tracing::warn!(task = task.name(), key = %task.key(), "another process published other bytes first: the task is not deterministic");
+            }
+            Event::Elsewhere { task, owner } => {
+                tracing::debug!(task = task.name(), key = %task.key(), %owner, "elsewhere");
+            }
+            Event::MadeElsewhere { task } => {
+                tracing::debug!(task = task.name(), key = %task.key(), "made elsewhere");
             }
             Event::Stopping {
                 reason,

@@ -21,6 +21,8 @@ pub enum Outcome {
     Complete,
     /// It ran, and its output is there now.
     Ran(Attempts),
+    /// Another process made its output while this run went on.
+    Elsewhere,
     /// Its last attempt failed.
     Failed(Failure),
     /// It did not run, because this task, which it requires, failed.

@@ -12,6 +12,8 @@ pub struct Counts {
     pub complete: usize,
     /// They ran, and their outputs are there now.
     pub ran: usize,
+    /// Other processes made their outputs while the run went on.
+    pub elsewhere: usize,
     /// Their last attempts failed.
     pub failed: usize,
     /// They require a task that failed.
@@ -32,6 +34,7 @@ impl Counts {
                 Outcome::Unneeded => &mut counts.unneeded,
                 Outcome::Complete => &mut counts.complete,
                 Outcome::Ran(_) => &mut counts.ran,
+                Outcome::Elsewhere => &mut counts.elsewhere,
                 Outcome::Failed(_) => &mut counts.failed,
                 Outcome::Blocked { .. } => &mut counts.blocked,
                 Outcome::Interrupted => &mut counts.interrupted,
@@ -46,6 +49,7 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} complete before, {} ran", self.complete, self.ran)?;
         for (count, what) in [
+            (self.elsewhere, "made by others"),
             (self.failed, "failed"),
             (self.blocked, "blocked"),
             (self.interrupted, "interrupted"),

@@ -14,13 +14,15 @@ use tokio::time::Instant;
 
 use super::handover::Handover;
 use super::line::Line;
+use super::ownership::{Hold, Ownership};
 use super::publish::{Published, publish};
 use super::steps::Said;
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
     Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Stop, Value, Want,
 };
-use crate::plan::{Graph, Need, Node, describe};
+use crate::own::{Claim, Claimed, Member, Owner};
+use crate::plan::{Graph, Need, Node, ask, describe};
 use crate::workspace::Workspace;
 
 /// How many shared outputs one attempt loads at once.
@@ -38,6 +40,7 @@ pub(super) struct Shop {
     /// What attempts say to the loop.
     pub(super) said: mpsc::UnboundedSender<Said>,
     pub(super) asks: AtomicU64,
+    pub(super) ownership: Ownership,
 }
 
 /// How an attempt ended.
@@ -50,29 +53,112 @@ pub(super) struct Attempted {
     /// Whether the end of the body was told already; a failed one is not, so that nothing starts
     /// before its failure is known.
     pub(super) body_ended: bool,
-    pub(super) result: Result<Published, BoxError>,
+    pub(super) end: End,
 }
 
-/// Makes attempt `number` of `node`; never panics.
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) enum End {
+    Published(Published),
+    Failed(BoxError),
+    /// Its output is there: another process made it meanwhile.
+    Made,
+    /// Another process has the task.
+    Elsewhere(Owner),
+    /// It was cut off, because this process has lost its claim.
+    Lost,
+}
+
+/// Makes attempt `number` of `node`, under a claim of its own where each task is claimed; never panics.
 pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, need: Need, number: u32) -> Attempted {
-    let started = Instant::now();
-    let mut waited = Duration::ZERO;
-    let made = caught(shop.make(node, number, &mut waited)).await;
-    let body_ended = made.is_ok();
-    let result = match made {
-        Ok((output, encoded)) => {
-            shop.say(Said::Ended(node));
-            let node = shop.graph.node(node);
-            caught(publish(&shop.workspace, node, need, output, encoded)).await
-        }
-        Err(error) => Err(error),
-    };
-    Attempted {
+    let without = |end| Attempted {
         node,
         number,
-        elapsed: started.elapsed().saturating_sub(waited),
-        body_ended,
-        result,
+        elapsed: Duration::ZERO,
+        body_ended: false,
+        end,
+    };
+    let member = match &shop.ownership {
+        Ownership::Each(member) => Arc::clone(member),
+        Ownership::Root(claim) => {
+            let claim = Arc::clone(claim);
+            return shop.attempt(node, need, number, Some(&claim)).await;
+        }
+        Ownership::Nothing => return shop.attempt(node, need, number, None).await,
+    };
+    match hold(&shop, &member, node, need).await {
+        Ok(Hold::Held(claim)) => {
+            shop.say(Said::Began(node, number));
+            let attempted = tokio::select! {
+                biased;
+                () = claim.lost() => return without(End::Lost),
+                attempted = shop.attempt(node, need, number, Some(&claim)) => attempted,
+            };
+            let is_done = matches!(attempted.end, End::Published(_));
+            claim.release(is_done).await;
+            attempted
+        }
+        Ok(Hold::Made(claim)) => {
+            claim.release(true).await;
+            without(End::Made)
+        }
+        Ok(Hold::Elsewhere(owner)) => without(End::Elsewhere(owner)),
+        Err(error) => without(End::Failed(error.into())),
+    }
+}
+
+/// Claims a task; what is won is looked for once more.
+async fn hold(shop: &Shop, member: &Member, id: NodeId, need: Need) -> Result<Hold, Error> {
+    let node = shop.graph.node(id);
+    let claim = match member
+        .claim(node.key, &describe(node.task.as_ref()))
+        .await?
+    {
+        Claimed::Won(claim) => claim,
+        Claimed::Held(owner) => return Ok(Hold::Elsewhere(owner)),
+    };
+    if need.replaces() {
+        return Ok(Hold::Held(claim));
+    }
+    let found = ask(&shop.graph, vec![id], &shop.workspace).await;
+    match found {
+        Ok(needs) if needs.iter().all(|(_, need)| need.is_complete()) => Ok(Hold::Made(claim)),
+        Ok(_) => Ok(Hold::Held(claim)),
+        Err(error) => {
+            claim.release(false).await;
+            Err(error)
+        }
+    }
+}
+
+impl Shop {
+    async fn attempt(
+        self: &Arc<Self>,
+        node: NodeId,
+        need: Need,
+        number: u32,
+        claim: Option<&Claim>,
+    ) -> Attempted {
+        let shop = self;
+        let started = Instant::now();
+        let mut waited = Duration::ZERO;
+        let made = caught(shop.make(node, number, &mut waited)).await;
+        let body_ended = made.is_ok();
+        let result = match made {
+            Ok((output, encoded)) => {
+                shop.say(Said::Ended(node));
+                let node = shop.graph.node(node);
+                caught(publish(&shop.workspace, node, need, claim, output, encoded)).await
+            }
+            Err(error) => Err(error),
+        };
+        Attempted {
+            node,
+            number,
+            elapsed: started.elapsed().saturating_sub(waited),
+            body_ended,
+            end: result.map_or_else(End::Failed, End::Published),
+        }
     }
 }
 

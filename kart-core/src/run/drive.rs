@@ -1,6 +1,7 @@
 //! The loop of a run: starts what the schedule says, and tells the schedule what became of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,11 +11,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::asks::Asks;
-use super::attempt::{Attempted, Shop, attempt};
+use super::attempt::{Attempted, End, Shop, attempt};
 use super::dependents::required;
+use super::elsewhere::Elsewhere;
 use super::halt::{self, Halt};
 use super::handover::Handover;
 use super::ledger::{FailedAttempt, Ledger};
+use super::ownership::Ownership;
 use super::publish::Published;
 use super::runner::Runner;
 use super::schedule::{Next, Schedule};
@@ -40,8 +43,10 @@ pub(super) struct Drive<'a> {
     pub(super) shop: Arc<Shop>,
     pub(super) steps: Steps,
     pub(super) asks: Asks,
+    pub(super) ownership: Ownership,
+    pub(super) elsewhere: Elsewhere,
     /// The numbers of the next attempts of tasks that are ready again; all others are 1.
-    numbers: HashMap<NodeId, u32>,
+    pub(super) numbers: HashMap<NodeId, u32>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
     pub(super) is_stopped: bool,
@@ -53,9 +58,11 @@ impl<'a> Drive<'a> {
         runner: &'a Runner,
         graph: Arc<Graph>,
         needs: Vec<Need>,
+        ownership: Ownership,
         started: Instant,
     ) -> Self {
-        let schedule = Schedule::new(&graph, &needs, runner.workers, &runner.limits);
+        let lot = matches!(ownership, Ownership::Each(_)).then(|| fastrand::u32(..));
+        let schedule = Schedule::new(&graph, &needs, runner.workers, &runner.limits, lot);
         let (said, heard) = mpsc::unbounded_channel();
         let shop = Arc::new(Shop {
             graph: Arc::clone(&graph),
@@ -65,6 +72,7 @@ impl<'a> Drive<'a> {
             stop: Stop::new(),
             said,
             asks: AtomicU64::new(0),
+            ownership: ownership.clone(),
         });
         Drive {
             runner,
@@ -75,6 +83,8 @@ impl<'a> Drive<'a> {
             shop,
             steps: Steps::new(heard),
             asks: Asks::default(),
+            ownership,
+            elsewhere: Elsewhere::default(),
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
             is_stopped: false,
@@ -84,6 +94,8 @@ impl<'a> Drive<'a> {
 
     pub(super) async fn run(mut self) -> Result<Report, RunError> {
         let mut halt = halt::stop(self.runner.stop.clone(), self.deadline).boxed();
+        let ownership = self.ownership.clone();
+        let mut lost = pin!(ownership.lost());
         loop {
             // All that has happened is taken in before anything starts: an output that is there
             // already may have made a task ready that goes before those that wait.
@@ -105,6 +117,11 @@ impl<'a> Drive<'a> {
                     }
                     Halt::GraceOver => break,
                 },
+                () = &mut lost => {
+                    // What runs is somebody else's now.
+                    self.stop(StopReason::Lost);
+                    break;
+                }
                 step = self.steps.next() => match step {
                     Some(step) => self.take(step)?,
                     None => break,
@@ -124,7 +141,9 @@ impl<'a> Drive<'a> {
             match self.schedule.next() {
                 Some(Next::Start(node)) => {
                     let number = self.numbers.remove(&node).unwrap_or(1);
-                    self.ledger.started(node, number);
+                    if !matches!(self.ownership, Ownership::Each(_)) {
+                        self.ledger.started(node, number);
+                    }
                     let (shop, need) = (Arc::clone(&self.shop), self.need(node));
                     self.steps.attempt(attempt(shop, node, need, number));
                 }
@@ -155,6 +174,7 @@ impl<'a> Drive<'a> {
         self.is_stopped = true;
         self.schedule.close();
         self.steps.stop_rests();
+        self.steps.stop_looks();
         self.shop.stop.stop();
         self.ledger.stopping(reason, self.steps.attempts());
         for failed in std::mem::take(&mut self.resting).into_values() {
@@ -166,10 +186,12 @@ impl<'a> Drive<'a> {
     fn take(&mut self, step: Step) -> Result<(), RunError> {
         match step {
             Step::Said(Said::Ended(node)) => self.schedule.body_ended(node),
+            Step::Said(Said::Began(node, number)) => self.ledger.started(node, number),
             Step::Said(Said::Asked(ask)) => self.asked(ask),
             Step::Said(Said::Withdrawn { by, ask }) => self.withdrawn(by, ask),
             Step::Said(Said::Parked(node)) => self.parked(node),
             Step::Surveyed(surveyed) => self.surveyed(surveyed),
+            Step::Looked(looks) => self.looked(looks),
             Step::Attempted(attempted) => self.attempted(attempted),
             Step::Rested(node, number) => {
                 self.resting.remove(&node);
@@ -187,18 +209,30 @@ impl<'a> Drive<'a> {
             number,
             elapsed,
             body_ended,
-            result,
+            end,
         } = attempted;
         if !body_ended {
             self.schedule.body_ended(node);
         }
         self.asks.forget(node);
-        let error = match result {
-            Ok(published) => {
+        let error = match end {
+            End::Published(published) => {
                 self.published(node, number, elapsed, &published);
                 return;
             }
-            Err(error) => error,
+            End::Made => {
+                self.made_elsewhere(node);
+                return;
+            }
+            End::Elsewhere(owner) => {
+                self.set_aside(node, number, Some(&owner));
+                return;
+            }
+            End::Lost => {
+                self.set_aside(node, number, None);
+                return;
+            }
+            End::Failed(error) => error,
         };
         if error::is_interrupted(error.as_ref()) {
             self.schedule.interrupt(node);

@@ -12,6 +12,7 @@ use super::runner::Runner;
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::model::{Erased, NodeId};
+use crate::own::Owner;
 use crate::plan::{Graph, Need};
 use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo};
 
@@ -144,6 +145,20 @@ impl<'a> Ledger<'a> {
             });
         }
         self.outcomes[node.index()] = Outcome::Blocked { by };
+    }
+
+    pub(super) fn elsewhere(&self, node: NodeId, owner: &Owner) {
+        self.emit(&Event::Elsewhere {
+            task: self.task(node),
+            owner,
+        });
+    }
+
+    pub(super) fn made_elsewhere(&mut self, node: NodeId) {
+        self.outcomes[node.index()] = Outcome::Elsewhere;
+        self.emit(&Event::MadeElsewhere {
+            task: self.task(node),
+        });
     }
 
     pub(super) fn interrupted(&mut self, node: NodeId) {

@@ -6,10 +6,12 @@ mod attempt;
 mod checks;
 mod dependents;
 mod drive;
+mod elsewhere;
 mod halt;
 mod handover;
 mod ledger;
 mod line;
+mod ownership;
 mod publish;
 mod runner;
 mod schedule;
@@ -17,4 +19,5 @@ mod slots;
 mod steps;
 mod unavailable;
 
+pub use ownership::Coordination;
 pub use runner::{Runner, build};

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{BoxError, StoreError};
 use crate::model::Erased;
+use crate::own::Claim;
 use crate::plan::{Need, Node, companion, pending};
 use crate::workspace::{Commit, Workspace};
 
@@ -20,11 +21,17 @@ pub(super) async fn publish(
     workspace: &Workspace,
     node: &Node,
     need: Need,
+    claim: Option<&Claim>,
     output: Erased,
     encoded: Bytes,
 ) -> Result<Published, BoxError> {
     let path = node.path()?;
     let bytes = encoded.len();
+    let replaces = !node.task.spec().is_keyed() || need.replaces();
+    if replaces && let Some(claim) = claim {
+        // Create-only writes need no claim: they change nothing that is there.
+        claim.guard().await?;
+    }
     if !node.task.spec().is_keyed() {
         replace_named(workspace, node, &path, encoded).await?;
     } else if need.replaces() {

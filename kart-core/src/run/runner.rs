@@ -9,8 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::drive::Drive;
+use super::ownership::{Coordination, Ownership};
 use crate::model::{Resources, Stop, Task};
-use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, survey};
+use crate::own::{Member, TTL};
+use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, ask, survey};
 use crate::report::{Event, Report, RunError};
 use crate::workspace::Workspace;
 
@@ -20,6 +22,9 @@ const MEMORY_BUDGET: usize = 256 << 20;
 /// How long bodies have when a run stops unless said otherwise: container platforms give 10 seconds
 /// between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// A renewal is due every third of it, over whatever network there is.
+const SHORTEST_TTL: Duration = Duration::from_millis(100);
 
 type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -63,6 +68,9 @@ pub struct Runner {
     pub(super) grace: Duration,
     pub(super) stop: Stop,
     pub(super) rerun: Rerun,
+    pub(super) coordination: Coordination,
+    pub(super) ttl: Duration,
+    pub(super) wait: Duration,
     pub(super) on_event: Option<OnEvent>,
 }
 
@@ -81,6 +89,9 @@ impl Runner {
             grace: GRACE,
             stop: Stop::new(),
             rerun: Rerun::None,
+            coordination: Coordination::default(),
+            ttl: TTL,
+            wait: Duration::ZERO,
             on_event: None,
         }
     }
@@ -169,6 +180,32 @@ impl Runner {
         self
     }
 
+    /// How this run and others on the workspace keep out of each other's way.
+    #[must_use]
+    pub fn coordination(mut self, coordination: Coordination) -> Self {
+        self.coordination = coordination;
+        self
+    }
+
+    /// How long a process may be silent before others take over what it holds; 60 seconds by default, and the
+    /// same for all that work on a workspace. One that was cut off on this very machine is found out at once.
+    ///
+    /// A process says every third of it that it is there. A body that keeps the runtime's threads busy for
+    /// longer makes its process look dead: long computations belong into a plain `fn`.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl.max(SHORTEST_TTL);
+        self
+    }
+
+    /// How long to wait for another run of the same root before it is [`RunError::Busy`]; not at all by
+    /// default. The deadline and the stop end the wait too.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
     /// Calls `handler` with every event, in order. It is called between the steps of the run, so
     /// it should not take long. A panic in it is logged, and nothing else.
     #[must_use]
@@ -183,7 +220,8 @@ impl Runner {
     ///
     /// [`RunError::Plan`], [`RunError::Settings`] and [`RunError::Store`].
     pub async fn plan<T: Task>(&self, root: T) -> Result<Plan, RunError> {
-        let (graph, needs) = self.survey(root).await?;
+        let graph = self.expand(root)?;
+        let needs = self.survey(&graph).await?;
         Ok(Plan::new(graph, needs))
     }
 
@@ -194,21 +232,73 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
+    /// [`RunError::Busy`] if another run has the root, [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
     /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
     /// Everything else means that nothing was run.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         let started = Instant::now();
-        let (graph, needs) = self.survey(root).await?;
-        let runs = graph.nodes().zip(&needs).filter(|(_, need)| need.runs());
-        self.check(runs.map(|(node, _)| node.task.spec()))?;
+        let graph = self.expand(root)?;
+        let member = Arc::new(Member::new(&self.workspace, self.ttl, run_id()));
+        let result = self.run_as(&member, graph, started).await;
+        member.leave().await;
+        result
+    }
+
+    /// Runs what is missing, as a member of those that work in the workspace.
+    async fn run_as(
+        &self,
+        member: &Arc<Member>,
+        graph: Arc<Graph>,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let is_exclusive = self.coordination == Coordination::Exclusive;
+        if is_exclusive && let Some(needs) = self.nothing_to_do(&graph).await? {
+            let drive = Drive::new(self, graph, needs, Ownership::Nothing, started);
+            return drive.run().await;
+        }
+        let ownership = Ownership::take(self, member, &graph, started).await?;
+        let result = self.run_owning(&ownership, graph, started).await;
+        ownership.give_back(result.is_ok()).await;
+        result
+    }
+
+    async fn run_owning(
+        &self,
+        ownership: &Ownership,
+        graph: Arc<Graph>,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let needs = self.survey(&graph).await?;
+        self.check_runs(&graph, &needs)?;
         if needs.iter().any(|need| need.runs()) {
             self.workspace.prepare().await.map_err(RunError::Store)?;
         }
-        Drive::new(self, graph, needs, started).run().await
+        let drive = Drive::new(self, graph, needs, ownership.clone(), started);
+        drive.run().await
     }
 
-    async fn survey<T: Task>(&self, root: T) -> Result<(Arc<Graph>, Vec<Need>), RunError> {
+    /// The needs of a graph whose roots are all complete; `None` where something is to be done.
+    async fn nothing_to_do(&self, graph: &Graph) -> Result<Option<Vec<Need>>, RunError> {
+        if !matches!(self.rerun, Rerun::None) {
+            return Ok(None);
+        }
+        let roots = ask(graph, graph.roots.clone(), &self.workspace).await?;
+        if roots.iter().any(|(_, need)| need.runs()) {
+            return Ok(None);
+        }
+        let mut needs = vec![Need::Unasked; graph.len()];
+        for (root, need) in roots {
+            needs[root.index()] = need;
+        }
+        Ok(Some(needs))
+    }
+
+    fn check_runs(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
+        let runs = graph.nodes().zip(needs).filter(|(_, need)| need.runs());
+        self.check(runs.map(|(node, _)| node.task.spec()))
+    }
+
+    fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
         let graph = Graph::expand(vec![Arc::new(root)])?;
         if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
             return Err(RunError::Settings(format!(
@@ -216,9 +306,17 @@ impl Runner {
                 names(&graph)
             )));
         }
-        let needs = survey(&graph, &self.workspace, &self.rerun).await?;
-        Ok((Arc::new(graph), needs))
+        Ok(Arc::new(graph))
     }
+
+    async fn survey(&self, graph: &Graph) -> Result<Vec<Need>, RunError> {
+        Ok(survey(graph, &self.workspace, &self.rerun).await?)
+    }
+}
+
+/// A name for a run that sorts by time.
+fn run_id() -> String {
+    format!("{:x}", fastrand::u64(..))
 }
 
 fn names(graph: &Graph) -> String {

@@ -28,6 +28,8 @@ enum State {
     Resuming,
     /// Its body has ended, and its output is on its way to the store.
     Ended,
+    /// Another process has it.
+    Elsewhere,
     Completed,
     Failed,
     Blocked,
@@ -64,6 +66,7 @@ pub(super) struct Schedule {
     ready: BinaryHeap<Ready>,
     slots: Slots,
     suspended: usize,
+    lot: Option<u32>,
     is_closed: bool,
 }
 
@@ -73,6 +76,7 @@ impl Schedule {
         needs: &[Need],
         workers: usize,
         limits: &BTreeMap<String, u32>,
+        lot: Option<u32>,
     ) -> Self {
         let states = needs
             .iter()
@@ -94,6 +98,7 @@ impl Schedule {
             ready: BinaryHeap::new(),
             slots: Slots::new(workers, limits),
             suspended: 0,
+            lot,
             is_closed: false,
         };
         for id in graph.ids() {
@@ -223,7 +228,12 @@ impl Schedule {
         self.slots.take(self.spec(node));
     }
 
-    /// A failed attempt of `node` is to be made again.
+    /// Another process has `node`: it is not run here, unless [`retry`](Self::retry) says so.
+    pub(super) fn set_aside(&mut self, node: NodeId) {
+        self.states[node.index()] = State::Elsewhere;
+    }
+
+    /// An attempt of `node` is to be made, again or after all.
     pub(super) fn retry(&mut self, node: NodeId) {
         self.states[node.index()] = State::Waiting;
         if !self.is_closed {
@@ -240,6 +250,7 @@ impl Schedule {
             ranks,
             dependents,
             ready,
+            lot,
             is_closed,
             ..
         } = self;
@@ -247,7 +258,7 @@ impl Schedule {
             let missing = &mut missing[dependent.index()];
             *missing -= 1;
             if *missing == 0 && states[dependent.index()] == State::Waiting && !*is_closed {
-                ready.push(rank(ranks, dependent));
+                ready.push(place(ranks[dependent.index()], *lot, dependent));
             }
         }
     }
@@ -359,15 +370,18 @@ impl Schedule {
     }
 
     fn rank(&self, node: NodeId) -> Ready {
-        rank(&self.ranks, node)
+        place(self.ranks[node.index()], self.lot, node)
     }
 }
 
-fn rank(ranks: &[(i32, u32)], node: NodeId) -> Ready {
-    let (priority, depth) = ranks[node.index()];
+/// The place of a ready task in the line.
+fn place((priority, depth): (i32, u32), lot: Option<u32>, node: NodeId) -> Ready {
     Ready {
         priority,
         depth,
+        lot: lot.map_or(0, |lot| {
+            (lot ^ node.0).wrapping_mul(0x9e37_79b1).rotate_left(16)
+        }),
         node: Reverse(node),
     }
 }

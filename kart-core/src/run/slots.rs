@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::model::{NodeId, TaskSpec};
 
 /// Among ready tasks the greatest goes first: by priority, then by how long a chain of tasks waits
-/// on it, then in the order of the graph.
+/// on it, then by lot where processes share the work, then in the order of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ready {
     pub(super) priority: i32,
     pub(super) depth: u32,
+    /// Another for each process that shares the work, so that they don't all begin with the same.
+    pub(super) lot: u32,
     pub(super) node: Reverse<NodeId>,
 }
 

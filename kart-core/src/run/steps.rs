@@ -16,6 +16,8 @@ use crate::plan::Need;
 pub(super) enum Said {
     /// The body has ended well, and its output is on its way to the store.
     Ended(NodeId),
+    /// Nobody else has the task: its body begins its attempt of that number.
+    Began(NodeId, u32),
     /// The body asks for a task.
     Asked(Ask),
     /// The body does not wait any more for what it asked for.
@@ -31,10 +33,23 @@ pub(super) struct Surveyed {
     pub(super) needs: Result<Vec<(NodeId, Need)>, Error>,
 }
 
+/// What became of tasks that other processes have.
+pub(super) type Looks = Result<Vec<(NodeId, Found)>, Error>;
+
+/// What became of one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Made,
+    /// It is to be tried again.
+    Free,
+    Held,
+}
+
 /// Something that happened.
 pub(super) enum Step {
     Said(Said),
     Surveyed(Surveyed),
+    Looked(Looks),
     Attempted(Attempted),
     /// The pause before the next attempt, with its number, is over.
     Rested(NodeId, u32),
@@ -47,6 +62,7 @@ pub(super) struct Steps {
     said: mpsc::UnboundedReceiver<Said>,
     attempts: JoinSet<Attempted>,
     surveys: JoinSet<Surveyed>,
+    looks: JoinSet<Looks>,
     rests: JoinSet<(NodeId, u32)>,
 }
 
@@ -56,6 +72,7 @@ impl Steps {
             said,
             attempts: JoinSet::new(),
             surveys: JoinSet::new(),
+            looks: JoinSet::new(),
             rests: JoinSet::new(),
         }
     }
@@ -71,6 +88,19 @@ impl Steps {
 
     pub(super) fn survey(&mut self, survey: impl Future<Output = Surveyed> + Send + 'static) {
         self.surveys.spawn(survey);
+    }
+
+    /// Looks after a while at what other processes have, unless a look is under way.
+    pub(super) fn look(&mut self, look: impl Future<Output = Looks> + Send + 'static) {
+        if self.looks.is_empty() {
+            self.looks.spawn(look);
+        }
+    }
+
+    /// Nobody is interested any more in what other processes have.
+    pub(super) fn stop_looks(&mut self) {
+        self.looks.abort_all();
+        self.looks.detach_all();
     }
 
     pub(super) fn rest(&mut self, node: NodeId, pause: Duration, next: u32) {
@@ -95,6 +125,9 @@ impl Steps {
         if let Some(surveyed) = self.surveys.try_join_next() {
             return Some(surveyed.map_or_else(Step::Stopped, Step::Surveyed));
         }
+        if let Some(looked) = self.looks.try_join_next() {
+            return Some(looked.map_or_else(Step::Stopped, Step::Looked));
+        }
         if let Some(attempted) = self.attempts.try_join_next() {
             return Some(attempted.map_or_else(Step::Stopped, Step::Attempted));
         }
@@ -104,7 +137,7 @@ impl Steps {
 
     /// What happens next; `None` when nothing is under way.
     pub(super) async fn next(&mut self) -> Option<Step> {
-        if self.attempts.is_empty() && self.rests.is_empty() {
+        if self.attempts.is_empty() && self.rests.is_empty() && self.looks.is_empty() {
             return None;
         }
         tokio::select! {
@@ -112,6 +145,9 @@ impl Steps {
             Some(said) = self.said.recv() => Some(Step::Said(said)),
             Some(surveyed) = self.surveys.join_next() => {
                 Some(surveyed.map_or_else(Step::Stopped, Step::Surveyed))
+            }
+            Some(looked) = self.looks.join_next() => {
+                Some(looked.map_or_else(Step::Stopped, Step::Looked))
             }
             Some(attempted) = self.attempts.join_next() => {
                 Some(attempted.map_or_else(Step::Stopped, Step::Attempted))

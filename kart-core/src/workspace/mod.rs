@@ -18,6 +18,7 @@ use std::{fmt, path::Path, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use object_store::ObjectStore;
 use tokio::io::AsyncBufRead;
+use tokio::sync::OnceCell;
 
 pub use requests::Requests;
 
@@ -47,6 +48,7 @@ struct Inner {
     location: String,
     backend: Backend,
     counters: Counters,
+    honours_create: OnceCell<bool>,
 }
 
 enum Backend {
@@ -89,7 +91,8 @@ impl Workspace {
     /// The scheme is unknown or its feature is off, or a variable in the environment makes no sense.
     pub fn open(location: impl AsRef<Path>) -> Result<Self> {
         let (location, backend) = open::open(location.as_ref())?;
-        Ok(Self::new(location, backend))
+        let is_bucket = matches!(backend, Backend::Remote(_)) && !location.starts_with("memory://");
+        Ok(Self::new(location, backend, !is_bucket))
     }
 
     /// The workspace below `prefix` in a store that the caller has set up.
@@ -101,14 +104,16 @@ impl Workspace {
         Self::new(
             location.trim_end_matches('/').to_owned(),
             Backend::Remote(Remote::new(store.clone(), store, prefix)),
+            false,
         )
     }
 
-    fn new(location: String, backend: Backend) -> Self {
+    fn new(location: String, backend: Backend, honours_create: bool) -> Self {
         let inner = Inner {
             location,
             backend,
             counters: Counters::default(),
+            honours_create: OnceCell::new_with(honours_create.then_some(true)),
         };
         Self {
             inner: Arc::new(inner),
@@ -186,18 +191,8 @@ impl Workspace {
     ///
     /// The store could not take it.
     pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
-        self.check("write", path)?;
         for attempt in 1.. {
-            self.inner.counters.write(1);
-            let created = match &self.inner.backend {
-                Backend::Remote(remote) => remote
-                    .create(path, bytes.clone())
-                    .await
-                    .map_err(self.failed("write", path))?,
-                #[cfg(feature = "fs")]
-                Backend::Local(local) => local.create(path, bytes.clone()).await?,
-            };
-            if created {
+            if self.try_create(path, bytes.clone()).await? {
                 return Ok(Commit::Written);
             }
             if let Some(bytes) = self.read(path).await? {
@@ -218,6 +213,30 @@ impl Workspace {
             source: "the store says that the object already exists, and also that it is not there"
                 .into(),
         })
+    }
+
+    /// Writes an object that must not exist yet; whether it did not.
+    pub(crate) async fn try_create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        self.check("write", path)?;
+        self.inner.counters.write(1);
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .create(path, bytes)
+                .await
+                .map_err(self.failed("write", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.create(path, bytes).await,
+        }
+    }
+
+    /// Whether the store refuses to create `path`, which is there. It is asked once; a directory and this
+    /// process's own memory are known to.
+    pub(crate) async fn honours_create(&self, path: &str) -> Result<bool, StoreError> {
+        let known = &self.inner.honours_create;
+        let honours = known
+            .get_or_try_init(async || Ok(!self.try_create(path, Bytes::new()).await?))
+            .await?;
+        Ok(*honours)
     }
 
     /// Writes an object in one step, over whatever was there.

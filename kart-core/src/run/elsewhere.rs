@@ -1,0 +1,134 @@
+//! What the loop does about tasks that other processes have: it waits for their outputs, and tries again
+//! where there will be none.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::drive::Drive;
+use super::ownership::pause;
+use super::steps::{Found, Looks};
+use crate::error::Error;
+use crate::key::Key;
+use crate::model::NodeId;
+use crate::own::Owner;
+use crate::plan::{Graph, ask};
+use crate::workspace::Workspace;
+
+/// The tasks that other processes have.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// Each with the number of its next attempt here, and when it was last tried.
+    tasks: BTreeMap<NodeId, (u32, Instant)>,
+    /// How many looks were in vain since something was made.
+    vain: u32,
+}
+
+impl Drive<'_> {
+    /// Another process has `node`, or this one has lost it.
+    pub(super) fn set_aside(&mut self, node: NodeId, number: u32, owner: Option<&Owner>) {
+        if let Some(owner) = owner {
+            self.ledger.elsewhere(node, owner);
+        }
+        if self.schedule.is_closed() {
+            self.schedule.set_aside(node);
+            return;
+        }
+        self.schedule.set_aside(node);
+        self.elsewhere.tasks.insert(node, (number, Instant::now()));
+        self.look();
+    }
+
+    fn look(&mut self) {
+        if self.elsewhere.tasks.is_empty() || self.schedule.is_closed() {
+            return;
+        }
+        let again = self.runner.ttl / 3;
+        let tasks = self.elsewhere.tasks.iter();
+        let tasks: Vec<(NodeId, bool)> = tasks
+            .map(|(node, (_, tried))| (*node, tried.elapsed() >= again))
+            .collect();
+        let pause = pause(self.elsewhere.vain, self.runner.ttl);
+        let (graph, workspace) = (Arc::clone(&self.graph), self.runner.workspace.clone());
+        self.steps.look(look(graph, workspace, tasks, pause));
+    }
+
+    pub(super) fn looked(&mut self, looks: Looks) {
+        let found = looks.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = crate::error::chain(&error),
+                "failed to look after other processes"
+            );
+            Vec::new()
+        });
+        self.elsewhere.vain += 1;
+        for (node, found) in found {
+            match found {
+                Found::Held => continue,
+                Found::Made => {
+                    self.elsewhere.vain = 0;
+                    self.made_elsewhere(node);
+                }
+                Found::Free => {
+                    if let Some((number, _)) = self.elsewhere.tasks.get(&node) {
+                        self.numbers.insert(node, *number);
+                    }
+                    self.schedule.retry(node);
+                }
+            }
+            self.elsewhere.tasks.remove(&node);
+        }
+        self.look();
+    }
+
+    /// The output of `node` is there, and this run has not made it.
+    pub(super) fn made_elsewhere(&mut self, node: NodeId) {
+        self.ledger.made_elsewhere(node);
+        self.schedule.complete(node);
+        self.release_requirements(node);
+        self.settle(node, || None);
+    }
+}
+
+/// Looks, after a pause, at tasks that other processes have: `true` stands for those whose holders are to be
+/// looked at too.
+async fn look(
+    graph: Arc<Graph>,
+    workspace: Workspace,
+    tasks: Vec<(NodeId, bool)>,
+    pause: Duration,
+) -> Looks {
+    sleep(pause).await;
+    let nodes = tasks.iter().map(|(node, _)| *node).collect();
+    let needs = ask(&graph, nodes, &workspace).await?;
+    let claimed = if needs.iter().all(|(_, need)| need.is_complete()) {
+        HashSet::new()
+    } else {
+        claimed(&workspace).await?
+    };
+    let looks = needs
+        .into_iter()
+        .zip(tasks)
+        .map(|((node, need), (_, again))| {
+            let found = if need.is_complete() {
+                Found::Made
+            } else if again || !claimed.contains(&graph.node(node).key) {
+                Found::Free
+            } else {
+                Found::Held
+            };
+            (node, found)
+        });
+    Ok(looks.collect())
+}
+
+/// The keys that somebody claims.
+async fn claimed(workspace: &Workspace) -> Result<HashSet<Key>, Error> {
+    let claims = workspace.list("_kart/claims").await?;
+    let keys = claims
+        .iter()
+        .filter_map(|path| path.split('/').nth(2)?.parse().ok());
+    Ok(keys.collect())
+}

@@ -1,0 +1,126 @@
+//! What of the workspace a run holds while it runs: all, each task by itself, or nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::halt;
+use super::runner::Runner;
+use crate::own::{Claim, Claimed, Member, Owner};
+use crate::plan::{Graph, describe};
+use crate::report::RunError;
+
+/// How runs on one workspace keep out of each other's way.
+///
+/// Outputs are safe in any case: one whose path holds its key is never changed once it is there. This is
+/// about work that would be done twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coordination {
+    /// One run of a root at a time; another is [`RunError::Busy`], or [waits](Runner::wait). Costs a handful
+    /// of requests for each run that has something to do.
+    #[default]
+    Exclusive,
+    /// Any number of runs share the work: each task runs in one of them, and the others wait for its output.
+    /// Costs three requests more for each task that runs.
+    Shared,
+    /// Nobody is asked. For whoever runs alone and can save the requests, and for stores that do not honour
+    /// create-only writes.
+    None,
+}
+
+/// What a run holds.
+#[derive(Clone, Debug)]
+pub(super) enum Ownership {
+    Nothing,
+    /// The root, and with it all that it requires.
+    Root(Arc<Claim>),
+    /// Each task while it runs.
+    Each(Arc<Member>),
+}
+
+/// The pauses between looks at what another process has.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A pause that grows with each look in vain, up to a part of the ttl, with jitter.
+pub(super) fn pause(looks: u32, ttl: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(looks.min(16)));
+    doubled.min(ttl / 6).mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+impl Ownership {
+    /// Claims what the run is to hold before it begins; waits as long as the runner says.
+    pub(super) async fn take(
+        runner: &Runner,
+        member: &Arc<Member>,
+        graph: &Graph,
+        started: Instant,
+    ) -> Result<Self, RunError> {
+        match runner.coordination {
+            Coordination::None => Ok(Ownership::Nothing),
+            Coordination::Shared => Ok(Ownership::Each(Arc::clone(member))),
+            Coordination::Exclusive => {
+                let Some(&root) = graph.roots.first() else {
+                    return Ok(Ownership::Nothing);
+                };
+                let root = graph.node(root);
+                let what = describe(root.task.as_ref());
+                let until = started.checked_add(runner.wait);
+                let mut looks = 0;
+                loop {
+                    match member.claim(root.key, &what).await {
+                        Ok(Claimed::Won(claim)) => return Ok(Ownership::Root(Arc::new(claim))),
+                        Ok(Claimed::Held(owner)) => {
+                            let pause = pause(looks, runner.ttl);
+                            if !wait(runner, until, started, pause).await {
+                                return Err(RunError::Busy(Box::new(owner)));
+                            }
+                            looks += 1;
+                        }
+                        Err(error) => return Err(RunError::Store(error)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until what the run holds as a whole is lost.
+    pub(super) async fn lost(&self) {
+        match self {
+            Ownership::Root(claim) => claim.lost().await,
+            Ownership::Each(_) | Ownership::Nothing => std::future::pending().await,
+        }
+    }
+
+    /// Gives back what was claimed for the whole run.
+    pub(super) async fn give_back(&self, is_complete: bool) {
+        if let Ownership::Root(claim) = self {
+            claim.release(is_complete).await;
+        }
+    }
+}
+
+/// Waits before another look; `false` when there is none to be.
+async fn wait(runner: &Runner, until: Option<Instant>, started: Instant, pause: Duration) -> bool {
+    let end = [until, halt::deadline(runner, started)];
+    let Some(end) = end.into_iter().flatten().min() else {
+        sleep(pause).await;
+        return !runner.stop.is_stopping();
+    };
+    let next = Instant::now() + pause;
+    tokio::select! {
+        biased;
+        () = runner.stop.stopped() => false,
+        () = sleep_until(next.min(end)) => next < end,
+    }
+}
+
+/// What came of the try to hold one task.
+pub(super) enum Hold {
+    /// It may run: nobody else has it, and its output was not there a moment ago.
+    Held(Claim),
+    /// Its output is there meanwhile.
+    Made(Claim),
+    Elsewhere(Owner),
+}
