@@ -81,6 +81,30 @@ pub enum Error {
         /// What it, or what it requires, failed with.
         source: BoxError,
     },
+    /// An item of a loop failed; see [`Context::map`](crate::Context::map).
+    #[error("item {index} of the loop, {item}, failed")]
+    Item {
+        /// Which it is, from 0.
+        index: usize,
+        /// The item as JSON, shortened.
+        item: String,
+        /// What it failed with.
+        source: BoxError,
+    },
+    /// What a body saves for its own resumption could not be saved or restored.
+    #[error(
+        "failed to {operation} `{location}`, which the task keeps for its own resumption: {advice}"
+    )]
+    Saved {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The object, as a person would name it.
+        location: String,
+        /// What to do about it.
+        advice: &'static str,
+        /// What went wrong.
+        source: BoxError,
+    },
     /// The run is stopping; see [`interrupted`].
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

@@ -19,7 +19,7 @@ pub use error::{
 };
 pub use format::Format;
 pub use key::Key;
-pub use model::{Artifact, Context, Dep, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
+pub use model::{Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
 pub use own::Owner;
 pub use plan::{Need, Plan, Planned, TaskExt};
 pub use report::{

@@ -86,6 +86,17 @@ pub enum Event<'a> {
         /// Which attempt it is, from 1.
         attempt: u32,
     },
+    /// A body says how far it is.
+    Progress {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// How many pieces are done, of whatever it counts.
+        done: u64,
+        /// How many there are; 0 while that is not known.
+        total: u64,
+        /// What it is at.
+        message: Option<&'a str>,
+    },
     /// A body asked for a task, and waits for its output.
     Asked {
         /// The task that was asked for.
@@ -175,6 +186,14 @@ impl Event<'_> {
             } => tracing::info!(tasks, complete, missing, "planned"),
             Event::Started { task, attempt } => {
                 tracing::debug!(task = task.name(), key = %task.key(), attempt, "started");
+            }
+            Event::Progress {
+                task,
+                done,
+                total,
+                message,
+            } => {
+                tracing::debug!(task = task.name(), key = %task.key(), done, total, message, "progress");
             }
             Event::Asked { task, by } => {
                 tracing::debug!(task = task.name(), key = %task.key(), by = %by.key(), "asked for");

@@ -19,7 +19,7 @@ use super::publish::{Published, publish};
 use super::steps::Said;
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
-    Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Stop, Value, Want,
+    Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Saved, Stop, Value, Want,
 };
 use crate::own::{Claim, Claimed, Member, Owner};
 use crate::plan::{Graph, Need, Node, ask, describe};
@@ -145,10 +145,15 @@ impl Shop {
         let made = caught(shop.make(node, number, &mut waited)).await;
         let body_ended = made.is_ok();
         let result = match made {
-            Ok((output, encoded)) => {
+            Ok((output, encoded, saved)) => {
                 shop.say(Said::Ended(node));
                 let node = shop.graph.node(node);
-                caught(publish(&shop.workspace, node, need, claim, output, encoded)).await
+                let published =
+                    caught(publish(&shop.workspace, node, need, claim, output, encoded)).await;
+                if published.is_ok() {
+                    saved.clear().await;
+                }
+                published
             }
             Err(error) => Err(error),
         };
@@ -194,7 +199,7 @@ impl Shop {
         id: NodeId,
         number: u32,
         waited: &mut Duration,
-    ) -> Result<(Erased, Bytes), BoxError> {
+    ) -> Result<(Erased, Bytes, Arc<Saved>), BoxError> {
         let node = self.graph.node(id);
         let spec = node.task.spec();
         let path = node.path()?;
@@ -206,12 +211,14 @@ impl Shop {
             .into());
         }
         let line = Arc::new(Line::new(self, id));
+        let saved = Arc::new(Saved::new(self.workspace.clone(), node.key));
         let context = Context::new(
             spec.name,
             node.key,
             path.into(),
             number,
             self.stop.clone(),
+            Arc::clone(&saved),
             Arc::clone(&line) as Arc<dyn Host>,
         );
         let inputs = self.load(node).await?;
@@ -224,7 +231,7 @@ impl Shop {
             let error = crate::error::chain(error.as_ref());
             permanent(format!("failed to encode the output: {error}"))
         })?;
-        Ok((output, encoded))
+        Ok((output, encoded, saved))
     }
 
     async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {

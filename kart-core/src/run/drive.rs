@@ -187,6 +187,7 @@ impl<'a> Drive<'a> {
         match step {
             Step::Said(Said::Ended(node)) => self.schedule.body_ended(node),
             Step::Said(Said::Began(node, number)) => self.ledger.started(node, number),
+            Step::Said(Said::Progress(node, now)) => self.ledger.progress(node, &now),
             Step::Said(Said::Asked(ask)) => self.asked(ask),
             Step::Said(Said::Withdrawn { by, ask }) => self.withdrawn(by, ask),
             Step::Said(Said::Parked(node)) => self.parked(node),

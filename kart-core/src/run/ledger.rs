@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::publish::Published;
 use super::runner::Runner;
+use super::steps::ProgressNow;
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::model::{Erased, NodeId};
@@ -78,6 +79,15 @@ impl<'a> Ledger<'a> {
         self.emit(&Event::Asked {
             task: self.task(node),
             by: self.task(by),
+        });
+    }
+
+    pub(super) fn progress(&self, node: NodeId, now: &ProgressNow) {
+        self.emit(&Event::Progress {
+            task: self.task(node),
+            done: now.done,
+            total: now.total,
+            message: now.message.as_deref(),
         });
     }
 

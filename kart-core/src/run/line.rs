@@ -1,8 +1,8 @@
 //! A body's line to its run: by it the body asks for tasks, and gives its worker back while it waits.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::asks::Ask;
 use super::attempt::Shop;
-use super::steps::Said;
+use super::steps::{ProgressNow, Said};
 use crate::error::{BoxError, Error, interrupted};
 use crate::model::{Attempt, DynTask, Erased, Getting, Host, NodeId};
 
@@ -26,6 +26,18 @@ pub(super) struct Line {
     waiting: AtomicUsize,
     /// Whether the body has been given its worker back while it waits for more.
     holds_worker: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+/// Watchers are told no more often.
+const TELLING: Duration = Duration::from_millis(100);
+
+/// How far the body is, and whether that has been told.
+#[derive(Debug, Default)]
+struct Progress {
+    now: ProgressNow,
+    told: Option<Instant>,
+    is_new: bool,
 }
 
 impl Line {
@@ -37,6 +49,7 @@ impl Line {
             polled_in: tokio::task::try_id(),
             waiting: AtomicUsize::new(0),
             holds_worker: AtomicBool::new(false),
+            progress: Mutex::default(),
         }
     }
 
@@ -66,6 +79,23 @@ impl Line {
         }
         let expected = answer?;
         self.shop.output(expected.node).await
+    }
+
+    /// Notes how far the body is, and tells it unless that was done a moment ago.
+    fn note(&self, change: impl FnOnce(&mut ProgressNow)) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut progress.now);
+        progress.is_new = true;
+        if progress.told.is_none_or(|told| told.elapsed() >= TELLING) {
+            self.tell_now(&mut progress);
+        }
+    }
+
+    fn tell_now(&self, progress: &mut Progress) {
+        progress.told = Some(Instant::now());
+        progress.is_new = false;
+        self.shop
+            .say(Said::Progress(self.node, progress.now.clone()));
     }
 
     /// Gives the worker back if the body waits for more.
@@ -119,6 +149,11 @@ impl Line {
         if let Some(since) = waiting_since {
             waited += since.elapsed();
         }
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if progress.is_new {
+            self.tell_now(&mut progress);
+        }
+        drop(progress);
         (result, waited)
     }
 }
@@ -126,6 +161,14 @@ impl Line {
 impl Host for Line {
     fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_> {
         Box::pin(self.output(task))
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.note(|now| (now.done, now.total) = (done, total));
+    }
+
+    fn message(&self, message: String) {
+        self.note(|now| now.message = Some(message.into()));
     }
 }
 

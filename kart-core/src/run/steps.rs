@@ -1,5 +1,6 @@
 //! What is under way in a run, and what the loop hears of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -18,12 +19,24 @@ pub(super) enum Said {
     Ended(NodeId),
     /// Nobody else has the task: its body begins its attempt of that number.
     Began(NodeId, u32),
+    Progress(NodeId, ProgressNow),
     /// The body asks for a task.
     Asked(Ask),
     /// The body does not wait any more for what it asked for.
-    Withdrawn { by: NodeId, ask: u64 },
+    Withdrawn {
+        by: NodeId,
+        ask: u64,
+    },
     /// The body has taken what it was given, and waits for more.
     Parked(NodeId),
+}
+
+/// How far a body says it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProgressNow {
+    pub(super) done: u64,
+    pub(super) total: u64,
+    pub(super) message: Option<Arc<str>>,
 }
 
 /// What is known about a task that was asked for, and about all that it needs.

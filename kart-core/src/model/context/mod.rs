@@ -1,8 +1,15 @@
 //! What a body can ask about its own attempt.
 
+mod chunks;
+mod looped;
+mod saved;
+
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub use looped::Map;
+pub(crate) use saved::Saved;
 
 use super::stop::Stop;
 use super::task::{DynTask, Erased, Task};
@@ -13,6 +20,12 @@ use crate::key::Key;
 pub(crate) trait Host: Debug + Send + Sync {
     /// The output of a task that the run makes if it is not there.
     fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_>;
+
+    /// How far the body is.
+    fn progress(&self, done: u64, total: u64);
+
+    /// What the body is at.
+    fn message(&self, message: String);
 }
 
 /// An output on its way.
@@ -26,6 +39,7 @@ pub struct Context {
     path: Arc<str>,
     attempt: u32,
     stop: Stop,
+    saved: Arc<Saved>,
     host: Arc<dyn Host>,
 }
 
@@ -36,6 +50,7 @@ impl Context {
         path: Arc<str>,
         attempt: u32,
         stop: Stop,
+        saved: Arc<Saved>,
         host: Arc<dyn Host>,
     ) -> Self {
         Context {
@@ -44,6 +59,7 @@ impl Context {
             path,
             attempt,
             stop,
+            saved,
             host,
         }
     }
@@ -78,6 +94,22 @@ impl Context {
     /// Waits until the run is stopping; see [`is_stopping`](Self::is_stopping).
     pub async fn stopped(&self) {
         self.stop.stopped().await;
+    }
+
+    fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    /// Says how far the body is: `done` of `total` pieces of whatever it counts. Watchers of the run see it
+    /// as [`Event::Progress`](crate::Event::Progress), a few times a second at most, and the last in any
+    /// case; so it may be said as often as one likes.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.host.progress(done, total);
+    }
+
+    /// Says what the body is at, in words; see [`progress`](Self::progress).
+    pub fn message(&self, message: impl Into<String>) {
+        self.host.message(message.into());
     }
 
     /// The output of another task, which the run makes if it is not there: for what a body learns
