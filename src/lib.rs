@@ -34,10 +34,11 @@ extern crate self as kart;
 pub use kart_core::format;
 pub use kart_core::{
     Artifact, Attempts, BoxError, Commit, Context, Coordination, Counts, Dep, Error, Event,
-    Failure, Format, Interrupted, Key, Map, MissingResource, Need, Outcome, Owner, ParamKind,
-    ParamSpec, Permanent, Plan, Planned, Reader, Report, Requests, Result, RunError, Runner, Stop,
-    StopReason, StoreError, Task, TaskExt, TaskInfo, TaskReport, TaskSpec, Workspace, build, chain,
-    dep, interrupted, key, permanent,
+    Failure, Format, Interrupted, Key, Map, MissingResource, Need, OnCodeChange, Outcome, Owner,
+    ParamKind, ParamSpec, Permanent, Plan, Planned, Reader, RecordedOutcome, Report, Requests,
+    Result, RunError, RunId, RunSummary, Runner, Stop, StopReason, StoreError, Task, TaskExt,
+    TaskInfo, TaskRecord, TaskReport, TaskSpec, Workspace, build, chain, dep, interrupted, key,
+    permanent,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

@@ -104,11 +104,14 @@ fn finished(workspace: &Path) -> usize {
         .count()
 }
 
-/// Every file below a directory.
+/// Every file below a directory, but for the log of the runs.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
+        if path.ends_with("_kart/runs") {
+            continue;
+        }
         if path.is_dir() {
             files.extend(self::files(&path));
         } else {

@@ -21,6 +21,7 @@ fn runner(workspace: &Workspace, log: &Log) -> Runner {
     // Only the writes of outputs and their companions are counted here.
     Runner::new(workspace)
         .coordination(Coordination::None)
+        .run_log(false)
         .resource(log.clone())
 }
 
@@ -189,6 +190,7 @@ async fn rows(day: u32, #[requires(Raw { day })] rows: &[(u32, String)]) -> kart
 async fn an_external_output_that_is_missing_fails_by_its_place_and_blocks_its_dependents() {
     let workspace = memory();
     let error = Runner::new(&workspace)
+        .run_log(false)
         .run(Rows { day: 3 })
         .await
         .unwrap_err();
@@ -215,7 +217,7 @@ async fn an_external_output_that_is_there_is_used_and_left_alone() {
     let workspace = memory();
     let csv = "0,1\n1,a\n2,b\n";
     workspace.replace("raw/3.csv", csv.into()).await.unwrap();
-    let runner = Runner::new(&workspace);
+    let runner = Runner::new(&workspace).run_log(false);
     let report = runner.run(Rows { day: 3 }).await.unwrap();
     assert_eq!((report.counts().complete, report.counts().ran), (1, 1));
     for runner in [runner.clone().rerun_all(), runner.clone().rerun("Raw")] {

@@ -27,7 +27,10 @@ async fn sum(#[requires((0..40).map(|n| Unit { n }))] units: Vec<u64>) -> kart::
 }
 
 fn runner(workspace: &Workspace, log: &Log) -> Runner {
-    Runner::new(workspace).workers(4).resource(log.clone())
+    Runner::new(workspace)
+        .run_log(false)
+        .workers(4)
+        .resource(log.clone())
 }
 
 /// A runner, and what is told when its first task has started.

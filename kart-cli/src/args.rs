@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
-use kart_core::{Coordination, ParamKind, ParamSpec, TaskSpec};
+use kart_core::{Coordination, OnCodeChange, ParamKind, ParamSpec, TaskSpec};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Option<Duration>,
     pub(crate) grace: Option<Duration>,
     pub(crate) coordination: Coordination,
+    pub(crate) on_code_change: OnCodeChange,
     pub(crate) ttl: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) limits: Vec<(String, u32)>,
@@ -107,6 +108,14 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
                 .help("How long bodies may go on when the run stops [default: 8s]"),
         )
         .arg(
+            Arg::new("kart.on-code-change")
+                .long("on-code-change")
+                .value_name("WHAT")
+                .value_parser(["ignore", "warn", "rerun"])
+                .default_value("warn")
+                .help("What to do about outputs that other code made, as the run log tells"),
+        )
+        .arg(
             Arg::new("kart.shared")
                 .long("shared")
                 .action(ArgAction::SetTrue)
@@ -170,12 +179,13 @@ fn parameter(param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "alone",
     "deadline",
     "grace",
     "help",
     "limit",
+    "on-code-change",
     "rerun",
     "shared",
     "ttl",
@@ -222,6 +232,11 @@ fn settings(matches: &ArgMatches) -> Settings {
             (true, _) => Coordination::Shared,
             (_, true) => Coordination::None,
             _ => Coordination::Exclusive,
+        },
+        on_code_change: match matches.get_one("kart.on-code-change").map(String::as_str) {
+            Some("ignore") => OnCodeChange::Ignore,
+            Some("rerun") => OnCodeChange::Rerun,
+            _ => OnCodeChange::Warn,
         },
         ttl: matches.get_one("kart.ttl").copied(),
         wait: matches.get_one("kart.wait").copied(),

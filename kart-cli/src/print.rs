@@ -59,6 +59,26 @@ pub(crate) fn event(event: &Event<'_>) {
                 humantime::format_duration(*grace)
             ));
         }
+        Event::MadeByOtherCode { task } => note(&format!(
+            "warning: {} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
+            task.description(),
+        )),
+        Event::HeldBack { task, expected, .. } => note(&format!(
+            "held back {}: it may take {expected:.1?}, and would not end before the deadline",
+            task.description(),
+        )),
+        Event::TooLong {
+            task,
+            expected,
+            deadline,
+        } => note(&format!(
+            "warning: {} may take {expected:.1?}, longer than the deadline of {}: split it, or use cx.step, cx.save or cx.map",
+            task.description(),
+            humantime::format_duration(*deadline),
+        )),
+        Event::LogFailed { error } => {
+            note(&format!("warning: failed to write the run log: {error}"));
+        }
         Event::MadeElsewhere { task } => note(&format!(
             "made     {} by another process",
             task.description()

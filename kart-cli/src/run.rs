@@ -7,7 +7,9 @@ use crate::{End, FAILED, INTERRUPTED, WRONG_USE};
 use crate::{print, signals};
 
 pub(crate) fn runner(workspace: &Workspace, settings: &Settings) -> Runner {
-    let mut runner = Runner::new(workspace).coordination(settings.coordination);
+    let mut runner = Runner::new(workspace)
+        .coordination(settings.coordination)
+        .on_code_change(settings.on_code_change);
     if let Some(workers) = settings.workers {
         runner = runner.workers(workers);
     }

@@ -7,6 +7,7 @@ mod claim;
 mod error;
 pub mod format;
 pub mod key;
+mod log;
 mod model;
 mod own;
 mod plan;
@@ -19,6 +20,7 @@ pub use error::{
 };
 pub use format::Format;
 pub use key::Key;
+pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 pub use model::{Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
 pub use own::Owner;
 pub use plan::{Need, Plan, Planned, TaskExt};
@@ -26,7 +28,7 @@ pub use report::{
     Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, StopReason,
     TaskInfo, TaskReport,
 };
-pub use run::{Coordination, Runner, build};
+pub use run::{Coordination, OnCodeChange, Runner, build};
 pub use workspace::{Commit, Reader, Requests, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

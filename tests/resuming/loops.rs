@@ -48,7 +48,9 @@ fn squares(count: u64) -> Vec<u64> {
 async fn a_loop_gives_its_results_in_order_and_a_short_one_saves_nothing() {
     let (workspace, log) = (memory(), Log::default());
     let before = workspace.requests();
-    let alone = runner(&workspace, &log).coordination(kart::Coordination::None);
+    let alone = runner(&workspace, &log)
+        .coordination(kart::Coordination::None)
+        .run_log(false);
     let report = alone.run(looped_with(20, 30)).await.unwrap();
     assert_eq!(report.elapsed().as_secs(), 7);
     assert_eq!(

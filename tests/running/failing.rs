@@ -316,7 +316,9 @@ async fn an_output_that_cannot_be_encoded_fails_at_once_and_writes_nothing() {
         Ok(BTreeMap::from([((1, 2), 3)]))
     }
     let workspace = memory();
-    let runner = Runner::new(&workspace).coordination(Coordination::None);
+    let runner = Runner::new(&workspace)
+        .coordination(Coordination::None)
+        .run_log(false);
     let failure = failure(&runner, OddKeys).await;
     assert_eq!(failure.attempts, 1);
     assert!(

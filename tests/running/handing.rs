@@ -77,7 +77,11 @@ async fn both(
 #[tokio::test]
 async fn within_the_budget_nothing_is_read_back_from_the_store() {
     let workspace = memory();
-    Runner::new(&workspace).run(Both).await.unwrap();
+    Runner::new(&workspace)
+        .run_log(false)
+        .run(Both)
+        .await
+        .unwrap();
     assert_eq!(workspace.requests().read, 0);
     assert_eq!(Both.load(&workspace).await.unwrap(), "base 1, base 2");
 }
@@ -86,6 +90,7 @@ async fn within_the_budget_nothing_is_read_back_from_the_store() {
 async fn without_a_budget_everything_is_read_from_the_store() {
     let workspace = memory();
     Runner::new(&workspace)
+        .run_log(false)
         .workers(1)
         .memory_budget(0)
         .run(Both)
@@ -107,7 +112,10 @@ async fn a_budget_counts_encoded_bytes_and_is_given_back() {
     }
     for (budget, reads) in [(100, 0), (99, 9)] {
         let workspace = memory();
-        let runner = Runner::new(&workspace).workers(1).memory_budget(budget);
+        let runner = Runner::new(&workspace)
+            .run_log(false)
+            .workers(1)
+            .memory_budget(budget);
         runner.run(Link { n: 9 }).await.unwrap();
         assert_eq!(workspace.requests().read, reads, "a budget of {budget}");
     }
@@ -140,7 +148,10 @@ async fn what_was_kept_for_a_task_that_is_blocked_later_does_not_use_up_the_budg
         Ok(all.1)
     }
     let workspace = memory();
-    let runner = Runner::new(&workspace).workers(1).memory_budget(100);
+    let runner = Runner::new(&workspace)
+        .run_log(false)
+        .workers(1)
+        .memory_budget(100);
     runner.run(All).await.unwrap_err();
     assert!(Taken.is_complete(&workspace).await.unwrap());
     assert_eq!(workspace.requests().read, 0);
@@ -167,9 +178,18 @@ async fn a_shared_value_is_decoded_once_for_all_its_consumers() {
         Ok(all.iter().sum())
     }
     let workspace = memory();
-    Runner::new(&workspace).run(Shared).await.unwrap();
+    Runner::new(&workspace)
+        .run_log(false)
+        .run(Shared)
+        .await
+        .unwrap();
     let before = workspace.requests().read;
-    Runner::new(&workspace).workers(8).run(All).await.unwrap();
+    Runner::new(&workspace)
+        .run_log(false)
+        .workers(8)
+        .run(All)
+        .await
+        .unwrap();
     assert_eq!(decoded(1), 1);
     assert_eq!(workspace.requests().read - before, 1);
 }
@@ -193,7 +213,12 @@ async fn two_consumers_that_want_a_value_for_themselves_each_get_one() {
         Ok(all)
     }
     let workspace = memory();
-    Runner::new(&workspace).workers(1).run(All).await.unwrap();
+    Runner::new(&workspace)
+        .run_log(false)
+        .workers(1)
+        .run(All)
+        .await
+        .unwrap();
     assert_eq!(All.load(&workspace).await.unwrap(), [5, 6]);
     assert_eq!(decoded(2), 1, "the last one has the producer's own");
 }
@@ -228,7 +253,7 @@ async fn a_wide_fan_in_is_gathered_in_order() {
     }
     for budget in [0, 1 << 20] {
         let workspace = memory();
-        let runner = Runner::new(&workspace).memory_budget(budget);
+        let runner = Runner::new(&workspace).run_log(false).memory_budget(budget);
         runner.run(Gather).await.unwrap();
         assert_eq!(Gather.load(&workspace).await.unwrap(), 1_999_000);
     }
@@ -243,7 +268,11 @@ async fn handles_load_nothing_until_asked() {
         all[1234].load().await
     }
     let workspace = memory();
-    Runner::new(&workspace).run(Pick).await.unwrap();
+    Runner::new(&workspace)
+        .run_log(false)
+        .run(Pick)
+        .await
+        .unwrap();
     assert_eq!(workspace.requests().read, 1);
     assert_eq!(Pick.load(&workspace).await.unwrap(), 1234);
 }

@@ -32,7 +32,10 @@ fn interrupted(result: Result<Report, RunError>) -> Report {
 #[tokio::test(start_paused = true)]
 async fn from_the_deadline_on_nothing_starts_and_what_ends_in_the_grace_is_kept() {
     let (workspace, log) = (memory(), Log::default());
-    let runner = Runner::new(&workspace).workers(1).resource(log.clone());
+    let runner = Runner::new(&workspace)
+        .run_log(false)
+        .workers(1)
+        .resource(log.clone());
     let first = runner.clone().deadline(15 * SECOND);
     let report = interrupted(first.run(Sum).await);
     let counts = report.counts();
@@ -49,7 +52,10 @@ async fn from_the_deadline_on_nothing_starts_and_what_ends_in_the_grace_is_kept(
 #[tokio::test(start_paused = true)]
 async fn what_still_runs_when_the_grace_ends_is_dropped_and_leaves_nothing() {
     let (workspace, log) = (memory(), Log::default());
-    let runner = Runner::new(&workspace).workers(4).resource(log.clone());
+    let runner = Runner::new(&workspace)
+        .run_log(false)
+        .workers(4)
+        .resource(log.clone());
     let runner = runner.deadline(5 * SECOND).grace(2 * SECOND);
     let report = interrupted(runner.run(Sum).await);
     assert_eq!((report.counts().interrupted, report.counts().left), (4, 1));

@@ -294,7 +294,7 @@ async fn a_parallel_run_gives_what_a_serial_run_gives() {
         println!("seed {seed}");
         let run = async |workers| {
             let workspace: Workspace = memory();
-            let runner = Runner::new(&workspace).workers(workers);
+            let runner = Runner::new(&workspace).run_log(false).workers(workers);
             runner.run(Grid { seed }).await.unwrap();
             objects(&workspace).await
         };

@@ -44,7 +44,10 @@ async fn top(
 }
 
 fn runner(workspace: &Workspace, log: &Log) -> Runner {
-    Runner::new(workspace).workers(4).resource(log.clone())
+    Runner::new(workspace)
+        .run_log(false)
+        .workers(4)
+        .resource(log.clone())
 }
 
 #[tokio::test]
@@ -88,7 +91,9 @@ async fn below_a_complete_task_nothing_is_asked() {
     runner(&workspace, &log).run(Right { n: 1 }).await.unwrap();
     assert_eq!(log.take_sorted(), ["base", "left", "right"]);
     let before = workspace.requests();
-    let alone = runner(&workspace, &log).coordination(Coordination::None);
+    let alone = runner(&workspace, &log)
+        .coordination(Coordination::None)
+        .run_log(false);
     alone.run(Top { n: 1 }).await.unwrap();
     assert_eq!(log.take(), ["top"]);
     // The existence of the root and of its two sides; the sides' values; one output.

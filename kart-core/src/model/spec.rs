@@ -38,6 +38,9 @@ pub struct TaskSpec {
     pub file: &'static str,
     /// The line of the function.
     pub line: u32,
+    /// A fingerprint of the function's signature and body: it changes with their tokens, and with neither
+    /// comments nor layout.
+    pub code: &'static str,
 }
 
 impl TaskSpec {

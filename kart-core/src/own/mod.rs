@@ -6,6 +6,7 @@ mod origin;
 mod owner;
 
 pub(crate) use member::{Claim, Claimed, Member};
+pub(crate) use origin::here;
 pub use owner::Owner;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::claim::{Origin, ProcessId};
 
 /// This process.
-pub(super) fn here() -> &'static Origin {
+pub(crate) fn here() -> &'static Origin {
     static HERE: OnceLock<Origin> = OnceLock::new();
     HERE.get_or_init(|| {
         let pid = std::process::id();

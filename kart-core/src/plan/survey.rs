@@ -25,6 +25,8 @@ pub enum Need {
     OutOfDate,
     /// It was asked to run again.
     Asked,
+    /// Other code made its output, and that is to be made again.
+    CodeChanged,
     /// It was complete, but something that it requires was asked to run again.
     Downstream,
 }
@@ -44,7 +46,7 @@ impl Need {
 
     /// Whether the task runs although its output may be there.
     pub(crate) fn replaces(self) -> bool {
-        matches!(self, Need::Asked | Need::Downstream)
+        matches!(self, Need::Asked | Need::CodeChanged | Need::Downstream)
     }
 }
 
@@ -108,9 +110,10 @@ pub(crate) async fn survey(
     graph: &Graph,
     workspace: &Workspace,
     rerun: &Rerun,
+    changed: &HashSet<NodeId>,
 ) -> Result<Vec<Need>, Error> {
     let mut needs = vec![Need::Unasked; graph.len()];
-    mark_reruns(graph, rerun, &mut needs);
+    mark_reruns(graph, rerun, changed, &mut needs);
     let mut reached = vec![false; graph.len()];
     let mut level: Vec<NodeId> = Vec::new();
     reach(graph.roots.iter().copied(), &mut reached, &mut level);
@@ -149,7 +152,7 @@ pub(crate) async fn survey_below(
     let mut marks = HashMap::new();
     if !matches!(rerun, Rerun::None) {
         let mut needs = vec![Need::Unasked; graph.len()];
-        mark_reruns(graph, rerun, &mut needs);
+        mark_reruns(graph, rerun, &HashSet::new(), &mut needs);
         marks.extend(graph.ids().zip(needs).filter(|(_, need)| need.runs()));
     }
     let mut found = Vec::new();
@@ -190,8 +193,8 @@ fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &
 
 /// Marks what was asked to run again, and all that depends on it. A graph's nodes stand in no
 /// order that helps, so the marks are carried upwards along reversed edges.
-fn mark_reruns(graph: &Graph, rerun: &Rerun, needs: &mut [Need]) {
-    if matches!(rerun, Rerun::None) {
+fn mark_reruns(graph: &Graph, rerun: &Rerun, changed: &HashSet<NodeId>, needs: &mut [Need]) {
+    if matches!(rerun, Rerun::None) && changed.is_empty() {
         return;
     }
     let mut dependents: Vec<Vec<NodeId>> = vec![Vec::new(); graph.len()];
@@ -201,10 +204,14 @@ fn mark_reruns(graph: &Graph, rerun: &Rerun, needs: &mut [Need]) {
             .node(id)
             .for_each_requirement(|required| dependents[required.index()].push(id));
         let spec = graph.node(id).task.spec();
-        if rerun.names(spec.name) && !spec.external {
-            needs[id.index()] = Need::Asked;
-            marked.push(id);
-        }
+        let need = match (rerun.names(spec.name), changed.contains(&id)) {
+            _ if spec.external => continue,
+            (true, _) => Need::Asked,
+            (_, true) => Need::CodeChanged,
+            _ => continue,
+        };
+        needs[id.index()] = need;
+        marked.push(id);
     }
     while let Some(id) = marked.pop() {
         for &dependent in &dependents[id.index()] {

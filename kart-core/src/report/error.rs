@@ -122,6 +122,17 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !f.alternate() {
         return Ok(());
     }
+    let held_back = report.held_back().count();
+    for task in report.held_back().take(SHOWN_FAILURES) {
+        write!(
+            f,
+            "\n  {} was held back: it would not have ended before the deadline",
+            task.description
+        )?;
+    }
+    if held_back > SHOWN_FAILURES {
+        write!(f, "\n  … and {} more", held_back - SHOWN_FAILURES)?;
+    }
     failures(report, f)
 }
 

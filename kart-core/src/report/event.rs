@@ -143,6 +143,37 @@ pub enum Event<'a> {
         /// The task.
         task: TaskInfo<'a>,
     },
+    /// A complete output was made by other code than today's, and is kept: bump the task's `version`, or run
+    /// with [`OnCodeChange::Rerun`](crate::OnCodeChange::Rerun).
+    MadeByOtherCode {
+        /// The task.
+        task: TaskInfo<'a>,
+    },
+    /// A task is not started, because it is not expected to end before the deadline.
+    HeldBack {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// How long it may take, by the run log.
+        expected: Duration,
+        /// How long there is until the deadline.
+        left: Duration,
+    },
+    /// A task takes longer than any run may: split it, or let it go on where it was cut off, by
+    /// [`Context::step`](crate::Context::step), [`save`](crate::Context::save) or
+    /// [`map`](crate::Context::map). Said once for each kind of task.
+    TooLong {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// How long it may take, by the run log.
+        expected: Duration,
+        /// How long a run has.
+        deadline: Duration,
+    },
+    /// The run log could not be written; nothing else is amiss.
+    LogFailed {
+        /// What went wrong.
+        error: &'a str,
+    },
     /// The run stops in good order: nothing new starts.
     Stopping {
         /// Why.
@@ -223,6 +254,29 @@ impl Event<'_> {
             Event::MadeElsewhere { task } => {
                 tracing::debug!(task = task.name(), key = %task.key(), "made elsewhere");
             }
+            Event::MadeByOtherCode { task } => {
+                tracing::warn!(task = task.description(), key = %task.key(), "made by other code than today's");
+            }
+            Event::HeldBack {
+                task,
+                expected,
+                left,
+            } => {
+                tracing::warn!(task = task.description(), key = %task.key(), ?expected, ?left, "held back: it would not end before the deadline");
+            }
+            Event::TooLong {
+                task,
+                expected,
+                deadline,
+            } => {
+                tracing::warn!(
+                    task = task.name(),
+                    ?expected,
+                    ?deadline,
+                    "takes longer than any run may: split it, or use cx.step, cx.save or cx.map"
+                );
+            }
+            Event::LogFailed { error } => tracing::warn!(error, "failed to write the run log"),
             Event::Stopping {
                 reason,
                 running,

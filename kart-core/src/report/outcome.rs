@@ -110,6 +110,8 @@ pub struct Report {
     workspace: Workspace,
     elapsed: Duration,
     roots: Vec<Option<Erased>>,
+    held_back: Vec<NodeId>,
+    other_code: Vec<NodeId>,
 }
 
 impl Report {
@@ -126,7 +128,25 @@ impl Report {
             workspace,
             elapsed,
             roots,
+            held_back: Vec::new(),
+            other_code: Vec::new(),
         }
+    }
+
+    pub(crate) fn with(mut self, held_back: Vec<NodeId>, other_code: Vec<NodeId>) -> Self {
+        self.held_back = held_back;
+        self.other_code = other_code;
+        self
+    }
+
+    /// The tasks that were ready and not started, because they were not expected to end before the deadline.
+    pub fn held_back(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.held_back.iter().map(|id| self.task(*id))
+    }
+
+    /// The tasks whose outputs are complete and were made by other code than today's, as the run log tells.
+    pub fn made_by_other_code(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.other_code.iter().map(|id| self.task(*id))
     }
 
     /// How many tasks came to each outcome.

@@ -59,6 +59,7 @@ impl<'a> Drive<'a> {
         graph: Arc<Graph>,
         needs: Vec<Need>,
         ownership: Ownership,
+        ledger: Ledger<'a>,
         started: Instant,
     ) -> Self {
         let lot = matches!(ownership, Ownership::Each(_)).then(|| fastrand::u32(..));
@@ -76,7 +77,7 @@ impl<'a> Drive<'a> {
         });
         Drive {
             runner,
-            ledger: Ledger::new(runner, Arc::clone(&graph), &needs, started),
+            ledger,
             graph,
             needs: Arc::new(RwLock::new(needs)),
             schedule,
@@ -131,14 +132,17 @@ impl<'a> Drive<'a> {
         // What still runs is dropped: nothing of it is published by halves.
         drop(self.steps);
         for node in self.schedule.under_way() {
-            self.ledger.interrupted(node);
+            self.ledger.interrupted(node, 1, Duration::ZERO);
         }
-        self.ledger.finish(self.is_stopped)
+        self.ledger.finish(self.is_stopped).await
     }
 
     fn start(&mut self) {
         while self.steps.attempts() - self.schedule.suspended() < self.runner.workers + PUBLISHING {
             match self.schedule.next() {
+                Some(Next::Start(node)) if self.ledger.holds_back(node, self.deadline) => {
+                    self.schedule.hold_back(node);
+                }
                 Some(Next::Start(node)) => {
                     let number = self.numbers.remove(&node).unwrap_or(1);
                     if !matches!(self.ownership, Ownership::Each(_)) {
@@ -178,7 +182,7 @@ impl<'a> Drive<'a> {
         self.shop.stop.stop();
         self.ledger.stopping(reason, self.steps.attempts());
         for failed in std::mem::take(&mut self.resting).into_values() {
-            self.interrupted(failed.node);
+            self.interrupted(failed.node, failed.number, failed.elapsed);
         }
         self.end_vain_waits(None);
     }
@@ -237,7 +241,7 @@ impl<'a> Drive<'a> {
         };
         if error::is_interrupted(error.as_ref()) {
             self.schedule.interrupt(node);
-            self.interrupted(node);
+            self.interrupted(node, number, elapsed);
             return;
         }
         if let Some(unavailable) = Unavailable::cause_of(&error) {
@@ -286,8 +290,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn interrupted(&mut self, node: NodeId) {
-        self.ledger.interrupted(node);
+    fn interrupted(&mut self, node: NodeId, number: u32, elapsed: Duration) {
+        self.ledger.interrupted(node, number, elapsed);
         self.settle(node, || Some(error::interrupted().into()));
     }
 

@@ -1,21 +1,26 @@
 //! What has become of each task of a run: told as events while it goes, and as the report at the
 //! end.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::journal::{Ended, Journal};
 use super::publish::Published;
 use super::runner::Runner;
 use super::steps::ProgressNow;
 use crate::error::BoxError;
 use crate::key::Key;
+use crate::log::{Known, RecordedOutcome};
 use crate::model::{Erased, NodeId};
 use crate::own::Owner;
 use crate::plan::{Graph, Need};
-use crate::report::{Attempts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo};
+use crate::report::{
+    Attempts, Counts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo,
+};
 
 /// An attempt that failed.
 pub(super) struct FailedAttempt {
@@ -31,6 +36,12 @@ pub(super) struct Ledger<'a> {
     graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
     roots: Vec<Option<Erased>>,
+    journal: Journal,
+    held_back: Vec<NodeId>,
+    other_code: Vec<NodeId>,
+    /// The names of tasks that were warned about because they can never fit.
+    too_long: HashSet<&'static str>,
+    has_run: bool,
     started: Instant,
 }
 
@@ -39,6 +50,7 @@ impl<'a> Ledger<'a> {
         runner: &'a Runner,
         graph: Arc<Graph>,
         needs: &[Need],
+        journal: Journal,
         started: Instant,
     ) -> Self {
         let ledger = Ledger {
@@ -46,6 +58,11 @@ impl<'a> Ledger<'a> {
             roots: vec![None; graph.roots.len()],
             graph,
             outcomes: needs.iter().copied().map(before).collect(),
+            journal,
+            held_back: Vec::new(),
+            other_code: Vec::new(),
+            too_long: HashSet::new(),
+            has_run: false,
             started,
         };
         ledger.emit(&Event::Planned {
@@ -91,7 +108,60 @@ impl<'a> Ledger<'a> {
         });
     }
 
-    pub(super) fn retrying(&self, failed: &FailedAttempt, pause: Duration) {
+    /// Says which complete outputs other code made; those that are made again are not among them.
+    pub(super) fn made_by_other_code(&mut self, changed: &HashSet<NodeId>, needs: &[Need]) {
+        let kept = changed.iter().filter(|node| !needs[node.index()].runs());
+        self.other_code = kept.copied().collect();
+        self.other_code.sort_unstable();
+        for &node in &self.other_code {
+            self.emit(&Event::MadeByOtherCode {
+                task: self.task(node),
+            });
+        }
+    }
+
+    /// Whether a task is not to start, because it is not expected to end before the deadline. As long as
+    /// nothing has run it starts all the same, so that no run is in vain.
+    pub(super) fn holds_back(&mut self, node: NodeId, deadline: Option<Instant>) -> bool {
+        let spec = self.graph.node(node).task.spec();
+        let (Some(deadline), Some(whole)) = (deadline, self.runner.deadline) else {
+            return false;
+        };
+        let Some(expected) = self.journal.known().expected(spec) else {
+            return false;
+        };
+        if expected > whole && self.too_long.insert(spec.name) {
+            self.emit(&Event::TooLong {
+                task: self.task(node),
+                expected,
+                deadline: whole,
+            });
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if expected <= left || !self.has_run {
+            return false;
+        }
+        self.held_back.push(node);
+        self.emit(&Event::HeldBack {
+            task: self.task(node),
+            expected,
+            left,
+        });
+        true
+    }
+
+    pub(super) fn retrying(&mut self, failed: &FailedAttempt, pause: Duration) {
+        self.journal.note(
+            &self.graph,
+            failed.node,
+            &Ended {
+                outcome: RecordedOutcome::Retrying,
+                attempt: failed.number,
+                elapsed: failed.elapsed,
+                error: Some(failed.error.as_ref()),
+                output: None,
+            },
+        );
         self.emit(&Event::Retrying {
             task: self.task(failed.node),
             attempt: failed.number,
@@ -107,8 +177,20 @@ impl<'a> Ledger<'a> {
         elapsed: Duration,
         published: &Published,
     ) {
-        let task = self.task(node);
         let bytes = published.bytes as u64;
+        self.has_run = true;
+        self.journal.note(
+            &self.graph,
+            node,
+            &Ended {
+                outcome: RecordedOutcome::Ran,
+                attempt: number,
+                elapsed,
+                error: None,
+                output: Some((bytes, published.hash)),
+            },
+        );
+        let task = self.task(node);
         if published.differed {
             self.emit(&Event::Differed { task });
         }
@@ -131,6 +213,17 @@ impl<'a> Ledger<'a> {
 
     /// Gives the failure to whoever waits for the task.
     pub(super) fn failed(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
+        self.journal.note(
+            &self.graph,
+            failed.node,
+            &Ended {
+                outcome: RecordedOutcome::Failed,
+                attempt: failed.number,
+                elapsed: failed.elapsed,
+                error: Some(failed.error.as_ref()),
+                output: None,
+            },
+        );
         let task = self.task(failed.node);
         self.emit(&Event::Failed {
             task,
@@ -148,6 +241,17 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn blocked(&mut self, node: NodeId, by: Key) {
+        self.journal.note(
+            &self.graph,
+            node,
+            &Ended {
+                outcome: RecordedOutcome::Blocked,
+                attempt: 0,
+                elapsed: Duration::ZERO,
+                error: None,
+                output: None,
+            },
+        );
         if let Some(by) = self.graph.find(by) {
             self.emit(&Event::Blocked {
                 task: self.task(node),
@@ -171,7 +275,18 @@ impl<'a> Ledger<'a> {
         });
     }
 
-    pub(super) fn interrupted(&mut self, node: NodeId) {
+    pub(super) fn interrupted(&mut self, node: NodeId, attempt: u32, elapsed: Duration) {
+        self.journal.note(
+            &self.graph,
+            node,
+            &Ended {
+                outcome: RecordedOutcome::Interrupted,
+                attempt,
+                elapsed,
+                error: None,
+                output: None,
+            },
+        );
         self.outcomes[node.index()] = Outcome::Interrupted;
         self.emit(&Event::Interrupted {
             task: self.task(node),
@@ -192,14 +307,20 @@ impl<'a> Ledger<'a> {
 
     /// A run that was stopped with work left is interrupted, also when tasks have failed: to run it
     /// again is of use.
-    pub(super) fn finish(self, is_stopped: bool) -> Result<Report, RunError> {
+    pub(super) async fn finish(mut self, is_stopped: bool) -> Result<Report, RunError> {
+        let is_stopped = is_stopped || !self.held_back.is_empty();
+        let journal = std::mem::replace(&mut self.journal, Journal::silent(Known::default()));
+        if let Some(failure) = journal.end(Counts::of(&self.outcomes)).await {
+            self.emit(&Event::LogFailed { error: &failure });
+        }
         let report = Report::new(
             self.graph,
             self.outcomes,
             self.runner.workspace.clone(),
             self.started.elapsed(),
             self.roots,
-        );
+        )
+        .with(self.held_back, self.other_code);
         let counts = report.counts();
         if counts.interrupted > 0 || (is_stopped && counts.left > 0) {
             return Err(RunError::Interrupted(Box::new(report)));

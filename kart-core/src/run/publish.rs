@@ -13,6 +13,7 @@ use crate::workspace::{Commit, Workspace};
 pub(super) struct Published {
     pub(super) output: Erased,
     pub(super) bytes: usize,
+    pub(super) hash: blake3::Hash,
     /// Whether other bytes had been published first; they are the output now.
     pub(super) differed: bool,
 }
@@ -27,6 +28,7 @@ pub(super) async fn publish(
 ) -> Result<Published, BoxError> {
     let path = node.path()?;
     let bytes = encoded.len();
+    let hash = blake3::hash(&encoded);
     let replaces = !node.task.spec().is_keyed() || need.replaces();
     if replaces && let Some(claim) = claim {
         // Create-only writes need no claim: they change nothing that is there.
@@ -41,6 +43,7 @@ pub(super) async fn publish(
     {
         return Ok(Published {
             bytes: first.len(),
+            hash: blake3::hash(&first),
             output: (node.task.decoder())(first)?,
             differed: true,
         });
@@ -48,6 +51,7 @@ pub(super) async fn publish(
     Ok(Published {
         output,
         bytes,
+        hash,
         differed: false,
     })
 }

@@ -1,6 +1,6 @@
 //! The runner's settings, and what it checks before anything runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::drive::Drive;
-use super::ownership::{Coordination, Ownership};
+use super::code::OnCodeChange;
+use super::ownership::Coordination;
+use crate::log::RunId;
 use crate::model::{Resources, Stop, Task};
 use crate::own::{Member, TTL};
-use crate::plan::{Graph, Need, Plan, Rerun, TaskExt, ask, survey};
+use crate::plan::{Plan, Rerun, TaskExt};
 use crate::report::{Event, Report, RunError};
 use crate::workspace::Workspace;
 
@@ -68,6 +69,8 @@ pub struct Runner {
     pub(super) grace: Duration,
     pub(super) stop: Stop,
     pub(super) rerun: Rerun,
+    pub(super) on_code_change: OnCodeChange,
+    pub(super) run_log: bool,
     pub(super) coordination: Coordination,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
@@ -89,6 +92,8 @@ impl Runner {
             grace: GRACE,
             stop: Stop::new(),
             rerun: Rerun::None,
+            on_code_change: OnCodeChange::default(),
+            run_log: true,
             coordination: Coordination::default(),
             ttl: TTL,
             wait: Duration::ZERO,
@@ -180,6 +185,23 @@ impl Runner {
         self
     }
 
+    /// What to do about complete outputs that other code made than today's; a warning unless said otherwise.
+    /// Only what the run log knows of is looked at.
+    #[must_use]
+    pub fn on_code_change(mut self, on_code_change: OnCodeChange) -> Self {
+        self.on_code_change = on_code_change;
+        self
+    }
+
+    /// Whether the run log is written and read; it is unless said otherwise. It costs a listing and a read at
+    /// the start, two writes at the end, and one every 5 seconds in between. Without it nothing is known of
+    /// durations and of changed code.
+    #[must_use]
+    pub fn run_log(mut self, run_log: bool) -> Self {
+        self.run_log = run_log;
+        self
+    }
+
     /// How this run and others on the workspace keep out of each other's way.
     #[must_use]
     pub fn coordination(mut self, coordination: Coordination) -> Self {
@@ -221,7 +243,8 @@ impl Runner {
     /// [`RunError::Plan`], [`RunError::Settings`] and [`RunError::Store`].
     pub async fn plan<T: Task>(&self, root: T) -> Result<Plan, RunError> {
         let graph = self.expand(root)?;
-        let needs = self.survey(&graph).await?;
+        let past = self.past(&graph).await;
+        let needs = self.survey(&graph, &past).await?;
         Ok(Plan::new(graph, needs))
     }
 
@@ -238,93 +261,12 @@ impl Runner {
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         let started = Instant::now();
         let graph = self.expand(root)?;
-        let member = Arc::new(Member::new(&self.workspace, self.ttl, run_id()));
-        let result = self.run_as(&member, graph, started).await;
+        let run = RunId::now();
+        let member = Arc::new(Member::new(&self.workspace, self.ttl, run.to_string()));
+        let result = self.launch(run, &member, graph, started).await;
         member.leave().await;
         result
     }
-
-    /// Runs what is missing, as a member of those that work in the workspace.
-    async fn run_as(
-        &self,
-        member: &Arc<Member>,
-        graph: Arc<Graph>,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let is_exclusive = self.coordination == Coordination::Exclusive;
-        if is_exclusive && let Some(needs) = self.nothing_to_do(&graph).await? {
-            let drive = Drive::new(self, graph, needs, Ownership::Nothing, started);
-            return drive.run().await;
-        }
-        let ownership = Ownership::take(self, member, &graph, started).await?;
-        let result = self.run_owning(&ownership, graph, started).await;
-        ownership.give_back(result.is_ok()).await;
-        result
-    }
-
-    async fn run_owning(
-        &self,
-        ownership: &Ownership,
-        graph: Arc<Graph>,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let needs = self.survey(&graph).await?;
-        self.check_runs(&graph, &needs)?;
-        if needs.iter().any(|need| need.runs()) {
-            self.workspace.prepare().await.map_err(RunError::Store)?;
-        }
-        let drive = Drive::new(self, graph, needs, ownership.clone(), started);
-        drive.run().await
-    }
-
-    /// The needs of a graph whose roots are all complete; `None` where something is to be done.
-    async fn nothing_to_do(&self, graph: &Graph) -> Result<Option<Vec<Need>>, RunError> {
-        if !matches!(self.rerun, Rerun::None) {
-            return Ok(None);
-        }
-        let roots = ask(graph, graph.roots.clone(), &self.workspace).await?;
-        if roots.iter().any(|(_, need)| need.runs()) {
-            return Ok(None);
-        }
-        let mut needs = vec![Need::Unasked; graph.len()];
-        for (root, need) in roots {
-            needs[root.index()] = need;
-        }
-        Ok(Some(needs))
-    }
-
-    fn check_runs(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
-        let runs = graph.nodes().zip(needs).filter(|(_, need)| need.runs());
-        self.check(runs.map(|(node, _)| node.task.spec()))
-    }
-
-    fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
-        let graph = Graph::expand(vec![Arc::new(root)])?;
-        if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
-            return Err(RunError::Settings(format!(
-                "no task named `{first}` to run again; there are {}",
-                names(&graph)
-            )));
-        }
-        Ok(Arc::new(graph))
-    }
-
-    async fn survey(&self, graph: &Graph) -> Result<Vec<Need>, RunError> {
-        Ok(survey(graph, &self.workspace, &self.rerun).await?)
-    }
-}
-
-/// A name for a run that sorts by time.
-fn run_id() -> String {
-    format!("{:x}", fastrand::u64(..))
-}
-
-fn names(graph: &Graph) -> String {
-    let names: BTreeSet<String> = graph
-        .nodes()
-        .map(|node| format!("`{}`", node.task.spec().name))
-        .collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Debug for Runner {

@@ -155,6 +155,12 @@ impl Schedule {
         self.states[node.index()] = State::Ended;
     }
 
+    /// `node` was to start and is not to, in this run.
+    pub(super) fn hold_back(&mut self, node: NodeId) {
+        self.give_back(node);
+        self.states[node.index()] = State::Interrupted;
+    }
+
     /// The body of `node` waits for tasks that it asked for: its worker and its limits are free.
     pub(super) fn suspend(&mut self, node: NodeId) {
         if self.states[node.index()] == State::Running {

@@ -1,5 +1,6 @@
 //! From the attribute and its item to the tokens that replace them: the function, the struct, what makes it a task, errors last.
 
+mod code;
 mod function;
 mod imp;
 mod running;

@@ -6,6 +6,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Expr, Lit, Meta};
 
+use super::code;
 use crate::model::{Format, Param, PlainKind, Role, Segment, Task};
 use crate::names;
 
@@ -30,6 +31,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
     let params = task.fields().map(|param| param_spec(task, param));
     let resources = resources(task);
     let doc = doc(&task.func.attrs);
+    let code = code::fingerprint(&task.func);
     quote! {
         static __KART_SPEC: #kart::__private::TaskSpec = #kart::__private::TaskSpec {
             name: #name,
@@ -46,6 +48,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
             doc: #doc,
             file: ::core::file!(),
             line: ::core::line!(),
+            code: #code,
         };
     }
 }

@@ -1,0 +1,142 @@
+//! What a run writes to the log, and what it knows from it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::error::chain;
+use crate::log::{EndRecord, Known, Log, RecordedOutcome, RunId, StartRecord, TaskRecord};
+use crate::model::{NodeId, ParamKind};
+use crate::own::here;
+use crate::plan::{Graph, Need, Node, describe};
+use crate::report::Counts;
+use crate::workspace::Workspace;
+
+/// How many required keys a record names.
+const REQUIRES: usize = 64;
+
+/// The log of a run, if it writes one, and what past runs have shown.
+#[derive(Debug)]
+pub(super) struct Journal {
+    log: Option<Log>,
+    known: Known,
+    worker: Arc<str>,
+}
+
+/// How an attempt ended.
+pub(super) struct Ended<'e> {
+    pub(super) outcome: RecordedOutcome,
+    pub(super) attempt: u32,
+    pub(super) elapsed: Duration,
+    pub(super) error: Option<&'e (dyn std::error::Error + 'static)>,
+    /// The size and the hash of the output.
+    pub(super) output: Option<(u64, blake3::Hash)>,
+}
+
+impl Journal {
+    /// Writes nothing, and knows what it is given.
+    pub(super) fn silent(known: Known) -> Self {
+        let here = here();
+        Journal {
+            log: None,
+            known,
+            worker: format!("{}/{}", here.host, here.pid).into(),
+        }
+    }
+
+    /// Begins the log of a run that has something to do.
+    pub(super) fn begin(
+        workspace: &Workspace,
+        run: RunId,
+        known: Known,
+        graph: &Graph,
+        needs: &[Need],
+    ) -> Self {
+        let roots = graph.roots.iter().map(|root| graph.node(*root));
+        let roots: Vec<String> = roots.map(|root| describe(root.task.as_ref())).collect();
+        let here = here();
+        let start = StartRecord {
+            at: SystemTime::now(),
+            kart: env!("CARGO_PKG_VERSION").to_owned(),
+            root: roots.join(", "),
+            host: here.host.clone(),
+            pid: here.pid,
+            tasks: needs.len(),
+            missing: needs.iter().filter(|need| need.runs()).count(),
+        };
+        Journal {
+            log: Some(Log::begin(workspace, run, start)),
+            ..Journal::silent(known)
+        }
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    pub(super) fn note(&mut self, graph: &Graph, id: NodeId, ended: &Ended<'_>) {
+        let Some(log) = &self.log else {
+            return;
+        };
+        let node = graph.node(id);
+        let spec = node.task.spec();
+        let mut requires = Vec::new();
+        let mut count = 0;
+        node.for_each_requirement(|id| {
+            count += 1;
+            if requires.len() < REQUIRES {
+                requires.push(graph.node(id).key);
+            }
+        });
+        let now = SystemTime::now();
+        let record = TaskRecord {
+            run: None,
+            task: spec.name.to_owned(),
+            key: node.key,
+            path: node.path().unwrap_or_default(),
+            params: params(node),
+            requires,
+            required: count,
+            version: spec.version,
+            code: spec.code.to_owned(),
+            start: now.checked_sub(ended.elapsed).unwrap_or(now),
+            duration: ended.elapsed,
+            attempt: ended.attempt,
+            outcome: ended.outcome,
+            error: ended.error.map(chain),
+            bytes: ended.output.map(|(bytes, _)| bytes),
+            blake3: ended.output.map(|(_, hash)| hash.to_hex().to_string()),
+            worker: self.worker.to_string(),
+        };
+        self.known.note(&record);
+        log.task(record);
+    }
+
+    /// Writes the end: what could not be written, if so.
+    pub(super) async fn end(mut self, counts: Counts) -> Option<String> {
+        let end = EndRecord {
+            at: SystemTime::now(),
+            counts,
+        };
+        self.log.take()?.end(end, &mut self.known).await
+    }
+}
+
+/// The parameters as they may be shown.
+fn params(node: &Node) -> serde_json::Value {
+    let Ok(serde_json::Value::Object(mut params)) = node.task.to_json() else {
+        return serde_json::Value::Object(serde_json::Map::new());
+    };
+    for param in node.task.spec().params {
+        match param.kind {
+            ParamKind::Secret => {
+                params.insert(param.name.to_owned(), "***".into());
+            }
+            // Its keys are among the requirements.
+            ParamKind::Dependency => {
+                params.remove(param.name);
+            }
+            ParamKind::Significant | ParamKind::Insignificant => {}
+        }
+    }
+    serde_json::Value::Object(params)
+}

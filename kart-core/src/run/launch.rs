@@ -1,0 +1,153 @@
+//! From a root to a run under way: what the past tells, what is missing, who may do it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::code::{OnCodeChange, made_by_other_code};
+use super::drive::Drive;
+use super::journal::Journal;
+use super::ledger::Ledger;
+use super::ownership::{Coordination, Ownership};
+use super::runner::Runner;
+use crate::log::{Known, RunId};
+use crate::model::{NodeId, Task};
+use crate::own::Member;
+use crate::plan::{Graph, Need, Rerun, ask, survey};
+use crate::report::{Report, RunError};
+
+/// What the run log tells.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    known: Known,
+    /// The tasks whose outputs other code made.
+    changed: HashSet<NodeId>,
+}
+
+fn names(graph: &Graph) -> String {
+    let names: BTreeSet<String> = graph
+        .nodes()
+        .map(|node| format!("`{}`", node.task.spec().name))
+        .collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+impl Runner {
+    /// What the log tells of the past; nothing where it cannot be read.
+    pub(super) async fn past(&self, graph: &Graph) -> Past {
+        if !self.run_log {
+            return Past::default();
+        }
+        let known = Known::load(&self.workspace).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = crate::error::chain(&error),
+                "failed to read the run log"
+            );
+            Known::default()
+        });
+        let changed = made_by_other_code(self, graph, &known).await;
+        Past { known, changed }
+    }
+
+    /// Runs what is missing, as a member of those that work in the workspace.
+    pub(super) async fn launch(
+        &self,
+        run: RunId,
+        member: &Arc<Member>,
+        graph: Arc<Graph>,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let (past, needs) = tokio::join!(self.past(&graph), self.root_needs(&graph));
+        let needs = needs?;
+        let is_exclusive = self.coordination == Coordination::Exclusive;
+        if is_exclusive && self.has_nothing_to_do(&needs, &past) {
+            return self
+                .drive(run, &Ownership::Nothing, graph, needs, past, started)
+                .await;
+        }
+        let ownership = Ownership::take(self, member, &graph, started).await?;
+        let result = self.run_owning(run, &ownership, graph, past, started).await;
+        ownership.give_back(result.is_ok()).await;
+        result
+    }
+
+    async fn run_owning(
+        &self,
+        run: RunId,
+        ownership: &Ownership,
+        graph: Arc<Graph>,
+        past: Past,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let needs = self.survey(&graph, &past).await?;
+        self.check_runs(&graph, &needs)?;
+        if needs.iter().any(|need| need.runs()) {
+            self.workspace.prepare().await.map_err(RunError::Store)?;
+        }
+        self.drive(run, ownership, graph, needs, past, started)
+            .await
+    }
+
+    async fn drive(
+        &self,
+        run: RunId,
+        ownership: &Ownership,
+        graph: Arc<Graph>,
+        needs: Vec<Need>,
+        past: Past,
+        started: Instant,
+    ) -> Result<Report, RunError> {
+        let writes = self.run_log && needs.iter().any(|need| need.runs());
+        let journal = if writes {
+            Journal::begin(&self.workspace, run, past.known, &graph, &needs)
+        } else {
+            Journal::silent(past.known)
+        };
+        let mut ledger = Ledger::new(self, Arc::clone(&graph), &needs, journal, started);
+        ledger.made_by_other_code(&past.changed, &needs);
+        Drive::new(self, graph, needs, ownership.clone(), ledger, started)
+            .run()
+            .await
+    }
+
+    /// The needs of the roots alone: where they are complete, nobody asks for the others.
+    async fn root_needs(&self, graph: &Graph) -> Result<Vec<Need>, RunError> {
+        let mut needs = vec![Need::Unasked; graph.len()];
+        if self.coordination == Coordination::Exclusive {
+            for (root, need) in ask(graph, graph.roots.clone(), &self.workspace).await? {
+                needs[root.index()] = need;
+            }
+        }
+        Ok(needs)
+    }
+
+    fn has_nothing_to_do(&self, needs: &[Need], past: &Past) -> bool {
+        let reruns = self.on_code_change == OnCodeChange::Rerun && !past.changed.is_empty();
+        matches!(self.rerun, Rerun::None) && !reruns && !needs.iter().any(|need| need.runs())
+    }
+
+    fn check_runs(&self, graph: &Graph, needs: &[Need]) -> Result<(), RunError> {
+        let runs = graph.nodes().zip(needs).filter(|(_, need)| need.runs());
+        self.check(runs.map(|(node, _)| node.task.spec()))
+    }
+
+    pub(super) fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
+        let graph = Graph::expand(vec![Arc::new(root)])?;
+        if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
+            return Err(RunError::Settings(format!(
+                "no task named `{first}` to run again; there are {}",
+                names(&graph)
+            )));
+        }
+        Ok(Arc::new(graph))
+    }
+
+    pub(super) async fn survey(&self, graph: &Graph, past: &Past) -> Result<Vec<Need>, RunError> {
+        let again = match self.on_code_change {
+            OnCodeChange::Rerun => &past.changed,
+            OnCodeChange::Ignore | OnCodeChange::Warn => &HashSet::new(),
+        };
+        Ok(survey(graph, &self.workspace, &self.rerun, again).await?)
+    }
+}
