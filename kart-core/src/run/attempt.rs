@@ -50,9 +50,6 @@ pub(super) struct Attempted {
     pub(super) number: u32,
     /// Without the time that the body waited for tasks that it asked for.
     pub(super) elapsed: Duration,
-    /// Whether the end of the body was told already; a failed one is not, so that nothing starts
-    /// before its failure is known.
-    pub(super) body_ended: bool,
     pub(super) end: End,
 }
 
@@ -75,7 +72,6 @@ pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, need: Need, number: u
         node,
         number,
         elapsed: Duration::ZERO,
-        body_ended: false,
         end,
     };
     let member = match &shop.ownership {
@@ -143,9 +139,9 @@ impl Shop {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
         let made = caught(shop.make(node, number, &mut waited)).await;
-        let body_ended = made.is_ok();
         let result = match made {
             Ok((output, encoded, saved)) => {
+                // A failed one's end is told with its failure, so that nothing starts before that is known.
                 shop.say(Said::Ended(node));
                 let node = shop.graph.node(node);
                 let published =
@@ -161,7 +157,6 @@ impl Shop {
             node,
             number,
             elapsed: started.elapsed().saturating_sub(waited),
-            body_ended,
             end: result.map_or_else(End::Failed, End::Published),
         }
     }

@@ -213,12 +213,10 @@ impl<'a> Drive<'a> {
             node,
             number,
             elapsed,
-            body_ended,
             end,
         } = attempted;
-        if !body_ended {
-            self.schedule.body_ended(node);
-        }
+        // Its end may have been told already, or be among what is to be heard next.
+        self.schedule.body_ended(node);
         self.asks.forget(node);
         let error = match end {
             End::Published(published) => {
