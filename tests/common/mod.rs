@@ -95,6 +95,10 @@ pub(crate) async fn unless_stuck<T>(future: impl Future<Output = T>) -> T {
         .expect("the run is stuck")
 }
 
+mod mortal;
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub(crate) use mortal::{Moment, Mortal};
+
 type Fails = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// A store in memory that fails the operations (`put`, `get`) on the paths that a test names.

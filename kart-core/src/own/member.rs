@@ -1,6 +1,7 @@
 //! A run as a member of those that work in a workspace.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Member {
     shared: Arc<Shared>,
+    /// Whether there is reason to look for what the dead have left.
+    sweeps: AtomicBool,
     /// Held while a life begins, so that there is one at a time.
     life: tokio::sync::Mutex<Option<Arc<Life>>>,
 }
@@ -64,8 +67,19 @@ impl Member {
                 watch: Mutex::new(Watch::new(ttl)),
                 hasher: RandomState::new(),
             }),
+            // In a directory it costs next to nothing.
+            sweeps: AtomicBool::new(workspace.is_directory()),
             life: tokio::sync::Mutex::default(),
         }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// From now on it looks, when it leaves, for what the dead have left.
+    pub(crate) fn sweeps(&self) {
+        self.sweeps.store(true, Ordering::Relaxed);
     }
 
     /// The life that claims are made in: a new one where there was none, or where it was lost.
@@ -183,6 +197,7 @@ impl Member {
         }
         if let Some(from) = from.filter(|from| from.process != claim.life.id) {
             tracing::info!(%what, from = %Owner::new(from.clone()), "took over");
+            self.sweeps();
             // It is dead; whoever else waits for it need not look for long.
             let _ = self.shared.workspace.delete(&worker(from.process)).await;
         }
@@ -191,6 +206,10 @@ impl Member {
 
     /// Leaves in good order: whatever is still claimed in this life is free for others at once.
     pub(crate) async fn leave(&self) {
+        let is_alive = self.life.lock().await.is_some();
+        if is_alive && self.sweeps.load(Ordering::Relaxed) {
+            self.sweep().await;
+        }
         let Some(life) = self.life.lock().await.take() else {
             return;
         };
@@ -215,6 +234,10 @@ impl Drop for Member {
 }
 
 impl Claim {
+    pub(super) fn generation(&self) -> u64 {
+        self.won.generation
+    }
+
     /// Waits until it is lost, which may be for ever.
     pub(crate) async fn lost(&self) {
         self.life.lost().await;

@@ -4,6 +4,7 @@ mod heart;
 mod member;
 mod origin;
 mod owner;
+mod sweep;
 
 pub(crate) use member::{Claim, Claimed, Member};
 pub(crate) use origin::here;

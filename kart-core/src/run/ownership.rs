@@ -59,7 +59,11 @@ impl Ownership {
     ) -> Result<Self, RunError> {
         match runner.coordination {
             Coordination::None => Ok(Ownership::Nothing),
-            Coordination::Shared => Ok(Ownership::Each(Arc::clone(member))),
+            Coordination::Shared => {
+                // Nobody comes back to the claim on a task whose output is there.
+                member.sweeps();
+                Ok(Ownership::Each(Arc::clone(member)))
+            }
             Coordination::Exclusive => {
                 let Some(&root) = graph.roots.first() else {
                     return Ok(Ownership::Nothing);

@@ -215,6 +215,11 @@ impl Workspace {
         })
     }
 
+    /// Whether it is a directory, where requests cost microseconds.
+    pub(crate) fn is_directory(&self) -> bool {
+        !matches!(self.inner.backend, Backend::Remote(_))
+    }
+
     /// Writes an object that must not exist yet; whether it did not.
     pub(crate) async fn try_create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
         self.check("write", path)?;
