@@ -1,7 +1,7 @@
 //! The runtime of kart; use it through the facade crate `kart`.
 //!
-//! Each room may use only those above it: `error`, `key`, `format`, `workspace`, `model`, `plan`,
-//! `report`, `run`.
+//! Each room may use only those above it: `error`, `key`, `format`, `claim`, `workspace`, `model`, `own`,
+//! `plan`, `report`, `log`, `run`.
 
 mod claim;
 mod error;

@@ -138,7 +138,12 @@ impl<'a> Drive<'a> {
     }
 
     fn start(&mut self) {
-        while self.steps.attempts() - self.schedule.suspended() < self.runner.workers + PUBLISHING {
+        while self
+            .steps
+            .attempts()
+            .saturating_sub(self.schedule.suspended())
+            < self.runner.workers + PUBLISHING
+        {
             match self.schedule.next() {
                 Some(Next::Start(node)) if self.ledger.holds_back(node, self.deadline) => {
                     self.schedule.hold_back(node);

@@ -85,6 +85,35 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    fn record_failed(&mut self, outcome: RecordedOutcome, failed: &FailedAttempt) {
+        self.journal.note(
+            &self.graph,
+            failed.node,
+            &Ended {
+                outcome,
+                attempt: failed.number,
+                elapsed: failed.elapsed,
+                error: Some(failed.error.as_ref()),
+                output: None,
+            },
+        );
+    }
+
+    /// An attempt that came to nothing without failing.
+    fn record(&mut self, node: NodeId, outcome: RecordedOutcome, attempt: u32, elapsed: Duration) {
+        self.journal.note(
+            &self.graph,
+            node,
+            &Ended {
+                outcome,
+                attempt,
+                elapsed,
+                error: None,
+                output: None,
+            },
+        );
+    }
+
     pub(super) fn started(&self, node: NodeId, attempt: u32) {
         self.emit(&Event::Started {
             task: self.task(node),
@@ -151,17 +180,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn retrying(&mut self, failed: &FailedAttempt, pause: Duration) {
-        self.journal.note(
-            &self.graph,
-            failed.node,
-            &Ended {
-                outcome: RecordedOutcome::Retrying,
-                attempt: failed.number,
-                elapsed: failed.elapsed,
-                error: Some(failed.error.as_ref()),
-                output: None,
-            },
-        );
+        self.record_failed(RecordedOutcome::Retrying, failed);
         self.emit(&Event::Retrying {
             task: self.task(failed.node),
             attempt: failed.number,
@@ -213,17 +232,7 @@ impl<'a> Ledger<'a> {
 
     /// Gives the failure to whoever waits for the task.
     pub(super) fn failed(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
-        self.journal.note(
-            &self.graph,
-            failed.node,
-            &Ended {
-                outcome: RecordedOutcome::Failed,
-                attempt: failed.number,
-                elapsed: failed.elapsed,
-                error: Some(failed.error.as_ref()),
-                output: None,
-            },
-        );
+        self.record_failed(RecordedOutcome::Failed, &failed);
         let task = self.task(failed.node);
         self.emit(&Event::Failed {
             task,
@@ -241,17 +250,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn blocked(&mut self, node: NodeId, by: Key) {
-        self.journal.note(
-            &self.graph,
-            node,
-            &Ended {
-                outcome: RecordedOutcome::Blocked,
-                attempt: 0,
-                elapsed: Duration::ZERO,
-                error: None,
-                output: None,
-            },
-        );
+        self.record(node, RecordedOutcome::Blocked, 0, Duration::ZERO);
         if let Some(by) = self.graph.find(by) {
             self.emit(&Event::Blocked {
                 task: self.task(node),
@@ -276,17 +275,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn interrupted(&mut self, node: NodeId, attempt: u32, elapsed: Duration) {
-        self.journal.note(
-            &self.graph,
-            node,
-            &Ended {
-                outcome: RecordedOutcome::Interrupted,
-                attempt,
-                elapsed,
-                error: None,
-                output: None,
-            },
-        );
+        self.record(node, RecordedOutcome::Interrupted, attempt, elapsed);
         self.outcomes[node.index()] = Outcome::Interrupted;
         self.emit(&Event::Interrupted {
             task: self.task(node),

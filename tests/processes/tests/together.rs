@@ -14,7 +14,7 @@ const BUSY: i32 = 75;
 
 fn naps(workspace: &str, notes: &Path, args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_naps"))
-        .args(["--workspace", workspace, "--workers", "4", "--ttl", "1s"])
+        .args(["--workspace", workspace, "--workers", "4"])
         .args(args)
         .env(STARTS, notes)
         .stdin(Stdio::null())
@@ -133,7 +133,7 @@ fn four_that_share_the_work_do_each_task_once() {
 #[test]
 fn one_is_killed_and_one_is_stopped_and_continued_and_all_completes() {
     let place = Place::new();
-    let args = ["--count", "150", "--ms", "100", "--shared"];
+    let args = ["--count", "150", "--ms", "100", "--shared", "--ttl", "2s"];
     let mut children: Vec<Child> = (0..4)
         .map(|_| naps(&place.workspace(), &place.notes, &args))
         .collect();
