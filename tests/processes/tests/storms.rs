@@ -17,12 +17,19 @@ fn dag(seed: u64, nodes: u32) -> impl Fn() -> Command {
     }
 }
 
-fn storm(seed: u64, program: &dyn Fn() -> Command, expected: &Expected, longest: u64) -> Tally {
+fn storm(
+    root: &str,
+    seed: u64,
+    program: &dyn Fn() -> Command,
+    expected: &Expected,
+    longest: u64,
+) -> Tally {
     let directory = tempfile::tempdir().unwrap();
     let storm = Storm {
         seed,
         program,
         workspace: directory.path().to_str().unwrap(),
+        root,
         expected,
         longest: Duration::from_millis(longest),
     };
@@ -36,6 +43,7 @@ fn a_graph_that_is_killed_at_random_moments_is_whole_in_the_end_and_nothing_ran_
     let mut total = Tally::default();
     for seed in 1..=3 {
         total += storm(
+            "Dag",
             seed,
             &dag(seed, 500),
             &expected_dag(seed, 500).unwrap(),
@@ -54,7 +62,7 @@ fn the_long_batch_survives_a_storm_of_kills() {
         command.args(["--wait-ms", "20"]);
         command
     };
-    let tally = storm(1, &long, &expected_long(), 200);
+    let tally = storm("Agg", 1, &long, &expected_long(), 200);
     assert!(tally.is_clean() && tally.kills > 0, "{tally}");
     assert!(tally.starts >= 20, "{tally}");
 }
@@ -68,6 +76,7 @@ fn what_goes_wrong_is_seen() {
         seed: 9,
         program: &program,
         workspace: directory.path().to_str().unwrap(),
+        root: "Dag",
         expected: &expected,
         longest: Duration::from_millis(100),
     };

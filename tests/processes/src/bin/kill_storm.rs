@@ -64,6 +64,7 @@ fn main() -> anyhow::Result<ExitCode> {
             seed,
             program: &*program,
             workspace: &place,
+            root: if long.is_some() { "Agg" } else { "Dag" },
             expected: &expected,
             longest: Duration::from_millis(if long.is_some() { 400 } else { 600 }),
         };
