@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::code::{OnCodeChange, made_by_other_code};
@@ -10,7 +11,7 @@ use super::drive::Drive;
 use super::journal::Journal;
 use super::ledger::Ledger;
 use super::ownership::{Coordination, Ownership};
-use super::runner::Runner;
+use super::runner::{Runner, ended};
 use crate::log::{Known, RunId};
 use crate::model::{NodeId, Task};
 use crate::own::Member;
@@ -132,8 +133,10 @@ impl Runner {
         self.check(runs.map(|(node, _)| node.task.spec()))
     }
 
-    pub(super) fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
-        let graph = Graph::expand(vec![Arc::new(root)])?;
+    /// Expands the root, which takes a while for a large graph.
+    pub(super) async fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
+        let expand = move || Graph::expand(vec![Arc::new(root)]);
+        let graph = spawn_blocking(expand).await.map_err(ended)??;
         if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
             return Err(RunError::Settings(format!(
                 "no task named `{first}` to run again; there are {}",

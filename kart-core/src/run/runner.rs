@@ -6,7 +6,9 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::code::OnCodeChange;
 use super::ownership::Coordination;
@@ -242,7 +244,7 @@ impl Runner {
     ///
     /// [`RunError::Plan`], [`RunError::Settings`] and [`RunError::Store`].
     pub async fn plan<T: Task>(&self, root: T) -> Result<Plan, RunError> {
-        let graph = self.expand(root)?;
+        let graph = self.expand(root).await?;
         let past = self.past(&graph).await;
         let needs = self.survey(&graph, &past).await?;
         Ok(Plan::new(graph, needs))
@@ -259,13 +261,35 @@ impl Runner {
     /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
     /// Everything else means that nothing was run.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
+        let runner = self.clone();
+        let run = async move { runner.run_here(root).await };
+        // Beside the attempts, and not in the caller's own task: a message from one thread of the runtime to
+        // another costs less than one to a thread that sleeps in `block_on`.
+        let mut runs = JoinSet::new();
+        runs.spawn(run.in_current_span());
+        match runs.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(ended(error)),
+            None => Err(RunError::Runtime("the run was lost".into())),
+        }
+    }
+
+    async fn run_here<T: Task>(&self, root: T) -> Result<Report, RunError> {
         let started = Instant::now();
-        let graph = self.expand(root)?;
+        let graph = self.expand(root).await?;
         let run = RunId::now();
         let member = Arc::new(Member::new(&self.workspace, self.ttl, run.to_string()));
         let result = self.launch(run, &member, graph, started).await;
         member.leave().await;
         result
+    }
+}
+
+/// Why a task of the runtime has no result. A panic goes on where it was waited for.
+pub(super) fn ended(error: JoinError) -> RunError {
+    match error.try_into_panic() {
+        Ok(payload) => std::panic::resume_unwind(payload),
+        Err(error) => RunError::Runtime(error.into()),
     }
 }
 
