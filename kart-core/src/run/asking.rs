@@ -4,14 +4,14 @@ use std::sync::{Arc, PoisonError};
 
 use super::asks::{Ask, Expected};
 use super::drive::Drive;
-use super::steps::Surveyed;
+use super::inbox::Surveyed;
 use super::unavailable::Unavailable;
 use crate::error::{Error, StoreError, chain, interrupted};
 use crate::model::{DynTask, NodeId};
 use crate::plan::{Need, describe, survey_below};
 use crate::report::Outcome;
 
-impl Drive<'_> {
+impl Drive {
     /// The body of a task asks for another: that one is run, or found, like any other.
     pub(super) fn asked(&mut self, ask: Ask) {
         match self.place(ask.by, ask.task) {
@@ -79,7 +79,7 @@ impl Drive<'_> {
                 let (graph, needs) = (Arc::clone(&self.graph), Arc::clone(&self.needs));
                 let workspace = self.runner.workspace.clone();
                 let rerun = self.runner.rerun.clone();
-                self.steps.survey(async move {
+                self.aside.survey(async move {
                     Surveyed {
                         target,
                         asker,

@@ -2,21 +2,22 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::mpsc;
+use futures_util::{FutureExt as _, poll};
 use tokio::time::Instant;
 
 use super::handover::Handover;
+use super::inbox::{Inbox, Step};
 use super::line::Line;
 use super::ownership::{Hold, Ownership};
 use super::publish::{Published, publish};
-use super::steps::Said;
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
     Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Saved, Stop, Value, Want,
@@ -37,10 +38,19 @@ pub(super) struct Shop {
     pub(super) handover: Handover,
     /// What bodies are told that the run is stopping by.
     pub(super) stop: Stop,
-    /// What attempts say to the loop.
-    pub(super) said: mpsc::UnboundedSender<Said>,
+    /// Where attempts say what happens.
+    pub(super) inbox: Arc<Inbox>,
     pub(super) asks: AtomicU64,
     pub(super) ownership: Ownership,
+}
+
+/// An attempt that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    pub(super) node: NodeId,
+    pub(super) need: Need,
+    /// Which one it is, from 1.
+    pub(super) number: u32,
 }
 
 /// How an attempt ended.
@@ -51,6 +61,13 @@ pub(super) struct Attempted {
     /// Without the time that the body waited for tasks that it asked for.
     pub(super) elapsed: Duration,
     pub(super) end: End,
+}
+
+/// What a body has made.
+struct Made {
+    output: Erased,
+    encoded: Bytes,
+    saved: Arc<Saved>,
 }
 
 /// What came of an attempt.
@@ -66,40 +83,12 @@ pub(super) enum End {
     Lost,
 }
 
-/// Makes attempt `number` of `node`, under a claim of its own where each task is claimed; never panics.
-pub(super) async fn attempt(shop: Arc<Shop>, node: NodeId, need: Need, number: u32) -> Attempted {
-    let without = |end| Attempted {
-        node,
-        number,
-        elapsed: Duration::ZERO,
-        end,
-    };
-    let member = match &shop.ownership {
-        Ownership::Each(member) => Arc::clone(member),
-        Ownership::Root(claim) => {
-            let claim = Arc::clone(claim);
-            return shop.attempt(node, need, number, Some(&claim)).await;
-        }
-        Ownership::Nothing => return shop.attempt(node, need, number, None).await,
-    };
-    match hold(&shop, &member, node, need).await {
-        Ok(Hold::Held(claim)) => {
-            shop.say(Said::Began(node, number));
-            let attempted = tokio::select! {
-                biased;
-                () = claim.lost() => return without(End::Lost),
-                attempted = shop.attempt(node, need, number, Some(&claim)) => attempted,
-            };
-            let is_done = matches!(attempted.end, End::Published(_));
-            claim.release(is_done).await;
-            attempted
-        }
-        Ok(Hold::Made(claim)) => {
-            claim.release(true).await;
-            without(End::Made)
-        }
-        Ok(Hold::Elsewhere(owner)) => without(End::Elsewhere(owner)),
-        Err(error) => without(End::Failed(error.into())),
+/// Makes an attempt, under a claim of its own where each task is claimed; never panics.
+pub(super) async fn attempt(shop: &Arc<Shop>, work: Work) -> Attempted {
+    match &shop.ownership {
+        Ownership::Each(member) => shop.claimed_attempt(member, work).await,
+        Ownership::Root(claim) => shop.attempt(work, Some(claim)).await,
+        Ownership::Nothing => shop.attempt(work, None).await,
     }
 }
 
@@ -128,37 +117,75 @@ async fn hold(shop: &Shop, member: &Member, id: NodeId, need: Need) -> Result<Ho
 }
 
 impl Shop {
-    async fn attempt(
-        self: &Arc<Self>,
-        node: NodeId,
-        need: Need,
-        number: u32,
-        claim: Option<&Claim>,
-    ) -> Attempted {
-        let shop = self;
+    async fn claimed_attempt(self: &Arc<Self>, member: &Member, work: Work) -> Attempted {
+        let without = |end| Attempted {
+            node: work.node,
+            number: work.number,
+            elapsed: Duration::ZERO,
+            end,
+        };
+        match hold(self, member, work.node, work.need).await {
+            Ok(Hold::Held(claim)) => {
+                self.say(Step::Began(work.node, work.number));
+                let attempted = tokio::select! {
+                    biased;
+                    () = claim.lost() => return without(End::Lost),
+                    attempted = self.attempt(work, Some(&claim)) => attempted,
+                };
+                let is_done = matches!(attempted.end, End::Published(_));
+                claim.release(is_done).await;
+                attempted
+            }
+            Ok(Hold::Made(claim)) => {
+                claim.release(true).await;
+                without(End::Made)
+            }
+            Ok(Hold::Elsewhere(owner)) => without(End::Elsewhere(owner)),
+            Err(error) => without(End::Failed(error.into())),
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, work: Work, claim: Option<&Claim>) -> Attempted {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
-        let made = caught(shop.make(node, number, &mut waited)).await;
-        let result = match made {
-            Ok((output, encoded, saved)) => {
-                // A failed one's end is told with its failure, so that nothing starts before that is known.
-                shop.say(Said::Ended(node));
-                let node = shop.graph.node(node);
-                let published =
-                    caught(publish(&shop.workspace, node, need, claim, output, encoded)).await;
-                if published.is_ok() {
-                    saved.clear().await;
-                }
-                published
-            }
+        let made = caught(self.make(work.node, work.number, &mut waited)).await;
+        let end = match made {
+            Ok(made) => caught(self.publish(work, made, claim)).await,
             Err(error) => Err(error),
         };
         Attempted {
-            node,
-            number,
+            node: work.node,
+            number: work.number,
             elapsed: started.elapsed().saturating_sub(waited),
-            end: result.map_or_else(End::Failed, End::Published),
+            end: end.map_or_else(End::Failed, End::Published),
         }
+    }
+
+    async fn publish(
+        &self,
+        work: Work,
+        made: Made,
+        claim: Option<&Claim>,
+    ) -> Result<Published, BoxError> {
+        let node = self.graph.node(work.node);
+        let mut publishing = pin!(publish(
+            &self.workspace,
+            node,
+            work.need,
+            claim,
+            made.output,
+            made.encoded
+        ));
+        let published = match poll!(publishing.as_mut()) {
+            Poll::Ready(published) => published,
+            Poll::Pending => {
+                // A failed one's end is told with its failure, so that nothing starts before that is known.
+                self.say(Step::Ended(work.node));
+                publishing.await
+            }
+        }?;
+        made.saved.clear().await;
+        Ok(published)
     }
 }
 
@@ -178,9 +205,8 @@ fn panicked(payload: &(dyn Any + Send)) -> BoxError {
 }
 
 impl Shop {
-    pub(super) fn say(&self, said: Said) {
-        // The receiver is gone only when the run is.
-        let _ = self.said.send(said);
+    pub(super) fn say(&self, step: Step) {
+        self.inbox.tell(step);
     }
 
     /// A number for something that a body asks for.
@@ -194,7 +220,7 @@ impl Shop {
         id: NodeId,
         number: u32,
         waited: &mut Duration,
-    ) -> Result<(Erased, Bytes, Arc<Saved>), BoxError> {
+    ) -> Result<Made, BoxError> {
         let node = self.graph.node(id);
         let spec = node.task.spec();
         let path = node.path()?;
@@ -226,7 +252,11 @@ impl Shop {
             let error = crate::error::chain(error.as_ref());
             permanent(format!("failed to encode the output: {error}"))
         })?;
-        Ok((output, encoded, saved))
+        Ok(Made {
+            output,
+            encoded,
+            saved,
+        })
     }
 
     async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {

@@ -1,27 +1,25 @@
-//! The loop of a run: starts what the schedule says, and tells the schedule what became of it.
+//! The state of a run: gives out what the schedule says, and tells the schedule what became of it.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::asks::Asks;
-use super::attempt::{Attempted, End, Shop, attempt};
+use super::attempt::{Attempted, End, Shop, Work};
 use super::dependents::required;
 use super::elsewhere::Elsewhere;
-use super::halt::{self, Halt};
+use super::halt;
 use super::handover::Handover;
+use super::inbox::{Aside, Inbox, Step};
 use super::ledger::{FailedAttempt, Ledger};
 use super::ownership::Ownership;
 use super::publish::Published;
 use super::runner::Runner;
 use super::schedule::{Next, Schedule};
-use super::steps::{Said, Step, Steps};
 use super::unavailable::Unavailable;
 use crate::error::{self, BoxError, Error};
 use crate::model::{NodeId, Stop, TaskSpec};
@@ -34,14 +32,16 @@ const PUBLISHING: usize = 64;
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// A run under way.
-pub(super) struct Drive<'a> {
-    pub(super) runner: &'a Runner,
+pub(super) struct Drive {
+    pub(super) runner: Arc<Runner>,
     pub(super) graph: Arc<Graph>,
     pub(super) needs: Arc<RwLock<Vec<Need>>>,
-    pub(super) ledger: Ledger<'a>,
+    pub(super) ledger: Ledger,
     pub(super) schedule: Schedule,
     pub(super) shop: Arc<Shop>,
-    pub(super) steps: Steps,
+    pub(super) aside: Aside,
+    /// How many attempts are under way.
+    attempts: usize,
     pub(super) asks: Asks,
     pub(super) ownership: Ownership,
     pub(super) elsewhere: Elsewhere,
@@ -50,116 +50,106 @@ pub(super) struct Drive<'a> {
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
     pub(super) is_stopped: bool,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
 }
 
-impl<'a> Drive<'a> {
+impl Drive {
     pub(super) fn new(
-        runner: &'a Runner,
+        runner: Arc<Runner>,
         graph: Arc<Graph>,
         needs: Vec<Need>,
         ownership: Ownership,
-        ledger: Ledger<'a>,
+        ledger: Ledger,
         started: Instant,
     ) -> Self {
         let lot = matches!(ownership, Ownership::Each(_)).then(|| fastrand::u32(..));
         let schedule = Schedule::new(&graph, &needs, runner.workers, &runner.limits, lot);
-        let (said, heard) = mpsc::unbounded_channel();
+        let inbox = Arc::new(Inbox::default());
         let shop = Arc::new(Shop {
             graph: Arc::clone(&graph),
             workspace: runner.workspace.clone(),
             resources: Arc::new(runner.resources.clone()),
             handover: Handover::new(runner.memory_budget, schedule.consumers()),
             stop: Stop::new(),
-            said,
+            inbox: Arc::clone(&inbox),
             asks: AtomicU64::new(0),
             ownership: ownership.clone(),
         });
         Drive {
-            runner,
             ledger,
             graph,
             needs: Arc::new(RwLock::new(needs)),
             schedule,
             shop,
-            steps: Steps::new(heard),
+            aside: Aside::new(inbox),
+            attempts: 0,
             asks: Asks::default(),
             ownership,
             elsewhere: Elsewhere::default(),
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
             is_stopped: false,
-            deadline: halt::deadline(runner, started),
+            deadline: halt::deadline(&runner, started),
+            runner,
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<Report, RunError> {
-        let mut halt = halt::stop(self.runner.stop.clone(), self.deadline).boxed();
-        let ownership = self.ownership.clone();
-        let mut lost = pin!(ownership.lost());
-        loop {
-            // All that has happened is taken in before anything starts: an output that is there
-            // already may have made a task ready that goes before those that wait.
-            while let Some(step) = self.steps.try_next() {
-                self.take(step)?;
-            }
-            // The deadline may have passed since, and its timer not have fired yet.
-            if let Some(reason) = self.must_stop() {
-                self.stop(reason);
-                halt = halt::grace(self.runner.grace).boxed();
-            }
-            self.start();
-            tokio::select! {
-                biased;
-                halted = &mut halt => match halted {
-                    Halt::Stop(reason) => {
-                        self.stop(reason);
-                        halt = halt::grace(self.runner.grace).boxed();
-                    }
-                    Halt::GraceOver => break,
-                },
-                () = &mut lost => {
-                    // What runs is somebody else's now.
-                    self.stop(StopReason::Lost);
-                    break;
-                }
-                step = self.steps.next() => match step {
-                    Some(step) => self.take(step)?,
-                    None => break,
-                },
-            }
+    /// Takes in what has happened.
+    ///
+    /// # Errors
+    ///
+    /// The payload of a step that panicked.
+    pub(super) fn catch_up(&mut self) -> Result<(), Box<dyn Any + Send>> {
+        let inbox = Arc::clone(&self.shop.inbox);
+        while let Some(step) = inbox.next() {
+            self.take(step)?;
         }
-        // What still runs is dropped: nothing of it is published by halves.
-        drop(self.steps);
-        for node in self.schedule.under_way() {
-            self.ledger.interrupted(node, 1, Duration::ZERO);
-        }
-        self.ledger.finish(self.is_stopped).await
+        Ok(())
     }
 
-    fn start(&mut self) {
-        while self
-            .steps
-            .attempts()
-            .saturating_sub(self.schedule.suspended())
-            < self.runner.workers + PUBLISHING
-        {
-            match self.schedule.next() {
-                Some(Next::Start(node)) if self.ledger.holds_back(node, self.deadline) => {
+    /// The next attempt, if one can start now.
+    pub(super) fn next_work(&mut self) -> Option<Work> {
+        while self.has_room() {
+            match self.schedule.next()? {
+                Next::Start(node) if self.ledger.holds_back(node, self.deadline) => {
                     self.schedule.hold_back(node);
                 }
-                Some(Next::Start(node)) => {
+                Next::Start(node) => {
                     let number = self.numbers.remove(&node).unwrap_or(1);
                     if !matches!(self.ownership, Ownership::Each(_)) {
                         self.ledger.started(node, number);
                     }
-                    let (shop, need) = (Arc::clone(&self.shop), self.need(node));
-                    self.steps.attempt(attempt(shop, node, need, number));
+                    self.attempts += 1;
+                    let need = self.need(node);
+                    return Some(Work { node, need, number });
                 }
-                Some(Next::Resume(node)) => self.asks.answer(node),
-                None => break,
+                Next::Resume(node) => self.asks.answer(node),
             }
         }
+        None
+    }
+
+    fn has_room(&self) -> bool {
+        self.attempts.saturating_sub(self.schedule.suspended()) < self.runner.workers + PUBLISHING
+    }
+
+    /// Whether one more attempt could start now.
+    pub(super) fn has_ready(&self) -> bool {
+        self.has_room() && self.schedule.has_ready()
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.attempts == 0 && self.resting.is_empty() && !self.aside.is_looking()
+    }
+
+    /// The end of the run: whatever is under way is cut off.
+    pub(super) async fn finish(mut self) -> Result<Report, RunError> {
+        for node in self.schedule.under_way() {
+            self.ledger.interrupted(node, 1, Duration::ZERO);
+        }
+        drop(self.aside);
+        self.ledger.finish(self.is_stopped).await
     }
 
     pub(super) fn need(&self, node: NodeId) -> Need {
@@ -168,7 +158,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Why the run is to stop, unless it has been told already.
-    fn must_stop(&self) -> Option<StopReason> {
+    pub(super) fn must_stop(&self) -> Option<StopReason> {
         if self.is_stopped {
             return None;
         }
@@ -179,48 +169,49 @@ impl<'a> Drive<'a> {
     }
 
     /// Nothing new starts from now on, and bodies are told.
-    fn stop(&mut self, reason: StopReason) {
+    pub(super) fn stop(&mut self, reason: StopReason) {
         self.is_stopped = true;
         self.schedule.close();
-        self.steps.stop_rests();
-        self.steps.stop_looks();
+        self.aside.stop_rests();
+        self.aside.stop_looks();
         self.shop.stop.stop();
-        self.ledger.stopping(reason, self.steps.attempts());
+        self.ledger.stopping(reason, self.attempts);
         for failed in std::mem::take(&mut self.resting).into_values() {
             self.interrupted(failed.node, failed.number, failed.elapsed);
         }
         self.end_vain_waits(None);
     }
 
-    fn take(&mut self, step: Step) -> Result<(), RunError> {
+    fn take(&mut self, step: Step) -> Result<(), Box<dyn Any + Send>> {
         match step {
-            Step::Said(Said::Ended(node)) => self.schedule.body_ended(node),
-            Step::Said(Said::Began(node, number)) => self.ledger.started(node, number),
-            Step::Said(Said::Progress(node, now)) => self.ledger.progress(node, &now),
-            Step::Said(Said::Asked(ask)) => self.asked(ask),
-            Step::Said(Said::Withdrawn { by, ask }) => self.withdrawn(by, ask),
-            Step::Said(Said::Parked(node)) => self.parked(node),
+            Step::Ended(node) => self.schedule.body_ended(node),
+            Step::Began(node, number) => self.ledger.started(node, number),
+            Step::Progress(node, now) => self.ledger.progress(node, &now),
+            Step::Asked(ask) => self.asked(ask),
+            Step::Withdrawn { by, ask } => self.withdrawn(by, ask),
+            Step::Parked(node) => self.parked(node),
             Step::Surveyed(surveyed) => self.surveyed(surveyed),
             Step::Looked(looks) => self.looked(looks),
-            Step::Attempted(attempted) => self.attempted(attempted),
-            Step::Rested(node, number) => {
-                self.resting.remove(&node);
+            // The pauses may have been ended meanwhile.
+            Step::Rested(node, number) if self.resting.remove(&node).is_some() => {
                 self.numbers.insert(node, number);
                 self.schedule.retry(node);
             }
-            Step::Stopped(error) => return Err(RunError::Runtime(error.into())),
+            Step::Rested(..) => {}
+            Step::Panicked(payload) => return Err(payload),
         }
         Ok(())
     }
 
-    fn attempted(&mut self, attempted: Attempted) {
+    pub(super) fn attempted(&mut self, attempted: Attempted) {
+        self.attempts -= 1;
         let Attempted {
             node,
             number,
             elapsed,
             end,
         } = attempted;
-        // Its end may have been told already, or be among what is to be heard next.
+        // Its end may have been told already.
         self.schedule.body_ended(node);
         self.asks.forget(node);
         let error = match end {
@@ -262,14 +253,14 @@ impl<'a> Drive<'a> {
         if may_retry && !self.schedule.is_closed() {
             let pause = pause(spec, number);
             self.ledger.retrying(&failed, pause);
-            self.steps.rest(node, pause, number + 1);
+            self.aside.rest(node, pause, number + 1);
             self.resting.insert(node, failed);
             return;
         }
         let failure = self.failed(failed);
         if self.runner.fail_fast && !self.schedule.is_closed() {
             self.schedule.close();
-            self.steps.stop_rests();
+            self.aside.stop_rests();
             for failed in std::mem::take(&mut self.resting).into_values() {
                 self.failed(failed);
             }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::drive::Drive;
+use super::inbox::{Found, Looks};
 use super::ownership::pause;
-use super::steps::{Found, Looks};
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::NodeId;
@@ -26,7 +26,7 @@ pub(super) struct Elsewhere {
     vain: u32,
 }
 
-impl Drive<'_> {
+impl Drive {
     /// Another process has `node`, or this one has lost it.
     pub(super) fn set_aside(&mut self, node: NodeId, number: u32, owner: Option<&Owner>) {
         if let Some(owner) = owner {
@@ -52,10 +52,11 @@ impl Drive<'_> {
             .collect();
         let pause = pause(self.elsewhere.vain, self.runner.ttl);
         let (graph, workspace) = (Arc::clone(&self.graph), self.runner.workspace.clone());
-        self.steps.look(look(graph, workspace, tasks, pause));
+        self.aside.look(look(graph, workspace, tasks, pause));
     }
 
     pub(super) fn looked(&mut self, looks: Looks) {
+        self.aside.looked();
         let found = looks.unwrap_or_else(|error| {
             tracing::warn!(
                 error = crate::error::chain(&error),

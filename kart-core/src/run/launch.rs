@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::code::{OnCodeChange, made_by_other_code};
+use super::desk;
 use super::drive::Drive;
 use super::journal::Journal;
 use super::ledger::Ledger;
@@ -105,11 +106,18 @@ impl Runner {
         } else {
             Journal::silent(past.known)
         };
-        let mut ledger = Ledger::new(self, Arc::clone(&graph), &needs, journal, started);
+        let runner = Arc::new(self.clone());
+        let mut ledger = Ledger::new(
+            Arc::clone(&runner),
+            Arc::clone(&graph),
+            &needs,
+            journal,
+            started,
+        );
         ledger.made_by_other_code(&past.changed, &needs);
-        Drive::new(self, graph, needs, ownership.clone(), ledger, started)
-            .run()
-            .await
+        let ownership = ownership.clone();
+        let drive = Drive::new(runner, graph, needs, ownership, ledger, started);
+        desk::run(drive).await
     }
 
     /// The needs of the roots alone: where they are complete, nobody asks for the others.

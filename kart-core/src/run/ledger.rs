@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::inbox::ProgressNow;
 use super::journal::{Ended, Journal};
 use super::publish::Published;
 use super::runner::Runner;
-use super::steps::ProgressNow;
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::log::{Known, RecordedOutcome};
@@ -31,8 +31,8 @@ pub(super) struct FailedAttempt {
 }
 
 /// The outcomes of a run so far.
-pub(super) struct Ledger<'a> {
-    runner: &'a Runner,
+pub(super) struct Ledger {
+    runner: Arc<Runner>,
     graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
     roots: Vec<Option<Erased>>,
@@ -45,9 +45,9 @@ pub(super) struct Ledger<'a> {
     started: Instant,
 }
 
-impl<'a> Ledger<'a> {
+impl Ledger {
     pub(super) fn new(
-        runner: &'a Runner,
+        runner: Arc<Runner>,
         graph: Arc<Graph>,
         needs: &[Need],
         journal: Journal,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::asks::Ask;
 use super::attempt::Shop;
-use super::steps::{ProgressNow, Said};
+use super::inbox::{ProgressNow, Step};
 use crate::error::{BoxError, Error, interrupted};
 use crate::model::{Attempt, DynTask, Erased, Getting, Host, NodeId};
 
@@ -63,7 +63,7 @@ impl Line {
         };
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.holds_worker.store(false, Ordering::SeqCst);
-        self.shop.say(Said::Asked(Ask {
+        self.shop.say(Step::Asked(Ask {
             id: wait.id,
             by: self.node,
             task,
@@ -95,13 +95,13 @@ impl Line {
         progress.told = Some(Instant::now());
         progress.is_new = false;
         self.shop
-            .say(Said::Progress(self.node, progress.now.clone()));
+            .say(Step::Progress(self.node, progress.now.clone()));
     }
 
     /// Gives the worker back if the body waits for more.
     fn park(&self) {
         if self.is_waiting() && self.holds_worker.swap(false, Ordering::SeqCst) {
-            self.shop.say(Said::Parked(self.node));
+            self.shop.say(Step::Parked(self.node));
         }
     }
 
@@ -183,7 +183,7 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         self.line.waiting.fetch_sub(1, Ordering::SeqCst);
         if !self.is_answered {
-            self.line.shop.say(Said::Withdrawn {
+            self.line.shop.say(Step::Withdrawn {
                 by: self.line.node,
                 ask: self.id,
             });

@@ -145,6 +145,11 @@ impl Schedule {
         None
     }
 
+    /// Whether a task is ready and a worker free.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() && self.slots.has_worker()
+    }
+
     /// The body of `node` has ended: its worker and its limits are free.
     pub(super) fn body_ended(&mut self, node: NodeId) {
         match self.states[node.index()] {
