@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::read::{Listing, lines};
-use super::record::{Record, TaskRecord};
+use super::record::Record;
 use super::{RecordedOutcome, RunId, digest};
 use crate::error::StoreError;
 use crate::key::Key;
@@ -68,34 +68,33 @@ impl Known {
 
     fn absorb(&mut self, text: &[u8]) {
         for line in lines(text) {
-            if let Record::Task(record) = line.record {
-                self.note(&record);
+            if let Record::Task(record) = line.record
+                && record.outcome == RecordedOutcome::Ran
+            {
+                self.ran(&record.task, record.version, &record.code, record.duration);
             }
         }
     }
 
-    /// One more record.
-    pub(crate) fn note(&mut self, record: &TaskRecord) {
-        if record.outcome != RecordedOutcome::Ran {
-            return;
+    /// A task of that kind ran for so long, by that code.
+    pub(crate) fn ran(&mut self, task: &str, version: u32, code: &str, duration: Duration) {
+        if !self.tasks.contains_key(task) {
+            self.tasks.insert(task.to_owned(), BTreeMap::new());
         }
-        if !self.tasks.contains_key(&record.task) {
-            self.tasks.insert(record.task.clone(), BTreeMap::new());
-        }
-        let Some(versions) = self.tasks.get_mut(&record.task) else {
+        let Some(versions) = self.tasks.get_mut(task) else {
             return;
         };
-        let kind = versions.entry(record.version).or_default();
-        match kind.codes.get_mut(&record.code) {
+        let kind = versions.entry(version).or_default();
+        match kind.codes.get_mut(code) {
             Some(count) => *count += 1,
             None => {
-                kind.codes.insert(record.code.clone(), 1);
+                kind.codes.insert(code.to_owned(), 1);
             }
         }
         if kind.durations.len() == REMEMBERED {
             kind.durations.remove(0);
         }
-        let millis = record.duration.as_millis();
+        let millis = duration.as_millis();
         kind.durations
             .push(u64::try_from(millis).unwrap_or(u64::MAX));
     }

@@ -18,7 +18,7 @@ pub use read::RunSummary;
 pub use record::{RecordedOutcome, TaskRecord};
 
 pub(crate) use known::Known;
-pub(crate) use record::{EndRecord, StartRecord};
+pub(crate) use record::{EndRecord, Note, StartRecord};
 pub(crate) use writer::Log;
 
 const RUNS: &str = "_kart/runs";

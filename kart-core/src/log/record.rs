@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RunId;
 use crate::key::Key;
+use crate::model::NodeId;
 use crate::report::Counts;
 
 /// One line.
@@ -28,6 +29,20 @@ pub(super) enum Record {
     /// Of a later release.
     #[serde(other)]
     Unknown,
+}
+
+/// What became of an attempt, in short: a record is made of it when it is written.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) node: NodeId,
+    pub(crate) outcome: RecordedOutcome,
+    pub(crate) attempt: u32,
+    /// When the attempt ended.
+    pub(crate) at: SystemTime,
+    pub(crate) elapsed: Duration,
+    pub(crate) error: Option<Box<str>>,
+    /// The size and the hash of the output.
+    pub(crate) output: Option<(u64, blake3::Hash)>,
 }
 
 /// The begin of a run.

@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::record::{Line, Record};
+use super::record::{Line, Note, Record};
 use super::{EndRecord, Known, RunId, StartRecord, TaskRecord, digest, pack, segment};
 use crate::error::StoreError;
 use crate::workspace::Workspace;
 
 /// How often what is new is written.
 const EVERY: Duration = Duration::from_secs(5);
-/// It is written before its time when there is so much of it: more than a thousand records.
-const SEGMENT_BYTES: usize = 4 << 20;
+/// It is written before its time when there are so many notes: some 4 MiB of text.
+const SEGMENT_NOTES: usize = 8192;
 /// The log of a store that takes nothing is not kept in memory for ever.
+const MOST_NOTES: usize = 16 * SEGMENT_NOTES;
 const MOST_BYTES: usize = 64 << 20;
+/// More notes than that are made into text on a thread of their own.
+const FEW: usize = 256;
 /// How long the end of a run waits for its log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,33 +33,58 @@ pub(crate) struct Log {
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+/// Makes a record of what was noted.
+type ToRecord = dyn Fn(Note) -> TaskRecord + Send + Sync;
+
 struct Shared {
     workspace: Workspace,
     run: RunId,
+    record: Box<ToRecord>,
     buffer: Mutex<Buffer>,
     is_full: Notify,
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Buffer {
+    /// What could not be written yet.
     text: Vec<u8>,
+    new: Vec<(u64, Noted)>,
     lines: u64,
     segments: u32,
     lost: u64,
     failure: Option<StoreError>,
 }
 
+#[derive(Debug)]
+enum Noted {
+    Task(Note),
+    Record(Record),
+}
+
 impl Log {
-    /// Begins the log of a run.
-    pub(crate) fn begin(workspace: &Workspace, run: RunId, start: StartRecord) -> Self {
+    /// Begins the log of a run; `record` makes records of what is noted, when they are written.
+    pub(crate) fn begin(
+        workspace: &Workspace,
+        run: RunId,
+        start: StartRecord,
+        record: impl Fn(Note) -> TaskRecord + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             workspace: workspace.clone(),
             run,
+            record: Box::new(record),
             buffer: Mutex::default(),
             is_full: Notify::new(),
         });
-        shared.note(Record::Start(start));
+        shared.note(Noted::Record(Record::Start(start)));
         let over = watch::Sender::new(false);
         let writer = tokio::spawn(write(Arc::clone(&shared), over.subscribe()));
         Log {
@@ -66,13 +94,13 @@ impl Log {
         }
     }
 
-    pub(crate) fn task(&self, record: TaskRecord) {
-        self.shared.note(Record::Task(Box::new(record)));
+    pub(crate) fn note(&self, note: Note) {
+        self.shared.note(Noted::Task(note));
     }
 
     /// Writes the rest, and the digest for the next start: what could not be written, if so.
     pub(crate) async fn end(mut self, end: EndRecord, known: &mut Known) -> Option<String> {
-        self.shared.note(Record::End(end));
+        self.shared.note(Noted::Record(Record::End(end)));
         self.over.send_replace(true);
         let ended = async {
             if let Some(writer) = self.writer.take() {
@@ -112,31 +140,55 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, record: Record) {
+    fn note(&self, noted: Noted) {
         let mut buffer = self.lock();
-        let line = Line {
-            run: self.run,
-            number: buffer.lines,
-            record,
-        };
+        let number = buffer.lines;
         buffer.lines += 1;
-        if buffer.text.len() > MOST_BYTES {
+        if buffer.new.len() > MOST_NOTES || buffer.text.len() > MOST_BYTES {
             buffer.lost += 1;
             return;
         }
-        // A record is plain data.
-        let _ = serde_json::to_writer(&mut buffer.text, &line);
-        buffer.text.push(b'\n');
-        if buffer.text.len() >= SEGMENT_BYTES {
+        buffer.new.push((number, noted));
+        if buffer.new.len() >= SEGMENT_NOTES {
             self.is_full.notify_one();
         }
     }
 
+    /// The lines of what was noted, after those that could not be written before.
+    fn lines(&self, mut text: Vec<u8>, noted: Vec<(u64, Noted)>) -> Vec<u8> {
+        for (number, noted) in noted {
+            let line = Line {
+                run: self.run,
+                number,
+                record: match noted {
+                    Noted::Task(note) => Record::Task(Box::new((self.record)(note))),
+                    Noted::Record(record) => record,
+                },
+            };
+            // A record is plain data.
+            let _ = serde_json::to_writer(&mut text, &line);
+            text.push(b'\n');
+        }
+        text
+    }
+
     /// Writes what is new as one more segment. What could not be written is tried again with the next.
-    async fn flush(&self) {
-        let (text, number) = {
+    async fn flush(self: &Arc<Self>) {
+        let (text, noted, number) = {
             let mut buffer = self.lock();
-            (std::mem::take(&mut buffer.text), buffer.segments)
+            (
+                std::mem::take(&mut buffer.text),
+                std::mem::take(&mut buffer.new),
+                buffer.segments,
+            )
+        };
+        let text = if noted.len() < FEW {
+            self.lines(text, noted)
+        } else {
+            let shared = Arc::clone(self);
+            let lines = spawn_blocking(move || shared.lines(text, noted)).await;
+            // It does not panic, and where the runtime shuts down nothing is written any more.
+            lines.unwrap_or_default()
         };
         if text.is_empty() {
             return;
@@ -161,8 +213,7 @@ impl Shared {
                     );
                 }
                 buffer.failure = Some(error);
-                let newer = std::mem::replace(&mut buffer.text, text.to_vec());
-                buffer.text.extend_from_slice(&newer);
+                buffer.text = text.into();
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
-use crate::log::{EndRecord, Known, Log, RecordedOutcome, RunId, StartRecord, TaskRecord};
+use crate::log::{EndRecord, Known, Log, Note, RecordedOutcome, RunId, StartRecord, TaskRecord};
 use crate::model::{NodeId, ParamKind};
 use crate::own::here;
 use crate::plan::{Graph, Need, Node, describe};
@@ -19,7 +19,6 @@ const REQUIRES: usize = 64;
 pub(super) struct Journal {
     log: Option<Log>,
     known: Known,
-    worker: Arc<str>,
 }
 
 /// How an attempt ended.
@@ -35,12 +34,7 @@ pub(super) struct Ended<'e> {
 impl Journal {
     /// Writes nothing, and knows what it is given.
     pub(super) fn silent(known: Known) -> Self {
-        let here = here();
-        Journal {
-            log: None,
-            known,
-            worker: format!("{}/{}", here.host, here.pid).into(),
-        }
+        Journal { log: None, known }
     }
 
     /// Begins the log of a run that has something to do.
@@ -48,12 +42,15 @@ impl Journal {
         workspace: &Workspace,
         run: RunId,
         known: Known,
-        graph: &Graph,
+        graph: &Arc<Graph>,
         needs: &[Need],
     ) -> Self {
         let roots = graph.roots.iter().map(|root| graph.node(*root));
         let roots: Vec<String> = roots.map(|root| describe(root.task.as_ref())).collect();
         let here = here();
+        let worker = format!("{}/{}", here.host, here.pid);
+        let graph = Arc::clone(graph);
+        let record = move |note| record(&graph, &worker, note);
         let start = StartRecord {
             at: SystemTime::now(),
             kart: env!("CARGO_PKG_VERSION").to_owned(),
@@ -64,8 +61,8 @@ impl Journal {
             missing: needs.iter().filter(|need| need.runs()).count(),
         };
         Journal {
-            log: Some(Log::begin(workspace, run, start)),
-            ..Journal::silent(known)
+            log: Some(Log::begin(workspace, run, start, record)),
+            known,
         }
     }
 
@@ -73,42 +70,24 @@ impl Journal {
         &self.known
     }
 
-    pub(super) fn note(&mut self, graph: &Graph, id: NodeId, ended: &Ended<'_>) {
+    pub(super) fn note(&mut self, graph: &Graph, node: NodeId, ended: &Ended<'_>) {
         let Some(log) = &self.log else {
             return;
         };
-        let node = graph.node(id);
-        let spec = node.task.spec();
-        let mut requires = Vec::new();
-        let mut count = 0;
-        node.for_each_requirement(|id| {
-            count += 1;
-            if requires.len() < REQUIRES {
-                requires.push(graph.node(id).key);
-            }
-        });
-        let now = SystemTime::now();
-        let record = TaskRecord {
-            run: None,
-            task: spec.name.to_owned(),
-            key: node.key,
-            path: node.path().unwrap_or_default(),
-            params: params(node),
-            requires,
-            required: count,
-            version: spec.version,
-            code: spec.code.to_owned(),
-            start: now.checked_sub(ended.elapsed).unwrap_or(now),
-            duration: ended.elapsed,
-            attempt: ended.attempt,
+        if ended.outcome == RecordedOutcome::Ran {
+            let spec = graph.node(node).task.spec();
+            self.known
+                .ran(spec.name, spec.version, spec.code, ended.elapsed);
+        }
+        log.note(Note {
+            node,
             outcome: ended.outcome,
-            error: ended.error.map(chain),
-            bytes: ended.output.map(|(bytes, _)| bytes),
-            blake3: ended.output.map(|(_, hash)| hash.to_hex().to_string()),
-            worker: self.worker.to_string(),
-        };
-        self.known.note(&record);
-        log.task(record);
+            attempt: ended.attempt,
+            at: SystemTime::now(),
+            elapsed: ended.elapsed,
+            error: ended.error.map(|error| chain(error).into()),
+            output: ended.output,
+        });
     }
 
     /// Writes the end: what could not be written, if so.
@@ -118,6 +97,39 @@ impl Journal {
             counts,
         };
         self.log.take()?.end(end, &mut self.known).await
+    }
+}
+
+/// All that a note stands for.
+fn record(graph: &Graph, worker: &str, note: Note) -> TaskRecord {
+    let node = graph.node(note.node);
+    let spec = node.task.spec();
+    let mut requires = Vec::new();
+    let mut required = 0;
+    node.for_each_requirement(|id| {
+        required += 1;
+        if requires.len() < REQUIRES {
+            requires.push(graph.node(id).key);
+        }
+    });
+    TaskRecord {
+        run: None,
+        task: spec.name.to_owned(),
+        key: node.key,
+        path: node.path().unwrap_or_default(),
+        params: params(node),
+        requires,
+        required,
+        version: spec.version,
+        code: spec.code.to_owned(),
+        start: note.at.checked_sub(note.elapsed).unwrap_or(note.at),
+        duration: note.elapsed,
+        attempt: note.attempt,
+        outcome: note.outcome,
+        error: note.error.map(String::from),
+        bytes: note.output.map(|(bytes, _)| bytes),
+        blake3: note.output.map(|(_, hash)| hash.to_hex().to_string()),
+        worker: worker.to_owned(),
     }
 }
 
