@@ -95,6 +95,10 @@ pub(crate) async fn unless_stuck<T>(future: impl Future<Output = T>) -> T {
         .expect("the run is stuck")
 }
 
+mod busy;
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub(crate) use busy::{Busy, LATENCY};
+
 mod mortal;
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use mortal::{Moment, Mortal};

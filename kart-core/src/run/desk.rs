@@ -81,8 +81,8 @@ impl Desk {
             }
             next
         };
-        let handed_in = catch_unwind(AssertUnwindSafe(|| self.with(hand_in)));
-        handed_in.map(Option::flatten).unwrap_or_else(|payload| {
+        let handed_in = catch_unwind(AssertUnwindSafe(|| self.with(hand_in).flatten()));
+        handed_in.unwrap_or_else(|payload| {
             shop.inbox.tell(Step::Panicked(payload));
             None
         })
@@ -110,7 +110,7 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
     let desk = Arc::new(Desk(Mutex::new(Some(drive))));
     let mut lanes = JoinSet::new();
     loop {
-        let stop = |reason| {
+        let stopping = |reason| {
             desk.with(|drive| drive.stop(reason));
             halt::grace(grace).boxed()
         };
@@ -121,7 +121,7 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
                 }
             }
             Turn::Stop(reason) => {
-                halt = stop(reason);
+                halt = stopping(reason);
                 continue;
             }
             Turn::Panic(payload) => resume_unwind(payload),
@@ -131,12 +131,12 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
         tokio::select! {
             biased;
             halted = &mut halt => match halted {
-                Halt::Stop(reason) => halt = stop(reason),
+                Halt::Stop(reason) => halt = stopping(reason),
                 Halt::GraceOver => break,
             },
             () = &mut lost => {
                 // What runs is somebody else's now.
-                drop(stop(StopReason::Lost));
+                drop(stopping(StopReason::Lost));
                 break;
             }
             () = shop.inbox.heard() => {}

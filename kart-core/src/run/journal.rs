@@ -101,13 +101,13 @@ impl Journal {
 }
 
 /// All that a note stands for.
-fn record(graph: &Graph, worker: &str, note: Note) -> TaskRecord {
-    let node = graph.node(note.node);
+fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
+    let node = graph.node(noted.node);
     let spec = node.task.spec();
     let mut requires = Vec::new();
-    let mut required = 0;
+    let mut count = 0;
     node.for_each_requirement(|id| {
-        required += 1;
+        count += 1;
         if requires.len() < REQUIRES {
             requires.push(graph.node(id).key);
         }
@@ -119,16 +119,16 @@ fn record(graph: &Graph, worker: &str, note: Note) -> TaskRecord {
         path: node.path().unwrap_or_default(),
         params: params(node),
         requires,
-        required,
+        required: count,
         version: spec.version,
         code: spec.code.to_owned(),
-        start: note.at.checked_sub(note.elapsed).unwrap_or(note.at),
-        duration: note.elapsed,
-        attempt: note.attempt,
-        outcome: note.outcome,
-        error: note.error.map(String::from),
-        bytes: note.output.map(|(bytes, _)| bytes),
-        blake3: note.output.map(|(_, hash)| hash.to_hex().to_string()),
+        start: noted.at.checked_sub(noted.elapsed).unwrap_or(noted.at),
+        duration: noted.elapsed,
+        attempt: noted.attempt,
+        outcome: noted.outcome,
+        error: noted.error.map(String::from),
+        bytes: noted.output.map(|(bytes, _)| bytes),
+        blake3: noted.output.map(|(_, hash)| hash.to_hex().to_string()),
         worker: worker.to_owned(),
     }
 }

@@ -2,11 +2,14 @@
 //! nothing of tasks or keys.
 
 mod advice;
+mod commit;
+mod gate;
 #[cfg(feature = "fs")]
 mod local;
 mod open;
 #[cfg(feature = "fs")]
 mod pool;
+mod presence;
 mod remote;
 mod requests;
 #[cfg(feature = "fs")]
@@ -20,10 +23,12 @@ use object_store::ObjectStore;
 use tokio::io::AsyncBufRead;
 use tokio::sync::OnceCell;
 
+pub use commit::Commit;
 pub use requests::Requests;
 
 use crate::{Result, StoreError};
 
+use gate::Gate;
 #[cfg(feature = "fs")]
 use local::Local;
 use remote::Remote;
@@ -31,9 +36,6 @@ use requests::Counters;
 
 /// An object, read piece by piece.
 pub type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
-
-/// How often `create` asks again when the store says both "already exists" and "not there".
-const CREATE_ATTEMPTS: usize = 5;
 
 /// A place that outputs are kept in: a directory, a bucket, or the memory of this process.
 ///
@@ -67,18 +69,6 @@ impl fmt::Debug for Backend {
     }
 }
 
-/// What became of a create-only write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// The object was absent and now holds the bytes.
-    Written,
-    /// Somebody was first: what they wrote.
-    ///
-    /// After an answer that was lost on the way, that somebody may be this very call; the bytes are
-    /// then the caller's own.
-    Exists(Bytes),
-}
-
 impl Workspace {
     /// The workspace at a location: a directory (`./dir`, `file:///dir`), a bucket (`gs://bucket/prefix`,
     /// `s3://…`, `az://…`), or `memory://`, which is empty and lasts as long as the value.
@@ -103,7 +93,12 @@ impl Workspace {
         let location = format!("{store}/{prefix}");
         Self::new(
             location.trim_end_matches('/').to_owned(),
-            Backend::Remote(Remote::new(store.clone(), store, prefix)),
+            Backend::Remote(Remote::new(
+                store.clone(),
+                store,
+                prefix,
+                Some(Gate::default()),
+            )),
             false,
         )
     }
@@ -141,18 +136,23 @@ impl Workspace {
 
     /// Whether there is an object at each path, in the order of the paths.
     ///
+    /// In a bucket many paths of one directory are found by listing it, a thousand with one request, unless
+    /// the listing is much longer than what is asked for.
+    ///
     /// # Errors
     ///
     /// The store could not answer for one of them.
     pub async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
-        self.inner.counters.exists(paths.len());
         for path in &paths {
             self.check("look up", path)?;
         }
         match &self.inner.backend {
             Backend::Remote(remote) => remote.exists_many(self, paths).await,
             #[cfg(feature = "fs")]
-            Backend::Local(local) => local.exists_many(paths).await,
+            Backend::Local(local) => {
+                self.inner.counters.exists(paths.len());
+                local.exists_many(paths).await
+            }
         }
     }
 
@@ -181,87 +181,6 @@ impl Workspace {
             return local.read_many(paths).await;
         }
         remote::read_many(self, paths).await
-    }
-
-    /// Writes an object that must not exist yet: all of it, or nothing.
-    ///
-    /// Dropping the future leaves either nothing or the whole object.
-    ///
-    /// # Errors
-    ///
-    /// The store could not take it.
-    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
-        for attempt in 1.. {
-            if self.try_create(path, bytes.clone()).await? {
-                return Ok(Commit::Written);
-            }
-            if let Some(bytes) = self.read(path).await? {
-                return Ok(Commit::Exists(bytes));
-            }
-            // It was deleted in between, or the store answered a conflict and wrote nothing.
-            if attempt == CREATE_ATTEMPTS {
-                break;
-            }
-        }
-        Err(StoreError {
-            operation: "write",
-            location: self.locate(path),
-            advice: Some(
-                "another process keeps writing and deleting it, or a directory lies there"
-                    .to_owned(),
-            ),
-            source: "the store says that the object already exists, and also that it is not there"
-                .into(),
-        })
-    }
-
-    /// Whether it is a directory, where requests cost microseconds.
-    pub(crate) fn is_directory(&self) -> bool {
-        !matches!(self.inner.backend, Backend::Remote(_))
-    }
-
-    /// Writes an object that must not exist yet; whether it did not.
-    pub(crate) async fn try_create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
-        self.check("write", path)?;
-        self.inner.counters.write(1);
-        match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .create(path, bytes)
-                .await
-                .map_err(self.failed("write", path)),
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.create(path, bytes).await,
-        }
-    }
-
-    /// Whether the store refuses to create `path`, which is there. It is asked once; a directory and this
-    /// process's own memory are known to.
-    pub(crate) async fn honours_create(&self, path: &str) -> Result<bool, StoreError> {
-        let known = &self.inner.honours_create;
-        let honours = known
-            .get_or_try_init(async || Ok(!self.try_create(path, Bytes::new()).await?))
-            .await?;
-        Ok(*honours)
-    }
-
-    /// Writes an object in one step, over whatever was there.
-    ///
-    /// Dropping the future leaves either what was there or the whole new object.
-    ///
-    /// # Errors
-    ///
-    /// The store could not take it.
-    pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.inner.counters.write(1);
-        self.check("write", path)?;
-        match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .replace(path, bytes)
-                .await
-                .map_err(self.failed("write", path)),
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.replace(path, bytes).await,
-        }
     }
 
     /// Deletes an object and says whether one was there. S3 does not tell: there it is always `true`.
@@ -354,9 +273,34 @@ impl Workspace {
         }
     }
 
+    /// Whether it is a directory, where requests cost microseconds.
+    pub(crate) fn is_directory(&self) -> bool {
+        !matches!(self.inner.backend, Backend::Remote(_))
+    }
+
     /// How many requests of each kind this workspace has made since it was opened.
     pub fn requests(&self) -> Requests {
-        self.inner.counters.get()
+        let refused = self.gate().map_or(0, Gate::refused);
+        self.inner.counters.get(refused)
+    }
+
+    /// How many requests for outputs may be under way at once, 64 unless said otherwise; for all clones of this
+    /// workspace. When the store asks for fewer ("slow down", 429, 503) there are fewer for a while. A directory
+    /// has no such limit.
+    #[must_use]
+    pub fn store_concurrency(self, requests: usize) -> Self {
+        if let Some(gate) = self.gate() {
+            gate.set(requests);
+        }
+        self
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote.gate(),
+            #[cfg(feature = "fs")]
+            Backend::Local(_) => None,
+        }
     }
 
     /// Refuses what is no path, before any store does so in its own way.

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use object_store::{ObjectStore, memory::InMemory};
 
-use super::{Backend, remote::Remote};
+use super::{Backend, gate::Gate, remote::Remote};
 use crate::{BoxError, StoreError};
 
 /// The two clients of a bucket: for everything, and for large bodies.
@@ -23,7 +23,7 @@ pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
             let location = format!("memory://{prefix}");
             Ok((
                 location,
-                Backend::Remote(Remote::new(store.clone(), store, prefix)),
+                Backend::Remote(Remote::new(store.clone(), store, prefix, None)),
             ))
         }
         "s3" | "s3a" | "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" => bucket(scheme, rest),
@@ -117,7 +117,9 @@ fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
     object_store::path::Path::parse(prefix)
         .map_err(|error| refused(location.clone(), "choose another prefix", error))?;
     connect(scheme, &format!("{scheme}://{authority}"), &location)
-        .map(|(store, bulk)| Backend::Remote(Remote::new(store, bulk, prefix)))
+        .map(|(store, bulk)| {
+            Backend::Remote(Remote::new(store, bulk, prefix, Some(Gate::default())))
+        })
         .map(|backend| (location, backend))
 }
 

@@ -14,11 +14,16 @@ use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
 };
 
-use super::{Reader, Workspace, advice, stream::StreamReader};
+use super::{
+    Reader, Workspace, advice,
+    gate::Gate,
+    presence::{self, PAGE, Page, Source as _},
+    stream::StreamReader,
+};
 use crate::StoreError;
 
-/// Requests under way at once for one call on many paths.
-const CONCURRENCY: usize = 64;
+/// Requests of one call on many paths that wait for their turn or are under way.
+const CONCURRENCY: usize = 256;
 
 /// From this size on a body goes through the client that waits as long as an upload takes.
 const BULK_BYTES: usize = 4 << 20;
@@ -27,6 +32,8 @@ pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     bulk: Arc<dyn ObjectStore>,
     prefix: String,
+    /// Where requests cost time; none for the memory of this process.
+    gate: Option<Gate>,
     /// Whether some answer has shown that the bucket itself is there.
     bucket_seen: AtomicBool,
 }
@@ -37,11 +44,13 @@ impl Remote {
         store: Arc<dyn ObjectStore>,
         bulk: Arc<dyn ObjectStore>,
         prefix: &str,
+        gate: Option<Gate>,
     ) -> Self {
         Self {
             store,
             bulk,
             prefix: prefix.to_owned(),
+            gate,
             bucket_seen: AtomicBool::new(false),
         }
     }
@@ -53,6 +62,22 @@ impl Remote {
             (prefix, path) => Path::parse(format!("{prefix}/{path}")),
         };
         Ok(whole?)
+    }
+
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// A request for an object at its turn. What kart keeps for itself goes first: a process that is silent
+    /// because its outputs are large would be taken for dead.
+    async fn pass<T, F>(&self, path: &str, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match &self.gate {
+            Some(gate) if !path.starts_with("_kart/") => gate.pass(request).await,
+            _ => request().await,
+        }
     }
 
     /// "Not found" as `None`, unless it is the bucket that was not found.
@@ -70,14 +95,18 @@ impl Remote {
     }
 
     pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
-        let path = self.path(path)?;
-        if let Some(meta) = self.found(self.store.head(&path).await)? {
+        let whole = self.path(path)?;
+        self.pass(path, || self.size_of(&whole)).await
+    }
+
+    async fn size_of(&self, path: &Path) -> Result<Option<u64>, Error> {
+        if let Some(meta) = self.found(self.store.head(path).await)? {
             return Ok(Some(meta.size));
         }
         // The answer to HEAD has no body, so it does not say what is missing. Once, ask in a way that
         // does, or a mistyped bucket would look like one that is empty.
         if !self.bucket_seen.load(Ordering::Relaxed) {
-            let found = self.found(self.store.get(&path).await)?;
+            let found = self.found(self.store.get(path).await)?;
             self.bucket_seen.store(true, Ordering::Relaxed);
             return Ok(found.map(|object| object.meta.size));
         }
@@ -85,7 +114,12 @@ impl Remote {
     }
 
     pub(super) async fn read(&self, path: &str) -> Result<Option<Bytes>, Error> {
-        match self.found(self.store.get(&self.path(path)?).await)? {
+        let whole = self.path(path)?;
+        self.pass(path, || self.read_whole(&whole)).await
+    }
+
+    async fn read_whole(&self, path: &Path) -> Result<Option<Bytes>, Error> {
+        match self.found(self.store.get(path).await)? {
             Some(object) => Ok(Some(object.bytes().await?)),
             None => Ok(None),
         }
@@ -105,27 +139,31 @@ impl Remote {
     }
 
     async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
-        let path = self.path(path)?;
+        let whole = self.path(path)?;
         let store = if bytes.len() < BULK_BYTES {
             &self.store
         } else {
             &self.bulk
         };
-        let payload = PutPayload::from_bytes(bytes);
-        store
-            .put_opts(&path, payload, PutOptions::from(mode))
-            .await?;
+        let put = || {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            store.put_opts(&whole, payload, PutOptions::from(mode.clone()))
+        };
+        self.pass(path, put).await?;
         self.bucket_seen.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<bool, Error> {
-        let deleted = self.found(self.store.delete(&self.path(path)?).await)?;
-        Ok(deleted.is_some())
+        let whole = self.path(path)?;
+        let deleted = self.pass(path, || self.store.delete(&whole)).await;
+        Ok(self.found(deleted)?.is_some())
     }
 
     pub(super) async fn reader(&self, path: &str) -> Result<Option<Reader>, Error> {
-        let Some(object) = self.found(self.store.get(&self.path(path)?).await)? else {
+        let whole = self.path(path)?;
+        let opened = self.pass(path, || self.store.get(&whole)).await;
+        let Some(object) = self.found(opened)? else {
             return Ok(None);
         };
         let chunks = object.into_stream().map_err(io::Error::other).boxed();
@@ -133,10 +171,7 @@ impl Remote {
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let above = match self.prefix.as_str() {
-            "" => 0,
-            prefix => prefix.len() + 1,
-        };
+        let above = self.above();
         let below = self.path(prefix)?;
         let below = Some(below).filter(|path| !path.as_ref().is_empty());
         let locations = self
@@ -154,23 +189,71 @@ impl Remote {
         workspace: &Workspace,
         paths: Vec<String>,
     ) -> Result<Vec<bool>, StoreError> {
-        let mut found = Vec::with_capacity(paths.len());
-        let mut rest = paths.into_iter();
+        if self.gate.is_none() {
+            let mut found = Vec::with_capacity(paths.len());
+            for path in paths {
+                found.push(workspace.exists(&path).await?);
+            }
+            return Ok(found);
+        }
+        let asking = Asking {
+            remote: self,
+            workspace,
+        };
         // The first alone, so that the question for the bucket is asked once and not 64 times.
-        if let Some(path) = rest.next() {
-            found.push(self.exists(workspace, path).await?);
+        let Some((first, rest)) = paths.split_first() else {
+            return Ok(Vec::new());
+        };
+        if rest.is_empty() || !self.bucket_seen.load(Ordering::Relaxed) {
+            let mut found = vec![asking.exists(first).await?];
+            found.extend(presence::exists_many(&asking, rest).await?);
+            return Ok(found);
         }
-        let answers = stream::iter(rest.map(|path| self.exists(workspace, path)));
-        let mut answers = answers.buffered(CONCURRENCY);
-        while let Some(answer) = answers.next().await {
-            found.push(answer?);
-        }
-        Ok(found)
+        presence::exists_many(&asking, &paths).await
     }
 
-    async fn exists(&self, workspace: &Workspace, path: String) -> Result<bool, StoreError> {
-        let size = self.size(&path).await;
-        Ok(size.map_err(workspace.failed("look up", &path))?.is_some())
+    async fn page(&self, directory: &str, after: &str) -> Result<Page, Error> {
+        let below = Some(self.path(directory)?).filter(|path| !path.as_ref().is_empty());
+        let after = self.path(after)?;
+        let mut listed = self
+            .store
+            .list_with_offset(below.as_ref(), &after)
+            .take(PAGE);
+        let mut names = Vec::new();
+        while let Some(object) = listed.try_next().await? {
+            let name = object.location.as_ref().get(self.above()..);
+            names.push(name.unwrap_or_default().to_owned());
+        }
+        let is_last = names.len() < PAGE;
+        Ok(Page { names, is_last })
+    }
+
+    fn above(&self) -> usize {
+        match self.prefix.as_str() {
+            "" => 0,
+            prefix => prefix.len() + 1,
+        }
+    }
+}
+
+/// Questions about many objects, counted.
+struct Asking<'a> {
+    remote: &'a Remote,
+    workspace: &'a Workspace,
+}
+
+impl presence::Source for Asking<'_> {
+    type Error = StoreError;
+
+    async fn page(&self, directory: &str, after: &str) -> Result<Page, StoreError> {
+        self.workspace.inner.counters.list(1);
+        let page = || self.remote.page(directory, after);
+        let page = self.remote.pass(directory, page).await;
+        page.map_err(self.workspace.failed("list", directory))
+    }
+
+    async fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        self.workspace.exists(path).await
     }
 }
 

@@ -15,8 +15,10 @@ pub struct Requests {
     pub write: u64,
     /// An object deleted.
     pub delete: u64,
-    /// A listing.
+    /// A listing, or a page of one where many objects were looked for.
     pub list: u64,
+    /// Refused by the store for now, after its client's own retries; asked again more slowly.
+    pub refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +51,14 @@ impl Counters {
         add(&self.list, count);
     }
 
-    pub(super) fn get(&self) -> Requests {
+    pub(super) fn get(&self, refused: u64) -> Requests {
         Requests {
             exists: self.exists.load(Ordering::Relaxed),
             read: self.read.load(Ordering::Relaxed),
             write: self.write.load(Ordering::Relaxed),
             delete: self.delete.load(Ordering::Relaxed),
             list: self.list.load(Ordering::Relaxed),
+            refused,
         }
     }
 }

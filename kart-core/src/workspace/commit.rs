@@ -1,0 +1,99 @@
+//! Writing objects: create-only, or over what is there.
+
+use bytes::Bytes;
+
+use super::{Backend, Workspace};
+use crate::StoreError;
+
+/// How often `create` asks again when the store says both "already exists" and "not there".
+const CREATE_ATTEMPTS: usize = 5;
+
+/// What became of a create-only write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The object was absent and now holds the bytes.
+    Written,
+    /// Somebody was first: what they wrote.
+    ///
+    /// After an answer that was lost on the way, that somebody may be this very call; the bytes are
+    /// then the caller's own.
+    Exists(Bytes),
+}
+
+impl Workspace {
+    /// Writes an object that must not exist yet: all of it, or nothing.
+    ///
+    /// Dropping the future leaves either nothing or the whole object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
+        for attempt in 1.. {
+            if self.try_create(path, bytes.clone()).await? {
+                return Ok(Commit::Written);
+            }
+            if let Some(bytes) = self.read(path).await? {
+                return Ok(Commit::Exists(bytes));
+            }
+            // It was deleted in between, or the store answered a conflict and wrote nothing.
+            if attempt == CREATE_ATTEMPTS {
+                break;
+            }
+        }
+        Err(StoreError {
+            operation: "write",
+            location: self.locate(path),
+            advice: Some(
+                "another process keeps writing and deleting it, or a directory lies there"
+                    .to_owned(),
+            ),
+            source: "the store says that the object already exists, and also that it is not there"
+                .into(),
+        })
+    }
+
+    /// Writes an object that must not exist yet; whether it did not.
+    pub(crate) async fn try_create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        self.check("write", path)?;
+        self.inner.counters.write(1);
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .create(path, bytes)
+                .await
+                .map_err(self.failed("write", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.create(path, bytes).await,
+        }
+    }
+
+    /// Whether the store refuses to create `path`, which is there. It is asked once; a directory and this
+    /// process's own memory are known to.
+    pub(crate) async fn honours_create(&self, path: &str) -> Result<bool, StoreError> {
+        let known = &self.inner.honours_create;
+        let honours = known
+            .get_or_try_init(async || Ok(!self.try_create(path, Bytes::new()).await?))
+            .await?;
+        Ok(*honours)
+    }
+
+    /// Writes an object in one step, over whatever was there.
+    ///
+    /// Dropping the future leaves either what was there or the whole new object.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.inner.counters.write(1);
+        self.check("write", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .replace(path, bytes)
+                .await
+                .map_err(self.failed("write", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.replace(path, bytes).await,
+        }
+    }
+}
