@@ -34,11 +34,11 @@ extern crate self as kart;
 pub use kart_core::format;
 pub use kart_core::{
     Artifact, Attempts, BoxError, Commit, Context, Coordination, Counts, Dep, Error, Event,
-    Failure, Format, Interrupted, Key, Map, MissingResource, Need, OnCodeChange, Outcome, Owner,
-    ParamKind, ParamSpec, Permanent, Plan, Planned, Reader, RecordedOutcome, Report, Requests,
-    Result, RunError, RunId, RunSummary, Runner, Stop, StopReason, StoreError, Task, TaskExt,
-    TaskInfo, TaskRecord, TaskReport, TaskSpec, Workspace, build, chain, dep, interrupted, key,
-    permanent,
+    Failure, File, Format, Interrupted, Key, Map, MissingResource, Need, OnCodeChange, Outcome,
+    Owner, ParamKind, ParamSpec, Permanent, Plan, Planned, Reader, RecordedOutcome, Report,
+    Requests, Result, RunError, RunId, RunSummary, Runner, Stop, StopReason, StoreError, Task,
+    TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Workspace, Writer, build, chain, dep,
+    interrupted, key, permanent,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

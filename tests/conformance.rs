@@ -5,6 +5,8 @@
 
 #[path = "conformance/checks.rs"]
 mod checks;
+#[path = "conformance/outputs.rs"]
+mod outputs;
 
 use kart::Workspace;
 

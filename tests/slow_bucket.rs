@@ -111,7 +111,7 @@ async fn a_bucket_that_takes_nothing_is_an_error_that_names_the_object() {
     assert!(story.contains("503 Service Unavailable"), "{story}");
     assert!(story.contains("busy:"), "{story}");
     assert!(
-        started.elapsed() < Duration::from_secs(120),
+        started.elapsed() < Duration::from_mins(2),
         "{:?}",
         started.elapsed()
     );

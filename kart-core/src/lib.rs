@@ -18,10 +18,12 @@ mod workspace;
 pub use error::{
     BoxError, Error, Interrupted, Permanent, Result, StoreError, chain, interrupted, permanent,
 };
-pub use format::Format;
+pub use format::{File, Format};
 pub use key::Key;
 pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
-pub use model::{Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, dep};
+pub use model::{
+    Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, Writer, dep,
+};
 pub use own::Owner;
 pub use plan::{Need, Plan, Planned, TaskExt};
 pub use report::{

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, future::Future, pin::Pin, time::Duration};
 
+use super::outputs::{files_of_any_size, the_first_file_stays, thousands_of_names};
 use bytes::Bytes;
 use kart::{Commit, StoreError, Workspace};
 use tokio::{
@@ -36,6 +37,9 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Check)> {
         one_winner_of_a_race,
         dropped_writes_leave_nothing_partial,
         requests_are_counted,
+        files_of_any_size,
+        the_first_file_stays,
+        thousands_of_names,
     ]
     .into_iter()
 }

@@ -95,6 +95,16 @@ async def serve(client_reader, client_writer, s3_port):
             method = first.split(" ", 1)[0]
             conditional = [value for name, value in headers if name.lower() == GENERATION_MATCH]
             headers = [(name, value) for name, value in headers if name.lower() != "expect"]
+            # The server behind does not look at the condition of a copy.
+            is_copy = any(name.lower() == "x-goog-copy-source" for name, _ in headers)
+            if is_copy and conditional == ["0"]:
+                path = first.split(" ")[1]
+                host = [(name, value) for name, value in headers if name.lower() == "host"]
+                await write_message(server_writer, f"HEAD {path} HTTP/1.1", host, b"", length=False)
+                found = await read_head(server_reader)
+                if found is not None and found[0].split(" ")[1] == "200":
+                    await write_message(client_writer, "HTTP/1.1 412 Precondition Failed", [], b"")
+                    continue
             await write_message(server_writer, first, request_headers(headers), body)
 
             answer = await read_head(server_reader)

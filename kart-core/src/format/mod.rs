@@ -1,11 +1,13 @@
 //! Between a value and the bytes of its object. Pure: nothing here reads or writes a store.
 
+mod file;
 mod json;
 mod plain;
 mod table;
 
 use bytes::Bytes;
 
+pub use file::File;
 pub use json::{Json, JsonLines, MessagePack};
 pub use plain::{Raw, Text};
 pub use table::Csv;
@@ -62,7 +64,7 @@ use crate::BoxError;
 #[diagnostic::on_unimplemented(
     message = "the format `{Self}` cannot store a value of type `{T}`",
     label = "not a format for `{T}`",
-    note = "`Json` and `MessagePack` store what is `Serialize + DeserializeOwned`; `JsonLines` and `Csv` a `Vec` of such; `Text` a `String`; `Raw` a `Vec<u8>` or `Bytes`",
+    note = "`Json` and `MessagePack` store what is `Serialize + DeserializeOwned`; `JsonLines` and `Csv` a `Vec` of such; `Text` a `String`; `Raw` a `Vec<u8>` or `Bytes`; each of them a `kart::File` as it is",
     note = "for anything else implement `kart::format::Format<{T}>` for a marker type of your own"
 )]
 pub trait Format<T>: 'static {

@@ -59,12 +59,12 @@ mod tests {
         let text = "häßlich\n".to_owned();
         let bytes = Text::encode(&text).unwrap();
         assert_eq!(bytes, text.as_bytes());
-        assert_eq!(Text::decode(bytes).unwrap(), text);
+        assert_eq!(<Text as Format<String>>::decode(bytes).unwrap(), text);
     }
 
     #[test]
     fn what_is_not_text_is_refused_with_its_place() {
-        let error = Text::decode(Bytes::from_static(b"ab\xff")).unwrap_err();
+        let error = <Text as Format<String>>::decode(Bytes::from_static(b"ab\xff")).unwrap_err();
         assert!(error.to_string().contains("index 2"), "{error}");
     }
 

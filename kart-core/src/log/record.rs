@@ -42,7 +42,7 @@ pub(crate) struct Note {
     pub(crate) elapsed: Duration,
     pub(crate) error: Option<Box<str>>,
     /// The size and the hash of the output.
-    pub(crate) output: Option<(u64, blake3::Hash)>,
+    pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
 }
 
 /// The begin of a run.
@@ -107,7 +107,7 @@ pub struct TaskRecord {
     /// How many bytes the output has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// The BLAKE3 hash of the stored bytes, as 64 hex digits.
+    /// The BLAKE3 hash of the stored bytes, as 64 hex digits; a [`File`](crate::File) has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
     /// The machine and the process, as `host/pid`.

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::AsyncBufRead;
 
-use super::task::Erased;
-use crate::error::{BoxError, Error};
+use super::stored::{LoadError, Loader};
+use crate::error::Error;
+use crate::format::File;
 use crate::workspace::Workspace;
 
 /// A handle to a task's output, which loads nothing until asked: take a requirement as
@@ -55,7 +57,7 @@ pub struct Handle {
     pub(crate) workspace: Workspace,
     pub(crate) task: &'static str,
     pub(crate) path: Arc<str>,
-    pub(crate) decode: fn(Bytes) -> Result<Erased, BoxError>,
+    pub(crate) loader: Loader,
 }
 
 impl fmt::Debug for Handle {
@@ -81,20 +83,16 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read,
     /// [`Error::Decode`] if it is not what its format promises.
     pub async fn load(&self) -> Result<T, Error> {
-        let bytes = self.bytes().await?;
-        let decoded = (self.handle.decode)(bytes).map_err(|source| Error::Decode {
-            task: self.handle.task.to_owned(),
-            location: self.location(),
-            source,
-        })?;
-        decoded
+        let handle = &self.handle;
+        let loaded = handle.loader.load(&handle.workspace, &handle.path).await;
+        let (output, _) = loaded.map_err(|error| self.failed(error))?;
+        output
             .downcast()
             .ok()
             .and_then(Arc::into_inner)
-            .ok_or_else(|| Error::Decode {
-                task: self.handle.task.to_owned(),
-                location: self.location(),
-                source: "the value has another type than its task's output: a bug in kart".into(),
+            .ok_or_else(|| {
+                let reason = "the value has another type than its task's output: a bug in kart";
+                self.failed(LoadError::Decode(reason.into()))
             })
     }
 
@@ -106,6 +104,28 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     pub async fn bytes(&self) -> Result<Bytes, Error> {
         let bytes = self.handle.workspace.read(&self.handle.path).await?;
         bytes.ok_or_else(|| self.missing())
+    }
+
+    /// The part of the stored bytes that lies in the range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    pub async fn range(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let handle = &self.handle;
+        let bytes = handle.workspace.read_range(&handle.path, range).await?;
+        bytes.ok_or_else(|| self.missing())
+    }
+
+    /// The stored bytes as a file, for programs that want one: the object itself in a directory, which is not to
+    /// be changed; a copy from a bucket, which is deleted when nobody has it any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    pub async fn file(&self) -> Result<File, Error> {
+        let file = self.handle.workspace.fetch(&self.handle.path).await?;
+        file.ok_or_else(|| self.missing())
     }
 
     /// The stored bytes as they come, in bounded memory.
@@ -139,10 +159,11 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     }
 
     fn missing(&self) -> Error {
-        Error::Missing {
-            task: self.handle.task.to_owned(),
-            location: self.location(),
-        }
+        self.failed(LoadError::Missing)
+    }
+
+    fn failed(&self, error: LoadError) -> Error {
+        error.of(self.handle.task.to_owned(), self.location())
     }
 }
 

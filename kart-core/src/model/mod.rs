@@ -9,13 +9,14 @@ mod params;
 mod requires;
 mod spec;
 mod stop;
+mod stored;
 mod task;
 pub mod wire;
 
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
 pub use call::{Call, blocking, external, finish};
-pub use context::{Context, Map};
+pub use context::{Context, Map, Writer};
 pub(crate) use context::{Getting, Host, Saved};
 pub use dep::{Dep, dep};
 pub use params::{Param, Params, assert_param};
@@ -28,4 +29,5 @@ pub use task::{Attempt, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
+pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored, decoded};
 pub(crate) use wire::linked;

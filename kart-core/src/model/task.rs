@@ -14,7 +14,7 @@ use super::params::Params;
 use super::requires::Requirements;
 use super::spec::TaskSpec;
 use crate::error::BoxError;
-use crate::format::Format;
+use crate::format::{File, Format};
 use crate::key::PathText;
 
 /// An output whose type only its task knows.
@@ -85,6 +85,8 @@ pub trait DynTask: Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn decoder(&self) -> fn(Bytes) -> Result<Erased, BoxError>;
     #[doc(hidden)]
+    fn is_file(&self) -> bool;
+    #[doc(hidden)]
     fn run(self: Arc<Self>, call: Call) -> Attempt;
     #[doc(hidden)]
     fn to_json(&self) -> Result<serde_json::Value, serde_json::Error>;
@@ -127,6 +129,10 @@ impl<T: Task> DynTask for T {
             let output: T::Output = T::Format::decode(bytes)?;
             Ok(Arc::new(output))
         }
+    }
+
+    fn is_file(&self) -> bool {
+        TypeId::of::<T::Output>() == TypeId::of::<File>()
     }
 
     fn run(self: Arc<Self>, call: Call) -> Attempt {

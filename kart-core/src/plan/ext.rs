@@ -6,7 +6,7 @@ use super::graph::{Graph, describe};
 use super::survey::companion;
 use crate::error::Error;
 use crate::key::Key;
-use crate::model::{Task, TaskSpec};
+use crate::model::{LoadError, Loader, Task, TaskSpec};
 use crate::workspace::Workspace;
 
 mod sealed {
@@ -109,18 +109,16 @@ pub trait TaskExt: Task + sealed::Sealed {
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send {
         let found = found(self);
         let task = describe(self);
+        let loader = Loader::of(self);
         async move {
             let (_, path) = found?;
-            let location = workspace.locate(&path);
-            let Some(bytes) = workspace.read(&path).await? else {
-                return Err(Error::Missing { task, location });
-            };
-            <Self::Format as crate::format::Format<Self::Output>>::decode(bytes).map_err(|source| {
-                Error::Decode {
-                    task,
-                    location,
-                    source,
-                }
+            let failed = |error: LoadError| error.of(task.clone(), workspace.locate(&path));
+            let loaded = loader.load(workspace, &path).await;
+            let (output, _) = loaded.map_err(failed)?;
+            let output = output.downcast().ok().and_then(Arc::into_inner);
+            output.ok_or_else(|| {
+                let reason = "the value has another type than its task's output: a bug in kart";
+                failed(LoadError::Decode(reason.into()))
             })
         }
     }

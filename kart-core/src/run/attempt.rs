@@ -1,15 +1,14 @@
 //! One attempt of one task: load what it requires, run the body, encode, publish.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use futures_util::{FutureExt as _, poll};
 use tokio::time::Instant;
 
@@ -20,14 +19,11 @@ use super::ownership::{Hold, Ownership};
 use super::publish::{Published, publish};
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
-    Call, Context, Erased, Handle, Host, How, Input, NodeId, Resources, Saved, Stop, Value, Want,
+    Call, Context, DynTask, Erased, Host, LARGE_BYTES, NodeId, Resources, Saved, Stop, Stored,
 };
 use crate::own::{Claim, Claimed, Member, Owner};
-use crate::plan::{Graph, Need, Node, ask, describe};
+use crate::plan::{Graph, Need, ask, describe};
 use crate::workspace::Workspace;
-
-/// How many shared outputs one attempt loads at once.
-const LOADS: usize = 64;
 
 /// What every attempt of a run works with.
 #[derive(Debug)]
@@ -41,6 +37,8 @@ pub(super) struct Shop {
     /// Where attempts say what happens.
     pub(super) inbox: Arc<Inbox>,
     pub(super) asks: AtomicU64,
+    /// The kinds of tasks whose last output was large.
+    pub(super) large: Mutex<HashSet<&'static str>>,
     pub(super) ownership: Ownership,
 }
 
@@ -66,7 +64,7 @@ pub(super) struct Attempted {
 /// What a body has made.
 struct Made {
     output: Erased,
-    encoded: Bytes,
+    stored: Stored,
     saved: Arc<Saved>,
 }
 
@@ -174,7 +172,7 @@ impl Shop {
             work.need,
             claim,
             made.output,
-            made.encoded
+            made.stored
         ));
         let published = match poll!(publishing.as_mut()) {
             Poll::Ready(published) => published,
@@ -248,126 +246,33 @@ impl Shop {
         let output;
         (output, *waited) = line.run(body, spec.timeout).await;
         let output = output?;
-        let encoded = node.task.encode(&output).map_err(|error| {
+        let stored = self.encode(&node.task, &output).await.map_err(|error| {
             let error = crate::error::chain(error.as_ref());
             permanent(format!("failed to encode the output: {error}"))
         })?;
         Ok(Made {
             output,
-            encoded,
+            stored,
             saved,
         })
     }
 
-    async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {
-        let mut wants = Vec::new();
-        for requirement in &node.requires {
-            (requirement.want)(&requirement.req, &mut wants);
-        }
-        let mut values = self.values(&wants).await?.into_iter();
-        node.requires
-            .iter()
-            .map(|requirement| (requirement.take)(&requirement.req, &mut values).map(Some))
-            .collect()
-    }
-
-    /// The wanted values in their order: handles, then what is in memory, then what others may be
-    /// loading too, and the rest in bulk.
-    async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, Error> {
-        let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
-        let mut alone = Vec::new();
-        let mut together = Vec::new();
-        for (at, want) in wants.iter().enumerate() {
-            let value = match want.how {
-                How::Handle => Some(Value::Handle(self.handle(want.node)?)),
-                How::Owned => self.handover.owned(want.node).map(Value::Output),
-                How::Shared => self.handover.shared(want.node).map(Value::Output),
-            };
-            if value.is_none() {
-                if want.how == How::Shared && !self.handover.has_one_consumer(want.node) {
-                    together.push((at, want.node));
-                } else {
-                    alone.push((at, want.node));
-                }
-            }
-            values.push(value);
-        }
-        let shared: Vec<(usize, Erased)> = stream::iter(together)
-            .map(|(at, node)| async move { Ok::<_, Error>((at, self.load_shared(node).await?)) })
-            .buffer_unordered(LOADS)
-            .try_collect()
-            .await?;
-        let alone = self.load_all(alone).await?;
-        for (at, output) in shared.into_iter().chain(alone) {
-            values[at] = Some(Value::Output(output));
-        }
-        Ok(values.into_iter().flatten().collect())
-    }
-
-    /// The output of a complete task.
-    pub(super) async fn output(&self, node: NodeId) -> Result<Erased, Error> {
-        match self.handover.shared(node) {
-            Some(output) => Ok(output),
-            None => self.load_shared(node).await,
-        }
-    }
-
-    async fn load_shared(&self, node: NodeId) -> Result<Erased, Error> {
-        let cell = self.handover.loading(node);
-        let load = async || {
-            if let Some(output) = self.handover.shared(node) {
-                return Ok(output);
-            }
-            let bytes = self.workspace.read(&self.graph.node(node).path()?).await?;
-            let (output, size) = self.decode(node, bytes)?;
-            self.handover.keep(node, &output, size);
-            Ok::<_, Error>(output)
+    /// Encodes on a thread of its own what is large, as far as the last output of that kind tells.
+    async fn encode(&self, task: &Arc<dyn DynTask>, output: &Erased) -> Result<Stored, BoxError> {
+        let name = task.spec().name;
+        let large = || self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_large = large().contains(name);
+        let stored = if was_large {
+            Stored::of_large(Arc::clone(task), Arc::clone(output)).await?
+        } else {
+            Stored::of(task.as_ref(), output)?
         };
-        let output = cell.get_or_try_init(load).await.cloned();
-        self.handover.loaded(node);
-        output
-    }
-
-    async fn load_all(&self, wanted: Vec<(usize, NodeId)>) -> Result<Vec<(usize, Erased)>, Error> {
-        let paths = wanted
-            .iter()
-            .map(|&(_, node)| self.graph.node(node).path())
-            .collect::<Result<Vec<String>, Error>>()?;
-        let read = self.workspace.read_many(paths).await;
-        wanted
-            .into_iter()
-            .zip(read)
-            .map(|((at, node), bytes)| Ok((at, self.decode(node, bytes?)?.0)))
-            .collect()
-    }
-
-    fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<(Erased, usize), Error> {
-        let node = self.graph.node(id);
-        let location = || Ok::<_, Error>(self.workspace.locate(&node.path()?));
-        let Some(bytes) = bytes else {
-            return Err(Error::Missing {
-                task: describe(node.task.as_ref()),
-                location: location()?,
-            });
-        };
-        let size = bytes.len();
-        match (node.task.decoder())(bytes) {
-            Ok(output) => Ok((output, size)),
-            Err(source) => Err(Error::Decode {
-                task: describe(node.task.as_ref()),
-                location: location()?,
-                source,
-            }),
+        let is_large = stored.size()? >= LARGE_BYTES as u64;
+        if is_large && !was_large {
+            large().insert(name);
+        } else if was_large && !is_large {
+            large().remove(name);
         }
-    }
-
-    fn handle(&self, id: NodeId) -> Result<Handle, Error> {
-        let node = self.graph.node(id);
-        Ok(Handle {
-            workspace: self.workspace.clone(),
-            task: node.task.spec().name,
-            path: node.path()?.into(),
-            decode: node.task.decoder(),
-        })
+        Ok(stored)
     }
 }

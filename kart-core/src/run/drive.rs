@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -73,6 +73,7 @@ impl Drive {
             stop: Stop::new(),
             inbox: Arc::clone(&inbox),
             asks: AtomicU64::new(0),
+            large: Mutex::default(),
             ownership: ownership.clone(),
         });
         Drive {
@@ -271,7 +272,8 @@ impl Drive {
     fn published(&mut self, node: NodeId, number: u32, elapsed: Duration, published: &Published) {
         self.ledger.published(node, number, elapsed, published);
         let handover = &self.shop.handover;
-        handover.keep(node, &published.output, published.bytes);
+        let bytes = usize::try_from(published.bytes).unwrap_or(usize::MAX);
+        handover.keep(node, &published.output, bytes);
         self.schedule.complete(node);
         self.release_requirements(node);
         self.settle(node, || None);

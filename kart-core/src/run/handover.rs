@@ -57,7 +57,10 @@ impl Handover {
     pub(super) fn keep(&self, node: NodeId, output: &Erased, bytes: usize) {
         let mut state = self.lock();
         let is_wanted = state.consumers(node) > 0;
-        if is_wanted && state.bytes + bytes <= self.budget && !state.held.contains_key(&node) {
+        if is_wanted
+            && state.bytes.saturating_add(bytes) <= self.budget
+            && !state.held.contains_key(&node)
+        {
             state.bytes += bytes;
             let output = Arc::clone(output);
             state.held.insert(node, Held { output, bytes });

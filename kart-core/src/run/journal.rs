@@ -28,7 +28,7 @@ pub(super) struct Ended<'e> {
     pub(super) elapsed: Duration,
     pub(super) error: Option<&'e (dyn std::error::Error + 'static)>,
     /// The size and the hash of the output.
-    pub(super) output: Option<(u64, blake3::Hash)>,
+    pub(super) output: Option<(u64, Option<blake3::Hash>)>,
 }
 
 impl Journal {
@@ -128,7 +128,9 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
         outcome: noted.outcome,
         error: noted.error.map(String::from),
         bytes: noted.output.map(|(bytes, _)| bytes),
-        blake3: noted.output.map(|(_, hash)| hash.to_hex().to_string()),
+        blake3: noted
+            .output
+            .and_then(|(_, hash)| Some(hash?.to_hex().to_string())),
         worker: worker.to_owned(),
     }
 }

@@ -196,7 +196,7 @@ impl Ledger {
         elapsed: Duration,
         published: &Published,
     ) {
-        let bytes = published.bytes as u64;
+        let bytes = published.bytes;
         self.has_run = true;
         self.journal.note(
             &self.graph,

@@ -12,6 +12,7 @@ mod elsewhere;
 mod halt;
 mod handover;
 mod inbox;
+mod inputs;
 mod journal;
 mod launch;
 mod ledger;

@@ -2,10 +2,12 @@
 //! [`Pool`]; what it does on the disk is in [`disk`].
 
 mod disk;
+mod rename;
 
 use std::{
     fs::File,
     io::{self, Read as _},
+    ops::Range,
     path::PathBuf,
     sync::Arc,
 };
@@ -19,6 +21,7 @@ use super::{
     stream::StreamReader,
 };
 use crate::StoreError;
+use crate::format::File as Output;
 use disk::{Disk, Mode, Read};
 
 /// Paths in one operation of a call on many.
@@ -115,6 +118,49 @@ impl Local {
             .await
             .flatten()
             .map_err(|error| self.failed("write", path, error))
+    }
+
+    pub(super) fn new_file(&self) -> io::Result<Output> {
+        Ok(Output::temporary(self.disk.new_file()?))
+    }
+
+    pub(super) async fn create_file(&self, path: &str, file: &Output) -> Result<bool, StoreError> {
+        self.publish_file(path, file, Mode::Create).await
+    }
+
+    pub(super) async fn replace_file(&self, path: &str, file: &Output) -> Result<(), StoreError> {
+        self.publish_file(path, file, Mode::Replace).await?;
+        Ok(())
+    }
+
+    async fn publish_file(
+        &self,
+        path: &str,
+        file: &Output,
+        mode: Mode,
+    ) -> Result<bool, StoreError> {
+        let (disk, owned, file) = (self.disk.clone(), path.to_owned(), file.clone());
+        Pool::alone(move || disk.publish_file(&owned, &file, mode))
+            .await
+            .flatten()
+            .map_err(|error| self.failed("write", path, error))
+    }
+
+    pub(super) async fn fetch(&self, path: &str) -> Result<Option<Output>, StoreError> {
+        let size = self.size(path).await?;
+        Ok(size.map(|_| Output::at(self.disk.whole(path))))
+    }
+
+    pub(super) async fn read_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (disk, owned) = (self.disk.clone(), path.to_owned());
+        Pool::alone(move || disk.read_range(&owned, range))
+            .await
+            .flatten()
+            .map_err(|error| self.failed("read", path, error))
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<bool, StoreError> {

@@ -3,6 +3,7 @@
 
 mod advice;
 mod commit;
+mod files;
 mod gate;
 #[cfg(feature = "fs")]
 mod local;
@@ -15,6 +16,7 @@ mod requests;
 #[cfg(feature = "fs")]
 mod scratch;
 mod stream;
+mod upload;
 
 use std::{fmt, path::Path, pin::Pin, sync::Arc};
 

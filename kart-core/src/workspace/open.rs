@@ -154,14 +154,18 @@ fn settings(prefix: &str) -> Vec<(String, String)> {
 /// body; here it is 30 seconds without a byte for the one, an hour in all for the other.
 #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 macro_rules! clients {
-    ($builder:ty, $key:ty, $url:expr, $prefix:literal) => {{
+    ($builder:ty, $key:ty, $url:expr, $prefix:literal, $defaults:expr) => {{
         use object_store::ClientConfigKey::{ReadTimeout, Timeout};
         let build = |limits: &[(object_store::ClientConfigKey, &str)]| {
             let mut builder = <$builder>::new().with_url($url);
             for (key, value) in limits {
                 builder = builder.with_config(<$key>::Client(*key), *value);
             }
-            for (name, value) in settings($prefix) {
+            let defaults: &[(&str, &str)] = &$defaults;
+            let defaults = defaults
+                .iter()
+                .map(|(name, value)| (String::from(*name), String::from(*value)));
+            for (name, value) in defaults.chain(settings($prefix)) {
                 // The prefix is also used for what is no setting of the store's client.
                 if let Ok(key) = name.parse() {
                     builder = builder.with_config(key, value);
@@ -183,7 +187,14 @@ macro_rules! clients {
 fn aws(url: &str, location: &str) -> Connected {
     use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
     checked(
-        clients!(AmazonS3Builder, AmazonS3ConfigKey, url, "aws_"),
+        clients!(
+            AmazonS3Builder,
+            AmazonS3ConfigKey,
+            url,
+            "aws_",
+            // An upload in parts that is completed create-only; see `upload.rs`.
+            [("aws_copy_if_not_exists", "multipart")]
+        ),
         location,
         "AWS_",
     )
@@ -198,7 +209,13 @@ fn aws(_: &str, location: &str) -> Connected {
 fn gcp(url: &str, location: &str) -> Connected {
     use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
     checked(
-        clients!(GoogleCloudStorageBuilder, GoogleConfigKey, url, "google_"),
+        clients!(
+            GoogleCloudStorageBuilder,
+            GoogleConfigKey,
+            url,
+            "google_",
+            []
+        ),
         location,
         "GOOGLE_",
     )
@@ -213,7 +230,7 @@ fn gcp(_: &str, location: &str) -> Connected {
 fn azure(url: &str, location: &str) -> Connected {
     use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
     checked(
-        clients!(MicrosoftAzureBuilder, AzureConfigKey, url, "azure_"),
+        clients!(MicrosoftAzureBuilder, AzureConfigKey, url, "azure_", []),
         location,
         "AZURE_",
     )

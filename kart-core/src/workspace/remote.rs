@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +27,7 @@ use crate::StoreError;
 const CONCURRENCY: usize = 256;
 
 /// From this size on a body goes through the client that waits as long as an upload takes.
-const BULK_BYTES: usize = 4 << 20;
+pub(super) const BULK_BYTES: usize = 4 << 20;
 
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
@@ -55,7 +56,7 @@ impl Remote {
         }
     }
 
-    fn path(&self, path: &str) -> Result<Path, Error> {
+    pub(super) fn path(&self, path: &str) -> Result<Path, Error> {
         let whole = match (self.prefix.as_str(), path) {
             ("", path) => Path::parse(path),
             (prefix, "") => Path::parse(prefix),
@@ -66,6 +67,11 @@ impl Remote {
 
     pub(super) fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
+    }
+
+    /// The client for what takes long.
+    pub(super) fn bulk(&self) -> &dyn ObjectStore {
+        &self.bulk
     }
 
     /// A request for an object at its turn. What kart keeps for itself goes first: a process that is silent
@@ -125,6 +131,23 @@ impl Remote {
         }
     }
 
+    pub(super) async fn read_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, Error> {
+        let Some(size) = self.size(path).await? else {
+            return Ok(None);
+        };
+        let range = range.start..range.end.min(size);
+        if range.is_empty() {
+            return Ok(Some(Bytes::new()));
+        }
+        let whole = self.path(path)?;
+        let read = self.pass(path, || self.store.get_range(&whole, range.clone()));
+        self.found(read.await)
+    }
+
     /// Whether the object was made; `false` when the store says that it already exists.
     pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, Error> {
         match self.put(path, bytes, PutMode::Create).await {
@@ -138,7 +161,7 @@ impl Remote {
         self.put(path, bytes, PutMode::Overwrite).await
     }
 
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
+    pub(super) async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
         let whole = self.path(path)?;
         let store = if bytes.len() < BULK_BYTES {
             &self.store

@@ -51,10 +51,20 @@ impl Scratch {
 
     /// Writes a new file with these bytes; a write that fails leaves none.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        self.make(|file| file.write_all(bytes))
+    }
+
+    /// Writes a new file with the bytes of another.
+    pub(super) fn copy(&self, from: &Path) -> io::Result<PathBuf> {
+        let mut from = File::open(from)?;
+        self.make(|file| io::copy(&mut from, file).map(drop))
+    }
+
+    fn make(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.join(number.to_string());
         let mut file = File::create_new(&path)?;
-        if let Err(error) = file.write_all(bytes) {
+        if let Err(error) = write(&mut file) {
             let _ = fs::remove_file(&path);
             return Err(error);
         }

@@ -3,17 +3,21 @@
 mod chunks;
 mod looped;
 mod saved;
+mod writer;
 
 use std::fmt::Debug;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use looped::Map;
 pub(crate) use saved::Saved;
+pub use writer::Writer;
 
 use super::stop::Stop;
 use super::task::{DynTask, Erased, Task};
 use crate::error::Error;
+use crate::format::File;
 use crate::key::Key;
 
 /// What a run does for the body of one attempt.
@@ -94,6 +98,49 @@ impl Context {
     /// Waits until the run is stopping; see [`is_stopping`](Self::is_stopping).
     pub async fn stopped(&self) {
         self.stop.stopped().await;
+    }
+
+    /// An empty file to be written and returned as an output; see [`File`]. It lies on the disk of a workspace
+    /// that is a directory, and is deleted unless it is returned.
+    ///
+    /// # Errors
+    ///
+    /// It could not be made.
+    pub fn new_file(&self) -> io::Result<File> {
+        self.saved.workspace.new_file()
+    }
+
+    /// A new [`File`] to be written as an [`AsyncWrite`](tokio::io::AsyncWrite), in bounded memory.
+    ///
+    /// # Errors
+    ///
+    /// It could not be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kart::{Context, File, task};
+    /// use tokio::io::AsyncWriteExt as _;
+    ///
+    /// #[task(path = "{key}.txt")]
+    /// async fn lines(#[context] cx: &Context) -> std::io::Result<File> {
+    ///     let mut writer = cx.writer().await?;
+    ///     for n in 0..1000 {
+    ///         writer.write_all(format!("line {n}\n").as_bytes()).await?;
+    ///     }
+    ///     Ok(writer.finish().await?)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kart::RunError> {
+    /// let workspace = kart::Workspace::open("memory://")?;
+    /// let lines = kart::build(Lines, &workspace).await?;
+    /// assert!(lines.size().is_ok_and(|size| size > 8000));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn writer(&self) -> io::Result<Writer> {
+        Writer::new(self.new_file()?).await
     }
 
     fn saved(&self) -> &Saved {

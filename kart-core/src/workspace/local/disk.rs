@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Read as _},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,8 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use tempfile::TempPath;
 
 use super::super::scratch::{Scratch, TEMPORARIES};
+use super::rename::{is_unsupported, rename_new};
+use crate::format::File as Output;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -90,22 +94,67 @@ impl Disk {
         }
     }
 
-    /// Puts a file at its place in one step; `false` when one was there and `mode` does not replace it.
+    /// Where an object is.
+    pub(super) fn whole(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub(super) fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Bytes>> {
+        let Some(mut file) = self.open(path)? else {
+            return Ok(None);
+        };
+        file.seek(SeekFrom::Start(range.start))?;
+        let mut bytes = Vec::new();
+        let length = range.end.saturating_sub(range.start);
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Some(bytes.into()))
+    }
+
+    /// Puts bytes at their place in one step; `false` when a file was there and `mode` does not replace it.
     pub(super) fn publish(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        let write = || self.temporary(|scratch| scratch.write(bytes));
+        self.put(path, write()?, mode, write)
+    }
+
+    /// Puts a file at its place in one step; one that is temporary is moved there.
+    pub(super) fn publish_file(&self, path: &str, file: &Output, mode: Mode) -> io::Result<bool> {
+        if file.is_temporary() {
+            let target = self.root.join(path);
+            match self.move_to(file.path(), &target, mode) {
+                // It is on another disk.
+                Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
+                moved => return moved,
+            }
+        }
+        let copy = || self.temporary(|scratch| scratch.copy(file.path()));
+        self.put(path, copy()?, mode, copy)
+    }
+
+    /// An empty file beside those that are being written.
+    pub(super) fn new_file(&self) -> io::Result<TempPath> {
+        TempPath::try_from_path(self.temporary(|scratch| scratch.write(b""))?)
+    }
+
+    /// Moves what `again` can make anew.
+    fn put(
+        &self,
+        path: &str,
+        mut temporary: PathBuf,
+        mode: Mode,
+        again: impl Fn() -> io::Result<PathBuf>,
+    ) -> io::Result<bool> {
         let target = self.root.join(path);
-        let mut temporary = self.write_temporary(bytes)?;
         let mut attempt = 1;
         let moved = loop {
-            match self.put_in_place(&temporary, &target, mode) {
-                // The directory is not there yet, or not any more; or somebody removed `_kart`.
-                Err(error) if error.kind() == ErrorKind::NotFound && attempt < MOVE_ATTEMPTS => {
+            match self.move_to(&temporary, &target, mode) {
+                // Somebody removed `_kart`.
+                Err(error)
+                    if error.kind() == ErrorKind::NotFound
+                        && attempt < MOVE_ATTEMPTS
+                        && !temporary.exists() =>
+                {
                     attempt += 1;
-                    if !temporary.exists() {
-                        temporary = self.write_temporary(bytes)?;
-                    }
-                    if let Err(error) = create_parent(&target) {
-                        break Err(error);
-                    }
+                    temporary = again()?;
                 }
                 moved => break moved,
             }
@@ -116,9 +165,27 @@ impl Disk {
         moved
     }
 
-    fn write_temporary(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+    fn move_to(&self, temporary: &Path, target: &Path, mode: Mode) -> io::Result<bool> {
+        let mut attempt = 1;
+        loop {
+            match self.put_in_place(temporary, target, mode) {
+                // The directory is not there yet, or not any more.
+                Err(error)
+                    if error.kind() == ErrorKind::NotFound
+                        && attempt < MOVE_ATTEMPTS
+                        && temporary.exists() =>
+                {
+                    attempt += 1;
+                    create_parent(target)?;
+                }
+                moved => return moved,
+            }
+        }
+    }
+
+    fn temporary(&self, make: impl Fn(&Scratch) -> io::Result<PathBuf>) -> io::Result<PathBuf> {
         let scratch = self.scratch()?;
-        match scratch.write(bytes) {
+        match make(&scratch) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Somebody removed the directory while this process was using it.
                 let mut current = self.lock_scratch();
@@ -126,9 +193,9 @@ impl Disk {
                     *current = None;
                 }
                 drop(current);
-                self.scratch()?.write(bytes)
+                make(&*self.scratch()?)
             }
-            written => written,
+            done => done,
         }
     }
 
@@ -258,29 +325,6 @@ fn unless_exists(done: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn is_unsupported(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP];
-    Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn rename_new(_: &Path, _: &Path) -> io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn is_unsupported(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::Unsupported
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -324,16 +368,5 @@ mod tests {
         let scratch = disk.scratch().unwrap();
         let left = fs::read_dir(scratch.directory()).unwrap().count();
         assert_eq!(left, 0, "no temporary stays");
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    #[test]
-    fn what_a_file_system_says_when_it_can_not() {
-        use rustix::io::Errno;
-        for errno in [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP] {
-            assert!(is_unsupported(&errno.into()));
-        }
-        assert!(!is_unsupported(&Errno::EXIST.into()));
-        assert!(!is_unsupported(&Errno::NOENT.into()));
     }
 }

@@ -1,0 +1,170 @@
+//! Checks of what is made of many requests: files in parts, thousands of names.
+
+use std::io::{Read as _, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use kart::{
+    Artifact, Context, Coordination, File, Outcome, Report, Runner, TaskExt as _, Workspace, task,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+
+/// More than goes into one request, and no whole number of parts.
+const LARGE: u64 = (20 << 20) + 7;
+
+fn byte(at: u64, salt: u64) -> u8 {
+    (at.wrapping_mul(0x9e37_79b9).wrapping_add(salt) >> 7) as u8
+}
+
+fn content(size: u64, salt: u64) -> Vec<u8> {
+    (0..size).map(|at| byte(at, salt)).collect()
+}
+
+#[task(path = "files/{key}.bin")]
+fn written(size: u64, #[context] cx: &Context) -> std::io::Result<File> {
+    let file = cx.new_file()?;
+    file.create()?.write_all(&content(size, 0))?;
+    Ok(file)
+}
+
+#[task(path = "pieces/{key}.txt")]
+async fn in_pieces(size: u64, #[context] cx: &Context) -> std::io::Result<File> {
+    let mut writer = cx.writer().await?;
+    for chunk in content(size, 1).chunks(100_000) {
+        writer.write_all(chunk).await?;
+    }
+    Ok(writer.finish().await?)
+}
+
+/// Takes a file in every way there is.
+#[task]
+async fn taken(
+    size: u64,
+    #[requires(Written { size })] file: File,
+    #[requires(Written { size })] same: &File,
+    #[requires(InPieces { size })] handle: Artifact<File>,
+) -> anyhow::Result<u64> {
+    let mut bytes = Vec::new();
+    file.open()?.read_to_end(&mut bytes)?;
+    assert!(bytes == content(size, 0));
+    assert_eq!(same.size()?, size);
+
+    let expected = content(size, 1);
+    assert_eq!(handle.size().await?, size);
+    let mut streamed = Vec::new();
+    handle.reader().await?.read_to_end(&mut streamed).await?;
+    assert!(streamed == expected);
+    assert_eq!(handle.range(3..9).await?, expected[3..9]);
+    assert_eq!(
+        handle.range(size - 2..size + 5).await?,
+        expected[expected.len() - 2..]
+    );
+    assert_eq!(handle.range(size + 5..size + 9).await?, Bytes::new());
+    let mut copied = Vec::new();
+    handle.file().await?.open()?.read_to_end(&mut copied)?;
+    assert!(copied == expected);
+    assert_eq!(handle.load().await?.size()?, size);
+    Ok(size)
+}
+
+pub(crate) async fn files_of_any_size(workspace: Workspace) {
+    for size in [100, LARGE] {
+        // Nothing is handed over in memory.
+        let runner = Runner::new(&workspace).memory_budget(0);
+        let report = runner.run(Taken { size }).await.unwrap();
+        assert_eq!(report.output(&Taken { size }).await.unwrap(), size);
+        let file = Written { size }.load(&workspace).await.unwrap();
+        assert_eq!(file.size().unwrap(), size);
+        let stored = workspace.read(&Written { size }.path()).await.unwrap();
+        assert!(stored.unwrap() == content(size, 0));
+    }
+    let left = workspace.list("_kart/uploads").await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// The workspace, and how many bodies have begun.
+#[derive(Clone)]
+struct Race {
+    workspace: Workspace,
+    begun: Arc<AtomicU64>,
+}
+
+/// The first body lets another run publish before it returns.
+#[task(path = "raced/{key}.bin")]
+async fn raced(
+    same: bool,
+    #[context] cx: &Context,
+    #[resource] race: &Race,
+) -> anyhow::Result<File> {
+    let number = race.begun.fetch_add(1, Ordering::SeqCst);
+    if number == 0 {
+        Box::pin(race.run(same)).await?;
+    }
+    let mut writer = cx.writer().await?;
+    let salt = if same { 0 } else { number };
+    writer.write_all(&content(LARGE, salt)).await?;
+    Ok(writer.finish().await?)
+}
+
+impl Race {
+    fn run(&self, same: bool) -> Pin<Box<dyn Future<Output = anyhow::Result<Report>> + Send>> {
+        let runner = Runner::new(&self.workspace)
+            .coordination(Coordination::None)
+            .run_log(false)
+            .resource(self.clone());
+        Box::pin(async move { Ok(runner.run(Raced { same }).await?) })
+    }
+}
+
+pub(crate) async fn the_first_file_stays(workspace: Workspace) {
+    for same in [true, false] {
+        let race = Race {
+            workspace: workspace.clone(),
+            begun: Arc::default(),
+        };
+        let report = race.run(same).await.unwrap();
+        let task = Raced { same };
+        let differed = match report.outcome(&task) {
+            Some(Outcome::Ran(attempts)) => attempts.differed,
+            outcome => panic!("{outcome:?}"),
+        };
+        assert_eq!(differed, !same);
+        let first = content(LARGE, u64::from(!same));
+        let mut adopted = Vec::new();
+        let file = report.output(&task).await.unwrap();
+        file.open().unwrap().read_to_end(&mut adopted).unwrap();
+        assert!(adopted == first);
+        assert!(workspace.read(&task.path()).await.unwrap().unwrap() == first);
+    }
+    let left = workspace.list("_kart/uploads").await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+pub(crate) async fn thousands_of_names(workspace: Workspace) {
+    let path = |n: u64| format!("many/{:016x}.json", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut writes = JoinSet::new();
+    for n in 0..2500 {
+        let workspace = workspace.clone();
+        writes.spawn(async move { workspace.create(&path(n), "1".into()).await });
+    }
+    for written in writes.join_all().await {
+        written.unwrap();
+    }
+    let before = workspace.requests();
+    for (from, to) in [(0, 2500), (1200, 3700), (2490, 2530), (9000, 9100)] {
+        let found = workspace
+            .exists_many((from..to).map(path).collect())
+            .await
+            .unwrap();
+        let expected: Vec<bool> = (from..to).map(|n| n < 2500).collect();
+        assert_eq!(found, expected, "{from}..{to}");
+    }
+    let after = workspace.requests();
+    if after.list > before.list {
+        let asked = after.list + after.exists - before.list - before.exists;
+        assert!(asked < 100, "{asked}");
+    }
+}
