@@ -123,9 +123,10 @@ impl fmt::Debug for File {
 /// A file under any format is stored as it is. The runtime moves files without these functions; they are for
 /// whoever uses a format by itself.
 macro_rules! as_it_is {
-    ($($format:ty, $extension:literal;)+) => {
-        $(impl Format<File> for $format {
+    ($($(#[$cfg:meta])? $format:ty, $extension:literal;)+) => {
+        $($(#[$cfg])? impl Format<File> for $format {
             const EXTENSION: &'static str = $extension;
+            const STORES_FILES: bool = true;
 
             fn encode(file: &File) -> Result<Bytes, BoxError> {
                 Ok(std::fs::read(file.path())?.into())
@@ -147,4 +148,10 @@ as_it_is! {
     JsonLines, "jsonl";
     MessagePack, "msgpack";
     Csv, "csv";
+    #[cfg(feature = "arrow")]
+    super::ArrowIpc, "arrow";
+    #[cfg(feature = "parquet")]
+    super::Parquet, "parquet";
+    #[cfg(feature = "postcard")]
+    super::Postcard, "postcard";
 }

@@ -1,15 +1,29 @@
 //! Between a value and the bytes of its object. Pure: nothing here reads or writes a store.
 
+#[cfg(feature = "arrow")]
+mod columns;
+#[cfg(feature = "zstd")]
+mod compressed;
 mod file;
 mod json;
 mod plain;
+#[cfg(feature = "postcard")]
+mod post;
 mod table;
 
 use bytes::Bytes;
 
+#[cfg(feature = "arrow")]
+pub use columns::{ArrowIpc, ArrowIpcBatches};
+#[cfg(feature = "parquet")]
+pub use columns::{Parquet, ParquetBatches};
+#[cfg(feature = "zstd")]
+pub use compressed::Zstd;
 pub use file::File;
 pub use json::{Json, JsonLines, MessagePack};
 pub use plain::{Raw, Text};
+#[cfg(feature = "postcard")]
+pub use post::Postcard;
 pub use table::Csv;
 
 use crate::BoxError;
@@ -73,6 +87,9 @@ pub trait Format<T>: 'static {
 
     /// The media type, for what serves the object over HTTP.
     const MEDIA_TYPE: &'static str = "application/octet-stream";
+
+    #[doc(hidden)]
+    const STORES_FILES: bool = false;
 
     /// The bytes to store.
     ///

@@ -133,6 +133,7 @@ impl<T: Task> DynTask for T {
 
     fn is_file(&self) -> bool {
         TypeId::of::<T::Output>() == TypeId::of::<File>()
+            && <T::Format as Format<T::Output>>::STORES_FILES
     }
 
     fn run(self: Arc<Self>, call: Call) -> Attempt {

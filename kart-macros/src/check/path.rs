@@ -16,7 +16,7 @@ pub(super) const RESERVED: &str = "_kart";
 const BUILT_IN: [&str; 3] = ["key", "name", "ext"];
 
 /// What an extension says about the format.
-const FORMATS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 12] = [
     ("json", "Json"),
     ("jsonl", "JsonLines"),
     ("ndjson", "JsonLines"),
@@ -25,6 +25,10 @@ const FORMATS: [(&str, &str); 8] = [
     ("msgpack", "MessagePack"),
     ("mpk", "MessagePack"),
     ("csv", "Csv"),
+    ("arrow", "ArrowIpc"),
+    ("feather", "ArrowIpc"),
+    ("parquet", "Parquet"),
+    ("postcard", "Postcard"),
 ];
 
 /// The path in pieces; `None` where none was given or it is no template.
