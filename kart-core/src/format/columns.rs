@@ -134,7 +134,7 @@ fn fields_of<T: Serialize + DeserializeOwned>(rows: &[T]) -> Result<Vec<FieldRef
     match Vec::<FieldRef>::from_type::<T>(options()) {
         Ok(fields) => Ok(fields),
         Err(_) if rows.is_empty() => Ok(Vec::new()),
-        Err(_) => Ok(Vec::<FieldRef>::from_samples(&rows, options())?),
+        Err(_) => Ok(Vec::<FieldRef>::from_samples(rows, options())?),
     }
 }
 

@@ -36,13 +36,13 @@ where
 
     fn decode(bytes: Bytes) -> Result<T, BoxError> {
         let decoder = zstd::stream::Decoder::with_buffer(&*bytes)?;
-        let mut decoded = Vec::new();
+        let mut text = Vec::new();
         let most = MIB << 20;
-        decoder.take(most + 1).read_to_end(&mut decoded)?;
-        if decoded.len() as u64 > most {
+        decoder.take(most + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > most {
             return Err(too_large(MIB));
         }
-        F::decode(decoded.into())
+        F::decode(text.into())
     }
 }
 
