@@ -9,6 +9,7 @@
 mod bytes;
 mod fan_in;
 mod files;
+mod instructions;
 mod measure;
 mod shapes;
 mod slow;
@@ -43,6 +44,7 @@ fn main() {
             "slow" => slow::child,
             "bytes" => bytes::child,
             "files" => files::child,
+            "instructions" => instructions::child,
             _ => panic!("no section `{section}`"),
         };
         measure::report(|| child(case, count, dir));

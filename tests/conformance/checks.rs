@@ -37,6 +37,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Check)> {
         one_winner_of_a_race,
         dropped_writes_leave_nothing_partial,
         requests_are_counted,
+        too_large_for_memory,
         files_of_any_size,
         the_first_file_stays,
         thousands_of_names,
@@ -57,6 +58,22 @@ async fn nothing_is_there_at_first(workspace: Workspace) {
     assert!(workspace.list("a").await.unwrap().is_empty());
     // S3 does not say whether there was anything; that it is no error holds for all.
     workspace.delete("a/b.txt").await.unwrap();
+}
+
+async fn too_large_for_memory(workspace: Workspace) {
+    let workspace = workspace.object_limit(2 << 20);
+    let large = Bytes::from(vec![1; 3 << 20]);
+    workspace.create("large", large.clone()).await.unwrap();
+    let error = workspace.read("large").await.unwrap_err();
+    assert_eq!(error.location, workspace.locate("large"));
+    let story = kart::chain(&error);
+    assert!(story.contains("it has 3145728 bytes"), "{story}");
+    let errors = workspace.read_many(vec!["large".to_owned()]).await;
+    assert!(errors[0].is_err());
+    assert_eq!(
+        workspace.object_limit(3 << 20).read("large").await.unwrap(),
+        Some(large)
+    );
 }
 
 async fn create_once(workspace: Workspace) {

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
 use super::{
-    Reader, advice, locate,
+    Reader, advice,
+    bound::Bound,
+    locate,
     pool::{Pool, Size},
     stream::StreamReader,
 };
@@ -37,6 +39,7 @@ pub(super) struct Local {
     disk: Arc<Disk>,
     shown: Arc<str>,
     pool: Pool,
+    bound: Arc<Bound>,
 }
 
 impl Local {
@@ -46,7 +49,12 @@ impl Local {
             disk: Arc::new(Disk::new(root)),
             shown: shown.into(),
             pool: Pool::default(),
+            bound: Arc::default(),
         }
+    }
+
+    pub(super) fn bound(&self) -> Arc<Bound> {
+        Arc::clone(&self.bound)
     }
 
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
@@ -89,7 +97,9 @@ impl Local {
         match read {
             Read::Absent => Ok(None),
             Read::Whole(bytes) => Ok(Some(bytes)),
-            Read::Large(file) => {
+            Read::Large(file, size) => {
+                let size = self.bound.check(size).map_err(io::Error::other);
+                size.map_err(|error| self.failed("read", path, error))?;
                 let bytes = Pool::alone(move || disk::read_to_end(file)).await;
                 let bytes = bytes
                     .flatten()

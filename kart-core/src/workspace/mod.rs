@@ -2,6 +2,7 @@
 //! nothing of tasks or keys.
 
 mod advice;
+mod bound;
 mod commit;
 mod files;
 mod gate;
@@ -30,6 +31,7 @@ pub use requests::Requests;
 
 use crate::{Result, StoreError};
 
+use bound::Bound;
 use gate::Gate;
 #[cfg(feature = "fs")]
 use local::Local;
@@ -52,6 +54,7 @@ struct Inner {
     location: String,
     backend: Backend,
     counters: Counters,
+    bound: Arc<Bound>,
     honours_create: OnceCell<bool>,
 }
 
@@ -106,10 +109,16 @@ impl Workspace {
     }
 
     fn new(location: String, backend: Backend, honours_create: bool) -> Self {
+        let bound = match &backend {
+            Backend::Remote(remote) => remote.bound(),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.bound(),
+        };
         let inner = Inner {
             location,
             backend,
             counters: Counters::default(),
+            bound,
             honours_create: OnceCell::new_with(honours_create.then_some(true)),
         };
         Self {
@@ -294,6 +303,14 @@ impl Workspace {
         if let Some(gate) = self.gate() {
             gate.set(requests);
         }
+        self
+    }
+
+    /// How many bytes an object may have that is read into memory, 4 GiB unless said otherwise; for all clones of
+    /// this workspace. A larger one is an error before anything of it is read. Files and readers have no limit.
+    #[must_use]
+    pub fn object_limit(self, bytes: u64) -> Self {
+        self.inner.bound.set(bytes);
         self
     }
 

@@ -17,6 +17,7 @@ use object_store::{
 
 use super::{
     Reader, Workspace, advice,
+    bound::Bound,
     gate::Gate,
     presence::{self, PAGE, Page, Source as _},
     stream::StreamReader,
@@ -35,6 +36,7 @@ pub(super) struct Remote {
     prefix: String,
     /// Where requests cost time; none for the memory of this process.
     gate: Option<Gate>,
+    bound: Arc<Bound>,
     /// Whether some answer has shown that the bucket itself is there.
     bucket_seen: AtomicBool,
 }
@@ -52,6 +54,7 @@ impl Remote {
             bulk,
             prefix: prefix.to_owned(),
             gate,
+            bound: Arc::default(),
             bucket_seen: AtomicBool::new(false),
         }
     }
@@ -63,6 +66,10 @@ impl Remote {
             (prefix, path) => Path::parse(format!("{prefix}/{path}")),
         };
         Ok(whole?)
+    }
+
+    pub(super) fn bound(&self) -> Arc<Bound> {
+        Arc::clone(&self.bound)
     }
 
     pub(super) fn gate(&self) -> Option<&Gate> {
@@ -126,7 +133,14 @@ impl Remote {
 
     async fn read_whole(&self, path: &Path) -> Result<Option<Bytes>, Error> {
         match self.found(self.store.get(path).await)? {
-            Some(object) => Ok(Some(object.bytes().await?)),
+            Some(object) => {
+                let size = self.bound.check(object.meta.size);
+                size.map_err(|error| Error::Generic {
+                    store: "the bucket",
+                    source: error.into(),
+                })?;
+                Ok(Some(object.bytes().await?))
+            }
             None => Ok(None),
         }
     }

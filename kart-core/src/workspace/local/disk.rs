@@ -41,7 +41,7 @@ pub(super) enum Read {
     Absent,
     Whole(Bytes),
     /// Open, and to be read on a thread of its own.
-    Large(File),
+    Large(File, u64),
 }
 
 impl Disk {
@@ -78,7 +78,7 @@ impl Disk {
         Ok(match self.open_sized(path)? {
             None => Read::Absent,
             Some((file, length)) if length <= SMALL_BYTES => Read::Whole(read_to_end(file)?),
-            Some((file, _)) => Read::Large(file),
+            Some((file, length)) => Read::Large(file, length),
         })
     }
 
@@ -334,7 +334,7 @@ mod tests {
     fn content(disk: &Disk, path: &str) -> Bytes {
         match disk.read(path).unwrap() {
             Read::Whole(bytes) => bytes,
-            Read::Absent | Read::Large(_) => panic!("`{path}` is not small and whole"),
+            Read::Absent | Read::Large(..) => panic!("`{path}` is not small and whole"),
         }
     }
 
