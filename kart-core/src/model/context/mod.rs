@@ -128,7 +128,7 @@ impl Context {
     ///     for n in 0..1000 {
     ///         writer.write_all(format!("line {n}\n").as_bytes()).await?;
     ///     }
-    ///     Ok(writer.finish().await?)
+    ///     writer.finish().await
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
