@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kart::{
@@ -11,6 +12,7 @@ use kart::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// More than goes into one request, and no whole number of parts.
 const LARGE: u64 = (20 << 20) + 7;
@@ -167,4 +169,24 @@ pub(crate) async fn thousands_of_names(workspace: Workspace) {
         let asked = after.list + after.exists - before.list - before.exists;
         assert!(asked < 100, "{asked}");
     }
+}
+
+pub(crate) async fn uploads_that_were_cut_off_are_given_up(workspace: Workspace) {
+    let task = InPieces { size: LARGE };
+    for millis in [1, 50, 100, 150, 200, 300] {
+        let runner = Runner::new(&workspace).coordination(Coordination::None);
+        // Dropped at whatever it is doing.
+        let _ = timeout(Duration::from_millis(millis), runner.run(task.clone())).await;
+        task.remove(&workspace).await.unwrap();
+    }
+    // What was dropped may still be on its way.
+    for _ in 0..50 {
+        workspace.gc().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(workspace.gc().await.unwrap(), 0);
+    kart::build(task.clone(), &workspace).await.unwrap();
+    let stored = workspace.read(&task.path()).await.unwrap().unwrap();
+    assert!(stored == content(LARGE, 1));
+    assert!(workspace.list("_kart/uploads").await.unwrap().is_empty());
 }

@@ -89,7 +89,9 @@ impl Format<Vec<RecordBatch>> for ParquetBatches {
 /// Rows are record batches of which each field of the struct is a column.
 macro_rules! rows {
     ($($(#[$cfg:meta])? $rows:ident, $batches:ident, $extension:literal, $media_type:expr;)+) => {
-        $($(#[$cfg])? impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for $rows {
+        $($(#[$cfg])?
+        #[diagnostic::do_not_recommend]
+        impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for $rows {
             const EXTENSION: &'static str = $extension;
             const MEDIA_TYPE: &'static str = $media_type;
 

@@ -124,7 +124,9 @@ impl fmt::Debug for File {
 /// whoever uses a format by itself.
 macro_rules! as_it_is {
     ($($(#[$cfg:meta])? $format:ty, $extension:literal;)+) => {
-        $($(#[$cfg])? impl Format<File> for $format {
+        $($(#[$cfg])?
+        #[diagnostic::do_not_recommend]
+        impl Format<File> for $format {
             const EXTENSION: &'static str = $extension;
             const STORES_FILES: bool = true;
 

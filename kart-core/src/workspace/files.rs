@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
+use super::upload::UPLOADS;
 use super::{Backend, Workspace};
 use crate::StoreError;
 use crate::format::File;
@@ -17,6 +18,25 @@ impl Workspace {
             Backend::Remote(_) => Ok(File::temporary(NamedTempFile::new()?.into_temp_path())),
             #[cfg(feature = "fs")]
             Backend::Local(local) => local.new_file(),
+        }
+    }
+
+    /// Gives up what killed processes have left of uploads to a bucket, and says how many objects that were. Uploads
+    /// to the same place do so by themselves; this is for those that nobody tries again. To be called while nothing
+    /// runs: an upload that is under way fails its attempt.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub async fn gc(&self) -> Result<usize, StoreError> {
+        match &self.inner.backend {
+            Backend::Remote(remote) => {
+                let swept = remote.sweep(UPLOADS).await;
+                swept.map_err(self.failed("delete", UPLOADS))
+            }
+            // What a process leaves in a directory is removed by the next one that writes.
+            #[cfg(feature = "fs")]
+            Backend::Local(_) => Ok(0),
         }
     }
 

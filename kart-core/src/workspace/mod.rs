@@ -35,7 +35,7 @@ use bound::Bound;
 use gate::Gate;
 #[cfg(feature = "fs")]
 use local::Local;
-use remote::Remote;
+use remote::{Clients, Remote};
 use requests::Counters;
 
 /// An object, read piece by piece.
@@ -99,8 +99,7 @@ impl Workspace {
         Self::new(
             location.trim_end_matches('/').to_owned(),
             Backend::Remote(Remote::new(
-                store.clone(),
-                store,
+                Clients::of(store),
                 prefix,
                 Some(Gate::default()),
             )),

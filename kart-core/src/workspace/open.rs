@@ -2,14 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use object_store::{ObjectStore, memory::InMemory};
+use object_store::memory::InMemory;
 
-use super::{Backend, gate::Gate, remote::Remote};
+use super::{
+    Backend,
+    gate::Gate,
+    remote::{Clients, Remote},
+};
 use crate::{BoxError, StoreError};
-
-/// The two clients of a bucket: for everything, and for large bodies.
-#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
-type Clients = Result<(Arc<dyn ObjectStore>, Arc<dyn ObjectStore>), object_store::Error>;
 
 pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
     let Some((scheme, rest)) = location.to_str().and_then(|text| text.split_once("://")) else {
@@ -18,12 +18,17 @@ pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
     match scheme {
         "file" => file(rest),
         "memory" => {
-            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let store = Arc::new(InMemory::new());
+            let clients = Clients {
+                store: store.clone(),
+                bulk: store.clone(),
+                parts: Some(store),
+            };
             let prefix = rest.trim_matches('/');
             let location = format!("memory://{prefix}");
             Ok((
                 location,
-                Backend::Remote(Remote::new(store.clone(), store, prefix, None)),
+                Backend::Remote(Remote::new(clients, prefix, None)),
             ))
         }
         "s3" | "s3a" | "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" => bucket(scheme, rest),
@@ -117,13 +122,11 @@ fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
     object_store::path::Path::parse(prefix)
         .map_err(|error| refused(location.clone(), "choose another prefix", error))?;
     connect(scheme, &format!("{scheme}://{authority}"), &location)
-        .map(|(store, bulk)| {
-            Backend::Remote(Remote::new(store, bulk, prefix, Some(Gate::default())))
-        })
+        .map(|clients| Backend::Remote(Remote::new(clients, prefix, Some(Gate::default()))))
         .map(|backend| (location, backend))
 }
 
-type Connected = Result<(Arc<dyn ObjectStore>, Arc<dyn ObjectStore>), StoreError>;
+type Connected = Result<Clients, StoreError>;
 
 fn connect(scheme: &str, url: &str, location: &str) -> Connected {
     match scheme {
@@ -134,7 +137,11 @@ fn connect(scheme: &str, url: &str, location: &str) -> Connected {
 }
 
 #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
-fn checked(clients: Clients, location: &str, prefix: &str) -> Connected {
+fn checked(
+    clients: Result<Clients, object_store::Error>,
+    location: &str,
+    prefix: &str,
+) -> Connected {
     let advice = format!("check the location and the variables `{prefix}*` in the environment");
     clients.map_err(|error| refused(location.to_owned(), advice, error))
 }
@@ -175,10 +182,7 @@ macro_rules! clients {
         };
         build(&[(Timeout, "1h"), (ReadTimeout, "30s")]).and_then(|store| {
             let bulk = build(&[(Timeout, "1h")])?;
-            Ok((
-                Arc::new(store) as Arc<dyn ObjectStore>,
-                Arc::new(bulk) as Arc<dyn ObjectStore>,
-            ))
+            Ok(Clients::bucket(store, bulk))
         })
     }};
 }

@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
+    Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, multipart::MultipartStore,
+    path::Path,
 };
 
 use super::{
@@ -30,9 +31,41 @@ const CONCURRENCY: usize = 256;
 /// From this size on a body goes through the client that waits as long as an upload takes.
 pub(super) const BULK_BYTES: usize = 4 << 20;
 
+/// The clients of one place.
+pub(super) struct Clients {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same without a limit that a large body would run into.
+    pub(super) bulk: Arc<dyn ObjectStore>,
+    /// The same for uploads in parts that have a name while they are under way, where there is such a client.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
+}
+
+impl Clients {
+    /// A store that the caller has set up.
+    pub(super) fn of(store: Arc<dyn ObjectStore>) -> Self {
+        Clients {
+            bulk: store.clone(),
+            store,
+            parts: None,
+        }
+    }
+
+    /// The clients of a bucket.
+    #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+    pub(super) fn bucket<S: ObjectStore + MultipartStore>(store: S, bulk: S) -> Self {
+        let bulk = Arc::new(bulk);
+        Clients {
+            store: Arc::new(store),
+            bulk: bulk.clone(),
+            parts: Some(bulk),
+        }
+    }
+}
+
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     bulk: Arc<dyn ObjectStore>,
+    parts: Option<Arc<dyn MultipartStore>>,
     prefix: String,
     /// Where requests cost time; none for the memory of this process.
     gate: Option<Gate>,
@@ -42,16 +75,11 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// `bulk` is the same place as `store`, without a limit that a large upload would run into.
-    pub(super) fn new(
-        store: Arc<dyn ObjectStore>,
-        bulk: Arc<dyn ObjectStore>,
-        prefix: &str,
-        gate: Option<Gate>,
-    ) -> Self {
+    pub(super) fn new(clients: Clients, prefix: &str, gate: Option<Gate>) -> Self {
         Self {
-            store,
-            bulk,
+            store: clients.store,
+            bulk: clients.bulk,
+            parts: clients.parts,
             prefix: prefix.to_owned(),
             gate,
             bound: Arc::default(),
@@ -66,6 +94,10 @@ impl Remote {
             (prefix, path) => Path::parse(format!("{prefix}/{path}")),
         };
         Ok(whole?)
+    }
+
+    pub(super) fn parts(&self) -> Option<&dyn MultipartStore> {
+        self.parts.as_deref()
     }
 
     pub(super) fn bound(&self) -> Arc<Bound> {

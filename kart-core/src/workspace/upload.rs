@@ -4,15 +4,21 @@
 //! then copied to its place, create-only, and deleted. What a killed process has left of it is deleted by the
 //! next upload to the same place.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::TryFutureExt as _;
+use futures_util::stream::{self, TryStreamExt as _};
 use object_store::{CopyMode, CopyOptions, Error, ObjectStoreExt as _, PutMode, path::Path};
 
 use super::remote::{BULK_BYTES, Remote};
 use crate::format::File;
 
+/// Where files are before they are copied to their places.
+pub(super) const UPLOADS: &str = "_kart/uploads";
+/// The ending of the object that says which upload is under way.
+const RECORD: &str = ".upload";
 /// The bytes of a part, but for very large files: stores take no more than 10,000 parts.
 const PART_BYTES: u64 = 8 << 20;
 const MOST_PARTS: u64 = 9_000;
@@ -36,14 +42,15 @@ impl Remote {
     async fn put_file(&self, path: &str, file: &File, mode: PutMode) -> Result<(), Error> {
         let size = file.size().map_err(local)?;
         if size <= BULK_BYTES as u64 {
-            let bytes = read_part(file, 0, size).await?;
+            let bytes = read_part(file.clone(), 0, size).await?;
             return self.put(path, bytes, mode).await;
         }
         let to = self.path(path)?;
-        let uploads = format!("_kart/uploads/{}", path.replace('/', "%2F"));
+        let uploads = format!("{UPLOADS}/{}", path.replace('/', "%2F"));
         self.sweep(&uploads).await?;
-        let from = self.path(&format!("{uploads}/{:016x}", fastrand::u64(..)))?;
+        let from = format!("{uploads}/{:016x}", fastrand::u64(..));
         self.upload(&from, file, size).await?;
+        let from = self.path(&from)?;
         let mode = match mode {
             PutMode::Create => CopyMode::Create,
             _ => CopyMode::Overwrite,
@@ -55,17 +62,49 @@ impl Remote {
         deleted
     }
 
-    /// Uploads a file in parts; on a failure the store is told to forget them.
-    async fn upload(&self, to: &Path, file: &File, size: u64) -> Result<(), Error> {
-        let part = PART_BYTES.max(size.div_ceil(MOST_PARTS));
+    /// Uploads a file in parts. That it is under way is written down first, so that its parts can be found and
+    /// given up when this process is killed.
+    async fn upload(&self, to: &str, file: &File, size: u64) -> Result<(), Error> {
+        let Some(parts) = self.parts() else {
+            return self.upload_unrecorded(&self.path(to)?, file, size).await;
+        };
+        let (whole, record) = (self.path(to)?, self.path(&format!("{to}{RECORD}"))?);
+        let id = parts.create_multipart(&whole).await?;
+        let recorded = self.bulk().put(&record, id.clone().into_bytes().into());
+        let sent = async {
+            recorded.await?;
+            let mut sent = stream::FuturesUnordered::new();
+            let mut done = BTreeMap::new();
+            for (number, bytes) in pieces(file, size) {
+                let bytes = bytes.await?;
+                if sent.len() >= PARTS {
+                    done.extend(sent.try_next().await?);
+                }
+                let put = parts.put_part(&whole, &id, number, bytes.into());
+                sent.push(put.map_ok(move |part| (number, part)));
+            }
+            while let Some(part) = sent.try_next().await? {
+                done.extend([part]);
+            }
+            let sent = done.into_values().collect();
+            parts.complete_multipart(&whole, &id, sent).await
+        };
+        let sent = sent.await;
+        if sent.is_err() {
+            // What cannot be given up now is given up by the next upload.
+            parts.abort_multipart(&whole, &id).await?;
+        }
+        self.bulk().delete(&record).await?;
+        sent.map(drop)
+    }
+
+    /// The same where a store has no names for uploads that are under way.
+    async fn upload_unrecorded(&self, to: &Path, file: &File, size: u64) -> Result<(), Error> {
         let mut upload = self.bulk().put_multipart(to).await?;
-        let starts = (0..size.div_ceil(part)).map(|at| at * part);
-        let mut reads = stream::iter(starts)
-            .map(|start| read_part(file, start, part.min(size - start)))
-            .buffered(2);
         let mut sent = stream::FuturesUnordered::new();
         let result = async {
-            while let Some(bytes) = reads.try_next().await? {
+            for (_, bytes) in pieces(file, size) {
+                let bytes = bytes.await?;
                 if sent.len() >= PARTS {
                     sent.try_next().await?;
                 }
@@ -75,7 +114,7 @@ impl Remote {
             Ok(())
         };
         let result = result.await;
-        drop((reads, sent));
+        drop(sent);
         match result {
             Ok(()) => upload.complete().await.map(drop),
             Err(error) => {
@@ -86,22 +125,40 @@ impl Remote {
         }
     }
 
-    /// Deletes what uploads to the same place have left: whoever uploads now owns the place.
-    async fn sweep(&self, uploads: &str) -> Result<(), Error> {
+    /// Deletes what killed processes have left of uploads below a directory, and how much of it there was.
+    pub(super) async fn sweep(&self, uploads: &str) -> Result<usize, Error> {
         let below = self.path(uploads)?;
-        let left = self
-            .bulk()
-            .list(Some(&below))
-            .map_ok(|object| object.location);
-        self.bulk()
-            .delete_stream(left.boxed())
-            .try_for_each(|_| async { Ok(()) })
-            .await
+        let left: Vec<_> = self.bulk().list(Some(&below)).try_collect().await?;
+        for object in &left {
+            let upload = object.location.as_ref().strip_suffix(RECORD);
+            if let (Some(upload), Some(parts)) = (upload, self.parts()) {
+                let id = self.bulk().get(&object.location).await?.bytes().await?;
+                let id = String::from_utf8_lossy(&id).into_owned();
+                // It may have been completed.
+                let _ = parts.abort_multipart(&Path::parse(upload)?, &id).await;
+            }
+            match self.bulk().delete(&object.location).await {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left.len())
     }
 }
 
-async fn read_part(file: &File, start: u64, length: u64) -> Result<Bytes, Error> {
-    let file = file.clone();
+/// The parts of a file by their numbers, each read when it is waited for.
+fn pieces(
+    file: &File,
+    size: u64,
+) -> impl Iterator<Item = (usize, impl Future<Output = Result<Bytes, Error>>)> {
+    let part = PART_BYTES.max(size.div_ceil(MOST_PARTS));
+    let starts = (0..size.div_ceil(part)).map(move |at| at * part);
+    starts
+        .map(move |start| read_part(file.clone(), start, part.min(size - start)))
+        .enumerate()
+}
+
+async fn read_part(file: File, start: u64, length: u64) -> Result<Bytes, Error> {
     let read = move || {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut file = file.open()?;

@@ -1,6 +1,6 @@
 use kart::task;
 
-#[task(path = "a.parquet")]
+#[task(path = "a.pickle")]
 async fn unknown(day: u32, #[requires] rows: &str, #[resource] pool: &u64, #[param(secret)] token: u8) -> anyhow::Result<u8> {
     let _ = (day, rows, pool, token);
     Ok(1)
