@@ -168,10 +168,12 @@ impl Storm<'_> {
     }
 
     /// A run that finds all complete writes nothing, and so sweeps nothing: one that has something to do comes
-    /// after it, as one always does.
+    /// after it, as one always does. In a bucket it is those that share that sweep.
     fn run_once_more(&self) -> anyhow::Result<()> {
+        let shared = self.workspace.contains("://").then_some("--shared");
         let output = (self.program)()
             .args(["--workspace", self.workspace, "--rerun", self.root])
+            .args(shared)
             .stdin(Stdio::null())
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
