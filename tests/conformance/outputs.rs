@@ -179,14 +179,10 @@ pub(crate) async fn uploads_that_were_cut_off_are_given_up(workspace: Workspace)
         let _ = timeout(Duration::from_millis(millis), runner.run(task.clone())).await;
         task.remove(&workspace).await.unwrap();
     }
-    // What was dropped may still be on its way.
-    for _ in 0..50 {
-        workspace.gc().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(workspace.gc().await.unwrap(), 0);
     kart::build(task.clone(), &workspace).await.unwrap();
     let stored = workspace.read(&task.path()).await.unwrap().unwrap();
     assert!(stored == content(LARGE, 1));
-    assert!(workspace.list("_kart/uploads").await.unwrap().is_empty());
+    // A request that was dropped may arrive late.
+    let given_up = async { while workspace.gc().await.unwrap() > 0 {} };
+    timeout(Duration::from_secs(10), given_up).await.unwrap();
 }
