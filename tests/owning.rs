@@ -112,8 +112,8 @@ async fn runs_that_share_the_work_do_each_task_once_and_all_see_every_output() {
         assert_eq!(counts.ran + counts.elsewhere + counts.complete, 41);
         assert_eq!(report.output(&Sum).await.unwrap(), 780);
     }
-    // Alone it takes ten seconds.
-    assert!(elapsed < 4 * SECOND, "{elapsed:?}");
+    // Alone it takes ten seconds. Together two and a half, and what they wait for each other's last tasks, which chance decides: 3.2 to 4.4 s in 200 runs.
+    assert!(elapsed < 7 * SECOND, "{elapsed:?}");
     assert_eq!(all_objects(&workspace).await, Vec::<String>::new());
 }
 
