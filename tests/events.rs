@@ -60,8 +60,9 @@ fn told(event: &Event<'_>) -> String {
             tasks,
             complete,
             missing,
+            ..
         } => format!("planned {tasks}: {complete} complete, {missing} missing"),
-        Event::Started { task, attempt } => format!("started {} {attempt}", task.name()),
+        Event::Started { task, attempt, .. } => format!("started {} {attempt}", task.name()),
         Event::Retrying {
             task,
             attempt,
@@ -211,8 +212,11 @@ async fn the_report_knows_what_became_of_every_task() {
     let [(task, failure)] = failures.as_slice() else {
         panic!("{failures:?}");
     };
-    assert_eq!((task.name, task.key), ("Broken", broken_task().key()));
-    assert_eq!(task.path, broken_task().path());
+    assert_eq!(
+        (task.task.name(), task.task.key()),
+        ("Broken", broken_task().key())
+    );
+    assert_eq!(task.task.path(), broken_task().path());
     assert_eq!(failure.attempts, 2);
     assert!(
         failure.error.downcast_ref::<TableError>().is_some(),

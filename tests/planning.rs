@@ -269,7 +269,10 @@ async fn report(#[requires((Clean, Beside))] all: (u32, u32)) -> kart::Result<u3
 
 async fn needs(runner: &Runner) -> Vec<(&'static str, Need)> {
     let plan = runner.plan(Report).await.unwrap();
-    let mut needs: Vec<_> = plan.tasks().map(|task| (task.name, task.need)).collect();
+    let mut needs: Vec<_> = plan
+        .tasks()
+        .map(|planned| (planned.task.name(), planned.need))
+        .collect();
     needs.sort_unstable_by_key(|need| need.0);
     assert_eq!(plan.len(), 4);
     assert_eq!(
@@ -322,11 +325,12 @@ async fn a_planned_task_has_a_name_a_key_a_path_and_its_parameters() {
     let plan = Runner::new(&memory()).plan(Link { n: 1 }).await.unwrap();
     let root = plan
         .tasks()
-        .find(|task| task.description == "Link { n: 1 }")
+        .map(|planned| planned.task)
+        .find(|task| task.description() == "Link { n: 1 }")
         .unwrap();
     let task = Link { n: 1 };
     assert_eq!(
-        (root.name, root.key, root.path),
+        (root.name(), root.key(), root.path()),
         ("Link", task.key(), task.path())
     );
     assert!(!plan.is_empty());

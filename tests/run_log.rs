@@ -259,7 +259,7 @@ async fn outputs_of_other_code_are_told_of_and_made_again_on_demand() {
     assert_eq!(report.output(&Bill).await.unwrap(), 200);
     let others: Vec<_> = report
         .made_by_other_code()
-        .map(|task| task.description)
+        .map(|task| task.task.description())
         .collect();
     assert_eq!(others, ["Price { n: 1 }"]);
     assert_eq!(told.take(), ["Price { n: 1 }"]);
@@ -338,7 +338,10 @@ async fn a_task_that_would_not_end_before_the_deadline_is_held_back_and_named() 
     // Two fit; at 80 seconds the third is not begun.
     assert_eq!(report.elapsed(), 80 * SECOND);
     assert_eq!((report.counts().ran, report.counts().left), (2, 3));
-    let held: Vec<_> = report.held_back().map(|task| task.description).collect();
+    let held: Vec<_> = report
+        .held_back()
+        .map(|task| task.task.description())
+        .collect();
     assert_eq!(
         held,
         ["Unit { n: 2, seconds: 40 }", "Unit { n: 3, seconds: 40 }"]

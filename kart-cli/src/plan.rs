@@ -17,14 +17,18 @@ pub(crate) async fn plan<T: Task>(
     let plan = runner.plan(root).await.map_err(|error| end(&error))?;
     let mut shown: Vec<(&'static str, usize)> = Vec::new();
     for task in plan.tasks().filter(|task| task.need.runs()) {
-        let at = shown.iter().position(|(name, _)| *name == task.name);
+        let at = shown.iter().position(|(name, _)| *name == task.task.name());
         let at = at.unwrap_or_else(|| {
-            shown.push((task.name, 0));
+            shown.push((task.task.name(), 0));
             shown.len() - 1
         });
         shown[at].1 += 1;
         if shown[at].1 <= SHOWN {
-            print::line(&format!("{:<12} {}", reason(task.need), task.description));
+            print::line(&format!(
+                "{:<12} {}",
+                reason(task.need),
+                task.task.description()
+            ));
         }
     }
     for (name, count) in shown.into_iter().filter(|(_, count)| *count > SHOWN) {

@@ -19,6 +19,7 @@ pub(crate) fn event(event: &Event<'_>) {
             tasks,
             complete,
             missing,
+            ..
         } => note(&match (missing, complete) {
             (0, _) => "all complete: nothing to run".to_owned(),
             (missing, 0) => format!("{missing} of {tasks} to run"),

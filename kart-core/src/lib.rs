@@ -11,6 +11,7 @@ mod log;
 mod model;
 mod own;
 mod plan;
+pub mod registry;
 mod report;
 mod run;
 mod workspace;
@@ -22,16 +23,16 @@ pub use format::{File, Format};
 pub use key::Key;
 pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 pub use model::{
-    Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, Writer, dep,
+    AnyTask, Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, Writer, dep,
 };
 pub use own::Owner;
-pub use plan::{Need, Plan, Planned, TaskExt};
+pub use plan::{Need, Plan, Planned, TaskExt, TaskInfo};
 pub use report::{
-    Attempts, Counts, Event, Failure, MissingResource, Outcome, Report, RunError, StopReason,
-    TaskInfo, TaskReport,
+    Attempts, Counts, Event, Expected, Failure, MissingResource, Outcome, Report, RunError,
+    StopReason, TaskReport,
 };
 pub use run::{Coordination, OnCodeChange, Runner, build};
-pub use workspace::{Commit, Reader, Requests, Workspace};
+pub use workspace::{Commit, Entry, Reader, Requests, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes
 /// without notice.
@@ -41,6 +42,7 @@ pub mod private {
     pub use crate::error::BoxError;
     pub use crate::format;
     pub use crate::key::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
+    pub use crate::model::show;
     pub use crate::model::wire::build;
     pub use crate::model::{
         Attempt, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec,

@@ -171,10 +171,22 @@ impl Workspace {
     /// The store did not answer, or the task has no key.
     pub async fn history<T: Task>(&self, task: &T) -> Result<Vec<TaskRecord>, Error> {
         let key = task.try_key()?;
+        Ok(self.records(|record| record.key == key).await?)
+    }
+
+    /// The attempts of all runs in the log that `wanted` is true of, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer.
+    pub async fn records(
+        &self,
+        wanted: impl Fn(&TaskRecord) -> bool,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
         let mut history = Vec::new();
         each_line(self, |line| {
             if let Record::Task(record) = line.record
-                && record.key == key
+                && wanted(&record)
             {
                 let mut record = *record;
                 record.run = Some(line.run);

@@ -1,6 +1,7 @@
 //! What a task is: the trait behind `#[task]`, its requirements, what it is handed, and the
 //! registry of the tasks linked into the program. It plans nothing and runs nothing.
 
+mod any;
 mod artifact;
 mod call;
 mod context;
@@ -13,6 +14,8 @@ mod stored;
 mod task;
 pub mod wire;
 
+pub(crate) use any::shown_params;
+pub use any::{AnyTask, show};
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
 pub use call::{Call, blocking, external, finish};

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::task::DynTask;
+use super::task::{DynTask, Erased};
 use crate::key::Segment;
 
 /// Everything about a task that does not depend on its parameters' values.
@@ -99,6 +99,8 @@ pub struct Registration {
     pub spec: &'static TaskSpec,
     /// Makes the task from a JSON object of its parameters.
     pub build: fn(serde_json::Value) -> Result<Arc<dyn DynTask>, serde_json::Error>,
+    /// Shows one of its outputs as JSON.
+    pub show: fn(&Erased) -> Option<serde_json::Value>,
 }
 
 inventory::collect!(Registration);

@@ -47,11 +47,19 @@ pub(crate) fn from_params<T: Task>(params: Json) -> Result<T, serde_json::Error>
         Json::Object(members) if T::__spec().params.is_empty() && members.is_empty() => {
             serde_json::from_value(Json::Null)
         }
-        params => serde_json::from_value(params),
+        params => serde_path_to_error::deserialize(params).map_err(|error| {
+            let path = error.path().to_string();
+            let reason = error.into_inner();
+            if path == "." {
+                return reason;
+            }
+            de::Error::custom(format_args!("parameter `{path}`: {reason}"))
+        }),
     }
 }
 
-struct WireTask<'a>(&'a dyn DynTask);
+/// A task in its wire form.
+pub(super) struct WireTask<'a>(pub(super) &'a dyn DynTask);
 
 impl Serialize for WireTask<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -110,6 +118,18 @@ fn artifact<T: Send + Sync + 'static>(json: Json) -> Result<Dep<Artifact<T>>, St
 }
 
 fn task(json: Json, output: TypeId, output_name: &str) -> Result<Arc<dyn DynTask>, String> {
+    let task = read(json)?;
+    if task.output_type() != output {
+        return Err(format!(
+            "task `{}` does not make the `{output_name}` that is required here",
+            task.spec().name
+        ));
+    }
+    Ok(task)
+}
+
+/// Any task from its wire form.
+pub(super) fn read(json: Json) -> Result<Arc<dyn DynTask>, String> {
     let expected = "expected a task as {\"task\": \"…\", \"params\": {…}}";
     let Json::Object(mut members) = json else {
         return Err(format!("{expected}, found {}", kind(&json)));
@@ -125,18 +145,17 @@ fn task(json: Json, output: TypeId, output_name: &str) -> Result<Arc<dyn DynTask
     if let Some(other) = members.keys().next() {
         return Err(format!("{expected}: unknown member `{other}`"));
     }
-    let Some(entry) = registered(&name) else {
+    named(&name, params)
+}
+
+/// The task of that name with these parameters.
+pub(super) fn named(name: &str, params: Json) -> Result<Arc<dyn DynTask>, String> {
+    let Some(entry) = registered(name) else {
         return Err(format!(
             "no task named `{name}` is linked into this program"
         ));
     };
-    let task = (entry.build)(params).map_err(|error| format!("task `{name}`: {error}"))?;
-    if task.output_type() != output {
-        return Err(format!(
-            "task `{name}` does not make the `{output_name}` that is required here"
-        ));
-    }
-    Ok(task)
+    (entry.build)(params).map_err(|error| format!("task `{name}`: {error}"))
 }
 
 fn kind(json: &Json) -> &'static str {

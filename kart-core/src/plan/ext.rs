@@ -6,7 +6,7 @@ use super::graph::{Graph, describe};
 use super::survey::companion;
 use crate::error::Error;
 use crate::key::Key;
-use crate::model::{LoadError, Loader, Task, TaskSpec};
+use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};
 use crate::workspace::Workspace;
 
 mod sealed {
@@ -130,26 +130,64 @@ pub trait TaskExt: Task + sealed::Sealed {
     /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if it cannot be deleted.
     fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
         let found = found(self);
-        async move {
-            let (_, path) = found?;
-            let was_there = workspace.exists(&path).await?;
-            workspace.delete(&path).await?;
-            if !Self::__spec().is_keyed() {
-                workspace.delete(&companion(&path)).await?;
-            }
-            Ok(was_there)
-        }
+        async move { remove(Self::__spec(), &found?.1, workspace).await }
     }
 }
 
 impl<T: Task> TaskExt for T {}
+
+impl AnyTask {
+    /// The task's key.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::try_key`].
+    pub fn try_key(&self) -> Result<Key, Error> {
+        self.found().map(|found| found.0)
+    }
+
+    /// Where the output goes, relative to the workspace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::try_key`].
+    pub fn try_path(&self) -> Result<String, Error> {
+        self.found().map(|found| found.1)
+    }
+
+    /// Deletes the output, so that the task is to be run again; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::remove`].
+    pub async fn remove(&self, workspace: &Workspace) -> Result<bool, Error> {
+        let (_, path) = self.found()?;
+        remove(self.spec(), &path, workspace).await
+    }
+
+    fn found(&self) -> Result<(Key, String), Error> {
+        found_in(&Graph::expand(vec![self.clone().into_dyn()])?)
+    }
+}
+
+async fn remove(spec: &TaskSpec, path: &str, workspace: &Workspace) -> Result<bool, Error> {
+    let was_there = workspace.exists(path).await?;
+    workspace.delete(path).await?;
+    if !spec.is_keyed() {
+        workspace.delete(&companion(path)).await?;
+    }
+    Ok(was_there)
+}
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {
     Graph::expand(vec![Arc::new(task.clone())])
 }
 
 fn found<T: Task>(task: &T) -> Result<(Key, String), Error> {
-    let graph = graph(task)?;
+    found_in(&graph(task)?)
+}
+
+fn found_in(graph: &Graph) -> Result<(Key, String), Error> {
     let node = graph.node(graph.roots[0]);
     Ok((node.key, node.path()?))
 }

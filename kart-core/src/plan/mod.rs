@@ -4,12 +4,16 @@
 mod expand;
 mod ext;
 mod graph;
+mod info;
 mod key_map;
+mod planned;
 mod survey;
 
 pub use ext::TaskExt;
 
-pub use survey::{Need, Plan, Planned};
+pub use info::TaskInfo;
+pub use planned::{Plan, Planned};
+pub use survey::Need;
 
 pub(crate) use graph::{Graph, Growth, Node, describe};
 pub(crate) use survey::{Rerun, ask, companion, pending, survey, survey_below};

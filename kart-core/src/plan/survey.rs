@@ -1,10 +1,9 @@
 //! What is missing, and why: the root is asked first, and below a complete task nothing is asked.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
-use super::graph::{Graph, describe};
+use super::graph::Graph;
 use crate::error::{Error, StoreError};
 use crate::key::Key;
 use crate::model::{NodeId, linked};
@@ -279,87 +278,4 @@ fn is_out_of_date(
     key: Key,
 ) -> Result<bool, StoreError> {
     Ok(companion?.is_some_and(|text| text.trim_ascii() != key.to_string().as_bytes()))
-}
-
-/// What a run would do, and why; nothing was written.
-#[derive(Clone)]
-pub struct Plan {
-    graph: Arc<Graph>,
-    needs: Arc<[Need]>,
-}
-
-/// One task of a [`Plan`].
-#[derive(Clone, Debug)]
-pub struct Planned {
-    /// The task's stable name.
-    pub name: &'static str,
-    /// The task with its parameters.
-    pub description: String,
-    /// The task's key.
-    pub key: Key,
-    /// Where the output goes, relative to the workspace.
-    pub path: String,
-    /// Why it runs, or not.
-    pub need: Need,
-}
-
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan")
-            .field("tasks", &self.len())
-            .field("runs", &self.runs())
-            .field("complete", &self.count(Need::Complete))
-            .finish_non_exhaustive()
-    }
-}
-
-impl Plan {
-    pub(crate) fn new(graph: Arc<Graph>, needs: Vec<Need>) -> Self {
-        Plan {
-            graph,
-            needs: needs.into(),
-        }
-    }
-
-    /// How many tasks there are in all.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.graph.len()
-    }
-
-    /// Whether there is no task at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.graph.is_empty()
-    }
-
-    /// How many tasks have that need.
-    #[must_use]
-    pub fn count(&self, need: Need) -> usize {
-        self.needs.iter().filter(|other| **other == need).count()
-    }
-
-    /// How many tasks would run.
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        self.needs.iter().filter(|need| need.runs()).count()
-    }
-
-    /// All tasks, each once. An external task that is missing is among them: nothing can run it.
-    ///
-    /// # Panics
-    ///
-    /// Never: every path was rendered when the plan was made.
-    pub fn tasks(&self) -> impl Iterator<Item = Planned> + '_ {
-        self.graph
-            .nodes()
-            .zip(self.needs.iter())
-            .map(|(node, need)| Planned {
-                name: node.task.spec().name,
-                description: describe(node.task.as_ref()),
-                key: node.key,
-                path: node.path().unwrap_or_default(),
-                need: *need,
-            })
-    }
 }

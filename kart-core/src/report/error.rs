@@ -127,7 +127,7 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "\n  {} was held back: it would not have ended before the deadline",
-            task.description
+            task.task.description()
         )?;
     }
     if held_back > SHOWN_FAILURES {
@@ -143,10 +143,10 @@ fn failures(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "\n  {} [{}]\n    after {} attempt{plural}, for {}\n    {}",
-            task.description,
-            task.key,
+            failure.description,
+            task.task.key(),
             failure.attempts,
-            report.workspace().locate(&task.path),
+            report.workspace().locate(&task.task.path()),
             failure.chain().replace('\n', "\n    "),
         )?;
     }

@@ -1,57 +1,10 @@
 //! What happens in a run, as it happens.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::error::chain;
-use crate::key::Key;
-use crate::model::NodeId;
 use crate::own::Owner;
-use crate::plan::{Graph, describe};
-
-/// The task that an event is about. Its parts are found when asked for, so that events nobody
-/// reads cost nothing.
-#[derive(Clone, Copy)]
-pub struct TaskInfo<'a> {
-    graph: &'a Graph,
-    id: NodeId,
-}
-
-impl fmt::Debug for TaskInfo<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.description(), self.key())
-    }
-}
-
-impl<'a> TaskInfo<'a> {
-    pub(crate) fn new(graph: &'a Graph, id: NodeId) -> Self {
-        TaskInfo { graph, id }
-    }
-
-    /// The task's stable name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.graph.node(self.id).task.spec().name
-    }
-
-    /// The task's key.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        self.graph.node(self.id).key
-    }
-
-    /// Where the output goes, relative to the workspace.
-    #[must_use]
-    pub fn path(&self) -> String {
-        self.graph.node(self.id).path().unwrap_or_default()
-    }
-
-    /// The task with its parameters.
-    #[must_use]
-    pub fn description(&self) -> String {
-        describe(self.graph.node(self.id).task.as_ref())
-    }
-}
+use crate::plan::TaskInfo;
 
 /// Why a run stops before all is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +19,15 @@ pub enum StopReason {
     Lost,
 }
 
+/// How long tasks take one after the other, by the run log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Those that the log knows, all together.
+    pub work: Duration,
+    /// How many the log does not know.
+    pub unknown: usize,
+}
+
 /// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -78,6 +40,8 @@ pub enum Event<'a> {
         complete: usize,
         /// How many of them will run if all goes well.
         missing: usize,
+        /// How long those take one after the other, as far as the run log tells.
+        expected: Expected,
     },
     /// An attempt starts.
     Started {
@@ -85,6 +49,8 @@ pub enum Event<'a> {
         task: TaskInfo<'a>,
         /// Which attempt it is, from 1.
         attempt: u32,
+        /// How long it may take, by the run log.
+        expected: Option<Duration>,
     },
     /// A body says how far it is.
     Progress {
@@ -214,8 +180,9 @@ impl Event<'_> {
                 tasks,
                 complete,
                 missing,
+                ..
             } => tracing::info!(tasks, complete, missing, "planned"),
-            Event::Started { task, attempt } => {
+            Event::Started { task, attempt, .. } => {
                 tracing::debug!(task = task.name(), key = %task.key(), attempt, "started");
             }
             Event::Progress {

@@ -8,7 +8,7 @@ use super::summary::Counts;
 use crate::error::{BoxError, Error, chain};
 use crate::key::Key;
 use crate::model::{Erased, NodeId, Task};
-use crate::plan::{Graph, TaskExt, describe};
+use crate::plan::{Graph, TaskExt, TaskInfo};
 use crate::workspace::Workspace;
 
 /// What became of one task.
@@ -89,16 +89,10 @@ impl std::error::Error for Failure {
 }
 
 /// One task of a [`Report`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TaskReport<'a> {
-    /// The task's stable name.
-    pub name: &'static str,
-    /// The task's key.
-    pub key: Key,
-    /// Where its output goes, relative to the workspace.
-    pub path: String,
-    /// The task with its parameters.
-    pub description: String,
+    /// The task.
+    pub task: TaskInfo<'a>,
     /// What became of it.
     pub outcome: &'a Outcome,
 }
@@ -172,6 +166,11 @@ impl Report {
         self.graph.ids().map(|id| self.task(id))
     }
 
+    /// The tasks that were asked for.
+    pub fn roots(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.graph.roots.iter().map(|id| self.task(*id))
+    }
+
     /// The tasks that failed.
     pub fn failures(&self) -> impl Iterator<Item = (TaskReport<'_>, &Failure)> {
         self.graph
@@ -207,12 +206,8 @@ impl Report {
     }
 
     fn task(&self, id: NodeId) -> TaskReport<'_> {
-        let node = self.graph.node(id);
         TaskReport {
-            name: node.task.spec().name,
-            key: node.key,
-            path: node.path().unwrap_or_default(),
-            description: describe(node.task.as_ref()),
+            task: TaskInfo::new(&self.graph, id),
             outcome: &self.outcomes[id.index()],
         }
     }

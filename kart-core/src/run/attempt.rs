@@ -85,7 +85,7 @@ pub(super) enum End {
 pub(super) async fn attempt(shop: &Arc<Shop>, work: Work) -> Attempted {
     match &shop.ownership {
         Ownership::Each(member) => shop.claimed_attempt(member, work).await,
-        Ownership::Root(claim) => shop.attempt(work, Some(claim)).await,
+        Ownership::Roots(claims) => shop.attempt(work, claims.first()).await,
         Ownership::Nothing => shop.attempt(work, None).await,
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
 use crate::log::{EndRecord, Known, Log, Note, RecordedOutcome, RunId, StartRecord, TaskRecord};
-use crate::model::{NodeId, ParamKind};
+use crate::model::{NodeId, shown_params};
 use crate::own::here;
-use crate::plan::{Graph, Need, Node, describe};
+use crate::plan::{Graph, Need, describe};
 use crate::report::Counts;
 use crate::workspace::Workspace;
 
@@ -117,7 +117,7 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
         task: spec.name.to_owned(),
         key: node.key,
         path: node.path().unwrap_or_default(),
-        params: params(node),
+        params: shown_params(node.task.as_ref()).into(),
         requires,
         required: count,
         version: spec.version,
@@ -133,24 +133,4 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
             .and_then(|(_, hash)| Some(hash?.to_hex().to_string())),
         worker: worker.to_owned(),
     }
-}
-
-/// The parameters as they may be shown.
-fn params(node: &Node) -> serde_json::Value {
-    let Ok(serde_json::Value::Object(mut params)) = node.task.to_json() else {
-        return serde_json::Value::Object(serde_json::Map::new());
-    };
-    for param in node.task.spec().params {
-        match param.kind {
-            ParamKind::Secret => {
-                params.insert(param.name.to_owned(), "***".into());
-            }
-            // Its keys are among the requirements.
-            ParamKind::Dependency => {
-                params.remove(param.name);
-            }
-            ParamKind::Significant | ParamKind::Insignificant => {}
-        }
-    }
-    serde_json::Value::Object(params)
 }

@@ -1,7 +1,8 @@
 //! From a root to a run under way: what the past tells, what is missing, who may do it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use super::ledger::Ledger;
 use super::ownership::{Coordination, Ownership};
 use super::runner::{Runner, ended};
 use crate::log::{Known, RunId};
-use crate::model::{NodeId, Task};
+use crate::model::{AnyTask, NodeId};
 use crate::own::Member;
 use crate::plan::{Graph, Need, Rerun, ask, survey};
 use crate::report::{Report, RunError};
@@ -25,6 +26,23 @@ pub(super) struct Past {
     known: Known,
     /// The tasks whose outputs other code made.
     changed: HashSet<NodeId>,
+}
+
+impl Past {
+    /// How long tasks may take, by their names.
+    pub(super) fn expected(&self, graph: &Graph) -> HashMap<&'static str, Duration> {
+        let mut expected = HashMap::new();
+        let mut seen = HashSet::new();
+        for node in graph.nodes() {
+            let spec = node.task.spec();
+            if seen.insert(std::ptr::from_ref(spec))
+                && let Some(duration) = self.known.expected(spec)
+            {
+                expected.insert(spec.name, duration);
+            }
+        }
+        expected
+    }
 }
 
 fn names(graph: &Graph) -> String {
@@ -141,9 +159,16 @@ impl Runner {
         self.check(runs.map(|(node, _)| node.task.spec()))
     }
 
-    /// Expands the root, which takes a while for a large graph.
-    pub(super) async fn expand<T: Task>(&self, root: T) -> Result<Arc<Graph>, RunError> {
-        let expand = move || Graph::expand(vec![Arc::new(root)]);
+    /// Expands the roots, which takes a while for a large graph.
+    pub(super) async fn expand(
+        &self,
+        roots: impl IntoIterator<Item = AnyTask>,
+    ) -> Result<Arc<Graph>, RunError> {
+        let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
+        if roots.is_empty() {
+            return Err(RunError::Settings("there is no task to run".to_owned()));
+        }
+        let expand = move || Graph::expand(roots);
         let graph = spawn_blocking(expand).await.map_err(ended)??;
         if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
             return Err(RunError::Settings(format!(

@@ -17,9 +17,9 @@ use crate::key::Key;
 use crate::log::{Known, RecordedOutcome};
 use crate::model::{Erased, NodeId};
 use crate::own::Owner;
-use crate::plan::{Graph, Need};
+use crate::plan::{Graph, Need, TaskInfo};
 use crate::report::{
-    Attempts, Counts, Event, Failure, Outcome, Report, RunError, StopReason, TaskInfo,
+    Attempts, Counts, Event, Expected, Failure, Outcome, Report, RunError, StopReason,
 };
 
 /// An attempt that failed.
@@ -53,6 +53,11 @@ impl Ledger {
         journal: Journal,
         started: Instant,
     ) -> Self {
+        let expected = if runner.on_event.is_some() {
+            expected(&graph, needs, journal.known())
+        } else {
+            Expected::default()
+        };
         let ledger = Ledger {
             runner,
             roots: vec![None; graph.roots.len()],
@@ -69,6 +74,7 @@ impl Ledger {
             tasks: needs.len(),
             complete: needs.iter().filter(|need| need.is_complete()).count(),
             missing: needs.iter().filter(|need| need.runs()).count(),
+            expected,
         });
         ledger
     }
@@ -115,9 +121,16 @@ impl Ledger {
     }
 
     pub(super) fn started(&self, node: NodeId, attempt: u32) {
+        let known = || {
+            self.journal
+                .known()
+                .expected(self.graph.node(node).task.spec())
+        };
+        let expected = self.runner.on_event.as_ref().and_then(|_| known());
         self.emit(&Event::Started {
             task: self.task(node),
             attempt,
+            expected,
         });
     }
 
@@ -329,6 +342,18 @@ impl Ledger {
             }
         }
     }
+}
+
+/// How long what is missing takes, as far as past runs have shown.
+fn expected(graph: &Graph, needs: &[Need], known: &Known) -> Expected {
+    let mut expected = Expected::default();
+    for (node, _) in graph.nodes().zip(needs).filter(|(_, need)| need.runs()) {
+        match known.expected(node.task.spec()) {
+            Some(duration) => expected.work += duration,
+            None => expected.unknown += 1,
+        }
+    }
+    expected
 }
 
 /// The outcome of a task that nothing has been done about.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::halt;
 use super::runner::Runner;
+use crate::model::NodeId;
 use crate::own::{Claim, Claimed, Member, Owner};
 use crate::plan::{Graph, describe};
 use crate::report::RunError;
@@ -34,8 +36,8 @@ pub enum Coordination {
 #[derive(Clone, Debug)]
 pub(super) enum Ownership {
     Nothing,
-    /// The root, and with it all that it requires.
-    Root(Arc<Claim>),
+    /// The roots, and with them all that they require.
+    Roots(Arc<[Claim]>),
     /// Each task while it runs.
     Each(Arc<Member>),
 }
@@ -50,7 +52,7 @@ pub(super) fn pause(looks: u32, ttl: Duration) -> Duration {
 }
 
 impl Ownership {
-    /// Claims what the run is to hold before it begins; waits as long as the runner says.
+    /// Claims what the run is to hold before it begins.
     pub(super) async fn take(
         runner: &Runner,
         member: &Arc<Member>,
@@ -65,26 +67,21 @@ impl Ownership {
                 Ok(Ownership::Each(Arc::clone(member)))
             }
             Coordination::Exclusive => {
-                let Some(&root) = graph.roots.first() else {
-                    return Ok(Ownership::Nothing);
-                };
-                let root = graph.node(root);
-                let what = describe(root.task.as_ref());
-                let until = started.checked_add(runner.wait);
-                let mut looks = 0;
-                loop {
-                    match member.claim(root.key, &what).await {
-                        Ok(Claimed::Won(claim)) => return Ok(Ownership::Root(Arc::new(claim))),
-                        Ok(Claimed::Held(owner)) => {
-                            let pause = pause(looks, runner.ttl);
-                            if !wait(runner, until, started, pause).await {
-                                return Err(RunError::Busy(Box::new(owner)));
-                            }
-                            looks += 1;
+                // In one order for all runs, so that no two wait for each other.
+                let mut roots = graph.roots.clone();
+                roots.sort_unstable_by_key(|root| graph.node(*root).key);
+                roots.dedup();
+                let mut claims = Vec::with_capacity(roots.len());
+                for root in roots {
+                    match claim_root(runner, member, graph, root, started).await {
+                        Ok(claim) => claims.push(claim),
+                        Err(error) => {
+                            release(&claims, false).await;
+                            return Err(error);
                         }
-                        Err(error) => return Err(RunError::Store(error)),
                     }
                 }
+                Ok(Ownership::Roots(claims.into()))
             }
         }
     }
@@ -92,15 +89,47 @@ impl Ownership {
     /// Waits until what the run holds as a whole is lost.
     pub(super) async fn lost(&self) {
         match self {
-            Ownership::Root(claim) => claim.lost().await,
-            Ownership::Each(_) | Ownership::Nothing => std::future::pending().await,
+            // They are of one life, and lost together.
+            Ownership::Roots(claims) if !claims.is_empty() => claims[0].lost().await,
+            _ => std::future::pending().await,
         }
     }
 
     /// Gives back what was claimed for the whole run.
     pub(super) async fn give_back(&self, is_complete: bool) {
-        if let Ownership::Root(claim) = self {
-            claim.release(is_complete).await;
+        if let Ownership::Roots(claims) = self {
+            release(claims, is_complete).await;
+        }
+    }
+}
+
+async fn release(claims: &[Claim], is_complete: bool) {
+    join_all(claims.iter().map(|claim| claim.release(is_complete))).await;
+}
+
+/// Claims one root; waits as long as the runner says.
+async fn claim_root(
+    runner: &Runner,
+    member: &Member,
+    graph: &Graph,
+    root: NodeId,
+    started: Instant,
+) -> Result<Claim, RunError> {
+    let root = graph.node(root);
+    let what = describe(root.task.as_ref());
+    let until = started.checked_add(runner.wait);
+    let mut looks = 0;
+    loop {
+        match member.claim(root.key, &what).await {
+            Ok(Claimed::Won(claim)) => return Ok(claim),
+            Ok(Claimed::Held(owner)) => {
+                let pause = pause(looks, runner.ttl);
+                if !wait(runner, until, started, pause).await {
+                    return Err(RunError::Busy(Box::new(owner)));
+                }
+                looks += 1;
+            }
+            Err(error) => return Err(RunError::Store(error)),
         }
     }
 }

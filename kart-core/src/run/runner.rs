@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::code::OnCodeChange;
 use super::ownership::Coordination;
 use crate::log::RunId;
-use crate::model::{Resources, Stop, Task};
+use crate::model::{AnyTask, Resources, Stop, Task};
 use crate::own::{Member, TTL};
 use crate::plan::{Plan, Rerun, TaskExt};
 use crate::report::{Event, Report, RunError};
@@ -244,10 +244,23 @@ impl Runner {
     ///
     /// [`RunError::Plan`], [`RunError::Settings`] and [`RunError::Store`].
     pub async fn plan<T: Task>(&self, root: T) -> Result<Plan, RunError> {
-        let graph = self.expand(root).await?;
+        self.plan_all([root.into()]).await
+    }
+
+    /// What a run of all these tasks would do; see [`plan`](Self::plan).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`plan`](Self::plan).
+    pub async fn plan_all(
+        &self,
+        roots: impl IntoIterator<Item = AnyTask>,
+    ) -> Result<Plan, RunError> {
+        let graph = self.expand(roots).await?;
         let past = self.past(&graph).await;
         let needs = self.survey(&graph, &past).await?;
-        Ok(Plan::new(graph, needs))
+        let expected = past.expected(&graph);
+        Ok(Plan::new(graph, needs, expected))
     }
 
     /// Runs what is missing of `root` and of all that it requires.
@@ -261,8 +274,39 @@ impl Runner {
     /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
     /// Everything else means that nothing was run.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
+        self.run_all([root.into()]).await
+    }
+
+    /// Runs what is missing of all these tasks, as one run; see [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// #[kart::task]
+    /// async fn unit(n: u64) -> kart::Result<u64> {
+    ///     Ok(n * n)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kart::RunError> {
+    /// let workspace = kart::Workspace::open("memory://")?;
+    /// let units = (0..3).map(|n| Unit { n }.into());
+    /// let report = kart::Runner::new(&workspace).run_all(units).await?;
+    /// assert_eq!(report.counts().ran, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run_all(
+        &self,
+        roots: impl IntoIterator<Item = AnyTask>,
+    ) -> Result<Report, RunError> {
         let runner = self.clone();
-        let run = async move { runner.run_here(root).await };
+        let roots: Vec<AnyTask> = roots.into_iter().collect();
+        let run = async move { runner.run_here(roots).await };
         // Beside the attempts, and not in the caller's own task: a message from one thread of the runtime to
         // another costs less than one to a thread that sleeps in `block_on`.
         let mut runs = JoinSet::new();
@@ -274,9 +318,9 @@ impl Runner {
         }
     }
 
-    async fn run_here<T: Task>(&self, root: T) -> Result<Report, RunError> {
+    async fn run_here(&self, roots: Vec<AnyTask>) -> Result<Report, RunError> {
         let started = Instant::now();
-        let graph = self.expand(root).await?;
+        let graph = self.expand(roots).await?;
         let run = RunId::now();
         let member = Arc::new(Member::new(&self.workspace, self.ttl, run.to_string()));
         let result = self.launch(run, &member, graph, started).await;

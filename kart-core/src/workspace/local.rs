@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
 use super::{
-    Reader, advice,
+    Entry, Reader, advice,
     bound::Bound,
     locate,
     pool::{Pool, Size},
@@ -192,12 +192,18 @@ impl Local {
         Ok(Some(Box::pin(StreamReader::new(chunks.boxed()))))
     }
 
-    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let (disk, owned) = (self.disk.clone(), prefix.to_owned());
-        Pool::alone(move || disk.list(&owned))
+        Pool::alone(move || disk.entries(&owned))
             .await
             .flatten()
             .map_err(|error| self.failed("list", prefix, error))
+    }
+
+    pub(super) async fn relocate(&self, from: &str, to: &str) -> Result<bool, StoreError> {
+        let owned = to.to_owned();
+        let relocate = move |disk: &Disk, from: &str| disk.relocate(from, &owned);
+        self.one("move", from, relocate).await
     }
 
     async fn one<T: Send + 'static>(

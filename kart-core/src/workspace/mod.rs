@@ -4,6 +4,7 @@
 mod advice;
 mod bound;
 mod commit;
+mod entries;
 mod files;
 mod gate;
 #[cfg(feature = "fs")]
@@ -27,6 +28,7 @@ use tokio::io::AsyncBufRead;
 use tokio::sync::OnceCell;
 
 pub use commit::Commit;
+pub use entries::Entry;
 pub use requests::Requests;
 
 use crate::{Result, StoreError};
@@ -252,21 +254,8 @@ impl Workspace {
     ///
     /// The store could not answer.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.inner.counters.list(1);
-        let prefix = prefix.trim_end_matches('/');
-        if !prefix.is_empty() {
-            self.check("list", prefix)?;
-        }
-        let mut paths = match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .list(prefix)
-                .await
-                .map_err(self.failed("list", prefix))?,
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.list(prefix).await?,
-        };
-        paths.sort_unstable();
-        Ok(paths)
+        let entries = self.entries(prefix).await?;
+        Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
 
     /// Makes sure that a first write would find its place, so that a run does not learn after hours

@@ -12,12 +12,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, multipart::MultipartStore,
-    path::Path,
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    multipart::MultipartStore, path::Path,
 };
 
 use super::{
-    Reader, Workspace, advice,
+    Entry, Reader, Workspace, advice,
     bound::Bound,
     gate::Gate,
     presence::{self, PAGE, Page, Source as _},
@@ -239,18 +239,30 @@ impl Remote {
         Ok(Some(Box::pin(StreamReader::new(chunks))))
     }
 
-    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
         let above = self.above();
         let below = self.path(prefix)?;
         let below = Some(below).filter(|path| !path.as_ref().is_empty());
-        let locations = self
-            .store
-            .list(below.as_ref())
-            .map_ok(|object| object.location);
-        let locations: Vec<Path> = locations.try_collect().await?;
+        let listed: Vec<_> = self.store.list(below.as_ref()).try_collect().await?;
         // Some consoles mark a "folder" by an object with the prefix itself for a name.
-        let relative = |path: &Path| path.as_ref().get(above..).map(str::to_owned);
-        Ok(locations.iter().filter_map(relative).collect())
+        let entry = |object: ObjectMeta| {
+            Some(Entry {
+                path: object.location.as_ref().get(above..)?.to_owned(),
+                bytes: object.size,
+                modified: object.last_modified.into(),
+            })
+        };
+        Ok(listed.into_iter().filter_map(entry).collect())
+    }
+
+    pub(super) async fn relocate(&self, from: &str, to: &str) -> Result<bool, Error> {
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        let copied = self.bulk.copy(&from, &to).await;
+        if self.found(copied)?.is_none() {
+            return Ok(false);
+        }
+        self.store.delete(&from).await?;
+        Ok(true)
     }
 
     pub(super) async fn exists_many(

@@ -29,6 +29,10 @@ pub(super) fn emit(task: &Task) -> TokenStream {
                 #kart::__private::Registration {
                     spec: &__KART_SPEC,
                     build: #kart::__private::build::<#ident>,
+                    show: |output| {
+                        use #kart::__private::show::*;
+                        (&&&Show::<<#ident as #kart::__private::Task>::Output>::new()).show(output)
+                    },
                 }
             }
         };

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
+use super::super::Entry;
 use super::super::scratch::{Scratch, TEMPORARIES};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
@@ -263,14 +264,25 @@ impl Disk {
         }
     }
 
-    pub(super) fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
-        let mut paths = Vec::new();
+    /// Moves an object over whatever is there; whether there was one.
+    pub(super) fn relocate(&self, from: &str, to: &str) -> io::Result<bool> {
+        let target = self.root.join(to);
+        create_parent(&target)?;
+        let moved = self.found(fs::rename(self.root.join(from), &target))?;
+        if moved.is_some() && from.starts_with("_kart/") {
+            self.prune(from);
+        }
+        Ok(moved.is_some())
+    }
+
+    pub(super) fn entries(&self, prefix: &str) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
         let mut directories = vec![prefix.to_owned()];
         while let Some(directory) = directories.pop() {
-            let Some(entries) = self.found(fs::read_dir(self.root.join(&directory)))? else {
+            let Some(listed) = self.found(fs::read_dir(self.root.join(&directory)))? else {
                 continue;
             };
-            for entry in entries {
+            for entry in listed {
                 let entry = entry?;
                 // A name that is not UTF-8 is none of kart's.
                 let Ok(name) = entry.file_name().into_string() else {
@@ -287,12 +299,18 @@ impl Disk {
                     }
                 // A link counts as the file it leads to. Linked directories are not followed: they
                 // can lead in a circle.
-                } else if kind.is_file() || entry.path().is_file() {
-                    paths.push(path);
+                } else if let Some(meta) = self.found(fs::metadata(entry.path()))?
+                    && meta.is_file()
+                {
+                    entries.push(Entry {
+                        path,
+                        bytes: meta.len(),
+                        modified: meta.modified()?,
+                    });
                 }
             }
         }
-        Ok(paths)
+        Ok(entries)
     }
 }
 

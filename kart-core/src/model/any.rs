@@ -1,0 +1,183 @@
+//! Tasks whose types are not known to the caller.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::spec::{ParamKind, TaskSpec};
+use super::task::{DynTask, Erased, Task};
+use super::wire::{self, WireTask};
+use crate::error::Error;
+
+/// A task of any type: one that was read from JSON, or chosen by its name at run time.
+///
+/// # Examples
+///
+/// ```
+/// use kart::AnyTask;
+/// use serde_json::json;
+///
+/// #[kart::task]
+/// async fn unit(n: u64) -> kart::Result<u64> {
+///     Ok(n * n)
+/// }
+///
+/// let task = AnyTask::from(Unit { n: 3 });
+/// let wire = task.to_json()?;
+/// assert_eq!(wire, json!({"task": "Unit", "params": {"n": 3}}));
+/// assert_eq!(AnyTask::from_json(wire)?.try_key()?, task.try_key()?);
+/// # Ok::<(), kart::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AnyTask(Arc<dyn DynTask>);
+
+impl AnyTask {
+    /// The task of that stable name, linked into this program, with these parameters, a JSON object; those that are
+    /// left out have their defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wire`] says what does not fit: no such task, or which parameter.
+    pub fn named(name: &str, params: Json) -> Result<Self, Error> {
+        wire::named(name, params).map(AnyTask).map_err(Error::Wire)
+    }
+
+    /// The task of this wire form, `{"task": "…", "params": {…}}`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wire`] says what does not fit: no such task, or which parameter.
+    pub fn from_json(json: Json) -> Result<Self, Error> {
+        wire::read(json).map(AnyTask).map_err(Error::Wire)
+    }
+
+    /// The wire form. It holds secret parameters as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wire`] if a parameter cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Json, Error> {
+        serde_json::to_value(WireTask(self.0.as_ref()))
+            .map_err(|error| Error::Wire(error.to_string()))
+    }
+
+    /// What is known of the task apart from its parameters' values.
+    #[must_use]
+    pub fn spec(&self) -> &'static TaskSpec {
+        self.0.spec()
+    }
+
+    /// An output of this task that is stored as these bytes, as JSON: what its type serializes to, or else its
+    /// `Debug` as a string; `None` for a type that has neither.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be decoded.
+    pub fn show(&self, bytes: bytes::Bytes) -> Result<Option<Json>, crate::error::BoxError> {
+        let output: Erased = self.0.decoder()(bytes)?;
+        let entry = wire::registered(self.spec().name);
+        Ok(entry.and_then(|entry| (entry.show)(&output)))
+    }
+
+    pub(crate) fn new(task: Arc<dyn DynTask>) -> Self {
+        AnyTask(task)
+    }
+
+    pub(crate) fn into_dyn(self) -> Arc<dyn DynTask> {
+        self.0
+    }
+}
+
+impl<T: Task> From<T> for AnyTask {
+    fn from(task: T) -> Self {
+        AnyTask(Arc::new(task))
+    }
+}
+
+/// The task with its parameters; those that are secret are `***`.
+impl fmt::Debug for AnyTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A task's parameters as JSON, as they may be shown: secrets are `***`, and those that are tasks are left out.
+pub(crate) fn shown_params(task: &dyn DynTask) -> serde_json::Map<String, Json> {
+    let Ok(Json::Object(mut params)) = task.to_json() else {
+        return serde_json::Map::new();
+    };
+    for param in task.spec().params {
+        match param.kind {
+            ParamKind::Secret => {
+                params.insert(param.name.to_owned(), "***".into());
+            }
+            ParamKind::Dependency => {
+                params.remove(param.name);
+            }
+            ParamKind::Significant | ParamKind::Insignificant => {}
+        }
+    }
+    params
+}
+
+/// How the outputs of one type are shown: by `Serialize`, else by `Debug`, else not at all. The compiler finds the
+/// first that fits, if the traits are in scope and the call has exactly the form of the generated code.
+pub mod show {
+    use super::{Any, Json};
+    use std::fmt::Debug;
+    use std::marker::PhantomData;
+
+    use crate::model::Erased;
+
+    /// Where autoref specialization starts.
+    #[derive(Debug)]
+    pub struct Show<T>(PhantomData<fn() -> T>);
+
+    impl<T> Show<T> {
+        /// For outputs of type `T`.
+        #[must_use]
+        #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+        pub fn new() -> Self {
+            Show(PhantomData)
+        }
+    }
+
+    /// Shows nothing; the last resort.
+    pub trait ViaNothing {
+        /// The output as JSON.
+        fn show(&self, output: &Erased) -> Option<Json>;
+    }
+
+    /// Shows what `Debug` writes.
+    pub trait ViaDebug {
+        /// The output as JSON.
+        fn show(&self, output: &Erased) -> Option<Json>;
+    }
+
+    /// Shows what the output serializes to.
+    pub trait ViaSerialize {
+        /// The output as JSON.
+        fn show(&self, output: &Erased) -> Option<Json>;
+    }
+
+    impl<T> ViaNothing for Show<T> {
+        fn show(&self, _: &Erased) -> Option<Json> {
+            None
+        }
+    }
+
+    impl<T: Any + Debug> ViaDebug for &Show<T> {
+        fn show(&self, output: &Erased) -> Option<Json> {
+            let output = output.downcast_ref::<T>()?;
+            Some(Json::String(format!("{output:#?}")))
+        }
+    }
+
+    impl<T: Any + serde::Serialize> ViaSerialize for &&Show<T> {
+        fn show(&self, output: &Erased) -> Option<Json> {
+            serde_json::to_value(output.downcast_ref::<T>()?).ok()
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a run would do, and why.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::graph::{Graph, node_id};
+use super::info::TaskInfo;
+use super::survey::Need;
+use crate::key::Key;
+
+/// What a run would do, and why; nothing was written.
+#[derive(Clone)]
+pub struct Plan {
+    graph: Arc<Graph>,
+    needs: Arc<[Need]>,
+    /// How long tasks may take, by their names.
+    expected: Arc<HashMap<&'static str, Duration>>,
+}
+
+/// One task of a [`Plan`].
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// The task.
+    pub task: TaskInfo<'a>,
+    /// Why it runs, or not.
+    pub need: Need,
+    /// How long it may take, by the run log.
+    pub expected: Option<Duration>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("tasks", &self.len())
+            .field("runs", &self.runs())
+            .field("complete", &self.count(Need::Complete))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(
+        graph: Arc<Graph>,
+        needs: Vec<Need>,
+        expected: HashMap<&'static str, Duration>,
+    ) -> Self {
+        Plan {
+            graph,
+            needs: needs.into(),
+            expected: expected.into(),
+        }
+    }
+
+    /// How many tasks there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.graph.len()
+    }
+
+    /// Whether there is no task at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.graph.is_empty()
+    }
+
+    /// How many tasks have that need.
+    #[must_use]
+    pub fn count(&self, need: Need) -> usize {
+        self.needs.iter().filter(|other| **other == need).count()
+    }
+
+    /// How many tasks would run.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.needs.iter().filter(|need| need.runs()).count()
+    }
+
+    /// All tasks, each once, in the order of their [places](TaskInfo::index). An external task that is missing is
+    /// among them: nothing can run it.
+    pub fn tasks(&self) -> impl ExactSizeIterator<Item = Planned<'_>> {
+        (0..self.len()).map(|index| self.task(index))
+    }
+
+    /// The task at that place.
+    ///
+    /// # Panics
+    ///
+    /// There is no such place.
+    #[must_use]
+    pub fn task(&self, index: usize) -> Planned<'_> {
+        let task = TaskInfo::new(&self.graph, node_id(index));
+        Planned {
+            task,
+            need: self.needs[index],
+            expected: self.expected.get(task.name()).copied(),
+        }
+    }
+
+    /// The tasks that were asked for.
+    pub fn roots(&self) -> impl Iterator<Item = Planned<'_>> {
+        self.graph.roots.iter().map(|root| self.task(root.index()))
+    }
+
+    /// The task of that key.
+    #[must_use]
+    pub fn find(&self, key: Key) -> Option<Planned<'_>> {
+        Some(self.task(self.graph.find(key)?.index()))
+    }
+
+    /// The chain of tasks that would run which takes longest, each required by the next, as far as the run log
+    /// tells; tasks that it does not know take no time. And how long it takes.
+    ///
+    /// Linear in tasks and requirements.
+    #[must_use]
+    pub fn critical_path(&self) -> (Vec<Planned<'_>>, Duration) {
+        let mut ends: Vec<Option<(Duration, Option<usize>)>> = vec![None; self.len()];
+        let mut stack: Vec<(usize, bool)> = self
+            .roots()
+            .map(|root| (root.task.index(), false))
+            .collect();
+        while let Some((index, is_known)) = stack.pop() {
+            let planned = self.task(index);
+            if ends[index].is_some() || !planned.need.runs() {
+                continue;
+            }
+            let requires = planned.task.requires();
+            if !is_known {
+                stack.push((index, true));
+                stack.extend(requires.iter().map(|required| (required.index(), false)));
+                continue;
+            }
+            let last = requires
+                .iter()
+                .filter_map(|required| Some((ends[required.index()]?.0, required.index())))
+                .max();
+            let end =
+                last.map_or(Duration::ZERO, |(end, _)| end) + planned.expected.unwrap_or_default();
+            ends[index] = Some((end, last.map(|(_, before)| before)));
+        }
+        let last = self
+            .roots()
+            .filter_map(|root| Some((ends[root.task.index()]?.0, root.task.index())));
+        let Some((whole, last)) = last.max() else {
+            return (Vec::new(), Duration::ZERO);
+        };
+        let before = |index: &usize| ends[*index].and_then(|(_, before)| before);
+        let mut path: Vec<_> = std::iter::successors(Some(last), before)
+            .map(|index| self.task(index))
+            .collect();
+        path.reverse();
+        (path, whole)
+    }
+}

@@ -1,0 +1,76 @@
+//! The tasks that are linked into this program.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::{TaskSpec, linked};
+
+/// All of them, in the order of their names.
+///
+/// # Examples
+///
+/// ```
+/// /// Squares.
+/// #[kart::task]
+/// async fn unit(n: u64) -> kart::Result<u64> {
+///     Ok(n * n)
+/// }
+///
+/// let unit = kart::registry::tasks().into_iter().find(|spec| spec.name == "Unit").unwrap();
+/// assert_eq!(unit.doc, "Squares.");
+/// assert_eq!((unit.params[0].name, unit.params[0].ty), ("n", "u64"));
+/// ```
+#[must_use]
+pub fn tasks() -> Vec<&'static TaskSpec> {
+    let mut tasks: Vec<_> = linked().collect();
+    tasks.sort_by_key(|spec| (spec.name, spec.file, spec.line));
+    tasks
+}
+
+/// Two tasks of one name are linked into this program: their outputs could not be told apart.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DuplicateName {
+    /// The name.
+    pub name: &'static str,
+    /// Where the tasks are, as `file:line`.
+    pub places: [String; 2],
+}
+
+impl fmt::Display for DuplicateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second] = &self.places;
+        write!(
+            f,
+            "two tasks are named `{}`, at {first} and at {second}: give one of them another name, with `#[task(name = \"…\")]`",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for DuplicateName {}
+
+/// Checks that no two tasks have one name.
+///
+/// # Errors
+///
+/// The first name that two tasks have.
+pub fn check() -> Result<(), DuplicateName> {
+    check_all(linked())
+}
+
+fn check_all(specs: impl IntoIterator<Item = &'static TaskSpec>) -> Result<(), DuplicateName> {
+    let place = |spec: &TaskSpec| format!("{}:{}", spec.file, spec.line);
+    let mut seen: BTreeMap<&str, &TaskSpec> = BTreeMap::new();
+    for spec in specs {
+        if let Some(other) = seen.insert(spec.name, spec) {
+            let mut places = [place(other), place(spec)];
+            places.sort();
+            return Err(DuplicateName {
+                name: spec.name,
+                places,
+            });
+        }
+    }
+    Ok(())
+}
