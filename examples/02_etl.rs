@@ -1,21 +1,25 @@
-//! Extract, transform, load: typed tables, a file that kart did not make, and a report under a name
-//! of its own.
+//! Extract, transform, load: typed tables from several tills, a diamond, and a report under a name of its own.
 //!
 //! ```text
 //! cargo run --example 02_etl
-//! cargo run --example 02_etl          # nothing is left to do
+//! cargo run --example 02_etl                                      # nothing is left to do
+//! cargo run --example 02_etl -- --day 2026-11-01..=2026-11-07     # a week
+//! cargo run --example 02_etl -- tree
 //! ```
 //!
-//! Change a row of `raw/2026-11-01.csv` in the workspace and nothing happens: what exists is
-//! complete, and kart does not look into it. Delete `report-2026-11-01.txt` and only it is made
-//! again.
+//! Delete `report-2026-11-01.txt` and only it is made again. Bump the `version` of `clean`, and all that comes after it
+//! is, and no till is read again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use kart::format::Csv;
-use kart::{Runner, TaskExt as _, Workspace, task};
+use kart::task;
 use serde::{Deserialize, Serialize};
+
+/// How many tills there are.
+const TILLS: u32 = 6;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sale {
@@ -33,17 +37,34 @@ enum TableError {
     NoPrice { city: String, item: String },
 }
 
-/// What the tills leave: made by something else, so it has no body.
-#[task(external, path = "raw/{day}.csv")]
-async fn raw(day: &str) -> kart::Result<Vec<Sale>>;
+/// What one till has sold on a day. It stands for a download that takes a while and may fail; a till that already leaves
+/// its table in the workspace would be a task without a body: `#[task(external, path = "raw/{day}-{till}.csv")]`.
+#[task(path = "raw/{day}-{till}.csv", retries = 3, timeout = "1m")]
+async fn sales(day: &str, till: u32) -> kart::Result<Vec<Sale>> {
+    tokio::time::sleep(Duration::from_millis(80 + 40 * u64::from(till))).await;
+    let mut seed = day
+        .bytes()
+        .fold(till, |seed, byte| seed.wrapping_mul(31) + u32::from(byte));
+    let mut pick = |of: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) as usize % of
+    };
+    let sale = |_| Sale {
+        city: ["Bern", "Rome", "Lyon"][pick(3)].to_owned(),
+        item: ["tea", "coffee", "cake"][pick(3)].to_owned(),
+        cents: [450, 300, 520, 380, -400][pick(5)],
+    };
+    Ok((0..40).map(sale).collect())
+}
 
 /// The sales of a day, without those that were taken back.
 #[task(format = Csv)]
 async fn clean(
     day: &str,
-    #[requires(Raw { day: day.to_owned() })] sales: Vec<Sale>,
+    #[requires((0..TILLS).map(|till| Sales { day: day.to_owned(), till }))] tills: Vec<Vec<Sale>>,
 ) -> Result<Vec<Sale>, TableError> {
-    let sales: Vec<Sale> = sales.into_iter().filter(|sale| sale.cents >= 0).collect();
+    let sales = tills.into_iter().flatten();
+    let sales: Vec<Sale> = sales.filter(|sale| sale.cents >= 0).collect();
     if let Some(Sale { city, item, .. }) = sales.iter().find(|sale| sale.cents == 0) {
         let (city, item) = (city.clone(), item.clone());
         return Err(TableError::NoPrice { city, item });
@@ -80,6 +101,8 @@ fn sums(sales: &[Sale], group: impl Fn(&Sale) -> &String) -> BTreeMap<String, i6
 /// task wrote it, so a new `version` makes it again.
 #[task(path = "report-{day}.txt", version = 1)]
 async fn report(
+    /// The day, or a range of them.
+    #[param(default = "2026-11-01")]
     day: &str,
     #[requires(ByCity { sales: clean_of(day).into() })] cities: &BTreeMap<String, i64>,
     #[requires(ByItem { sales: clean_of(day).into() })] items: &BTreeMap<String, i64>,
@@ -97,28 +120,4 @@ fn clean_of(day: &str) -> Clean {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let workspace = Workspace::open("./kart-workspace/etl")?;
-    let day = "2026-11-01".to_owned();
-
-    // Elsewhere the tills would have left this file. The example has none, so that it can be run
-    // as it is; without it the run would fail and name the path.
-    let raw = Raw { day: day.clone() };
-    if !raw.is_complete(&workspace).await? {
-        let table =
-            "city,item,cents\nBern,tea,450\nRome,coffee,300\nBern,coffee,520\nRome,tea,-400\n";
-        workspace.create(&raw.path(), table.into()).await?;
-    }
-
-    let root = Report { day };
-    match Runner::new(&workspace).run(root.clone()).await {
-        Ok(report) => {
-            println!("{}\n", report.counts());
-            print!("{}", report.output(&root).await?);
-            Ok(())
-        }
-        // The alternate form tells the whole story: each failed task with its chain of causes.
-        Err(error) => anyhow::bail!("{error:#}"),
-    }
-}
+kart::main!(Report);

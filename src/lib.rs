@@ -34,9 +34,9 @@ extern crate self as kart;
 pub use kart_core::format;
 pub use kart_core::{
     AnyTask, Artifact, Attempts, BoxError, Commit, Context, Coordination, Counts, Dep, Entry,
-    Error, Event, Expected, Failure, File, Format, Interrupted, Key, Map, MissingResource, Need,
-    OnCodeChange, Outcome, Owner, ParamKind, ParamSpec, Permanent, Plan, Planned, Reader,
-    RecordedOutcome, Report, Requests, Result, RunError, RunId, RunSummary, Runner, Stop,
+    Error, Event, Expected, Failure, File, Format, Given, Interrupted, Key, Map, MissingResource,
+    Need, OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan, Planned,
+    Reader, RecordedOutcome, Report, Requests, Result, RunError, RunId, RunSummary, Runner, Stop,
     StopReason, StoreError, Task, TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Workspace,
     Writer, build, chain, dep, interrupted, key, permanent, registry,
 };

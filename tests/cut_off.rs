@@ -332,10 +332,6 @@ fn the_status_is_2_for_wrong_use_and_the_message_says_what_to_type() {
         (vec!["--wait-m", "5"], vec!["--wait-m", "--wait-ms"]),
         (vec!["--nothing"], vec!["--nothing", "--help"]),
         (vec!["rum"], vec!["rum", "run"]),
-        (
-            vec!["--wait-ms", "5", "plan"],
-            vec!["plan", "after the command"],
-        ),
         (vec!["--workers", "0"], vec!["--workers", "0"]),
         (vec!["--workers"], vec!["--workers <N>"]),
         (vec!["--limit", "gpu"], vec!["--limit", "`gpu=1`"]),

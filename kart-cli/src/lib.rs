@@ -1,21 +1,28 @@
 //! The command line that `kart::main!` gives to a binary.
 //!
-//! It sees the public interface of the runtime and nothing else: `args` says what can be written,
-//! `params` makes a task of it, `run` and `plan` do it, `print` says what came of it.
+//! It sees the public interface of the runtime and nothing else. Data flows one way: `args` says what can be written,
+//! `config` puts the layers of settings together, `params` makes tasks of values, `command` has a file for each
+//! command, and `out` shows what came of it.
 
 mod args;
+mod ask;
+mod command;
+mod config;
+mod out;
 mod params;
-mod plan;
 mod print;
-mod run;
+mod report;
 mod signals;
+mod target;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use kart_core::{Runner, Task, TaskExt as _, Workspace};
+use kart_core::{RunError, Runner, Task, TaskExt as _, TaskSpec, Workspace, registry};
 
-use crate::args::Invocation;
+use crate::args::{Command, Parsed};
+use crate::config::Config;
+use crate::out::Out;
 
 /// Some task failed, or the workspace does not answer: to run again may help.
 const FAILED: u8 = 1;
@@ -28,7 +35,7 @@ const INTERRUPTED: u8 = 75;
 /// line cannot, such as resources.
 #[must_use]
 pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
-    match try_main::<T>(std::env::args_os().collect(), configure) {
+    match try_main(T::spec(), std::env::args_os().collect(), configure) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             if let Some(message) = end.message {
@@ -41,7 +48,7 @@ pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
 
 /// Why the program ends with another status than 0.
 #[derive(Debug)]
-struct End {
+pub(crate) struct End {
     status: u8,
     /// What is still to be said about it.
     message: Option<String>,
@@ -54,41 +61,94 @@ impl End {
             message: Some(message.into()),
         }
     }
+
+    fn wrong_use(message: impl std::fmt::Display) -> Self {
+        End::new(
+            WRONG_USE,
+            format!("error: {message}\n\nFor more information, try '--help'."),
+        )
+    }
+
+    /// All has been said.
+    fn silent(status: u8) -> Self {
+        End {
+            status,
+            message: None,
+        }
+    }
 }
 
-fn try_main<T: Task>(
+/// What no further run could mend is wrong use: an unknown name to run again, a parameter without a key, two tasks on
+/// one path, a missing resource.
+impl From<RunError> for End {
+    fn from(error: RunError) -> Self {
+        let status = match error {
+            RunError::Settings(_) | RunError::Plan(_) | RunError::Resources(_) => WRONG_USE,
+            RunError::Interrupted(_) | RunError::Busy(_) => INTERRUPTED,
+            _ => FAILED,
+        };
+        let hint = match error {
+            RunError::Busy(_) => {
+                "\nrun again later, wait for it with --wait 10m, or start all of them with --shared"
+            }
+            RunError::Resources(_) => {
+                "\n`kart::main!(Root, |runner| runner.resource(..))` gives them"
+            }
+            _ => "",
+        };
+        End::new(status, format!("error: {error:#}{hint}"))
+    }
+}
+
+impl From<kart_core::Error> for End {
+    fn from(error: kart_core::Error) -> Self {
+        End::from(RunError::from(error))
+    }
+}
+
+impl From<kart_core::StoreError> for End {
+    fn from(error: kart_core::StoreError) -> Self {
+        End::from(RunError::Store(error))
+    }
+}
+
+/// What a command works with.
+pub(crate) struct Session {
+    /// The task that `kart::main!` names.
+    root: &'static TaskSpec,
+    parsed: Parsed,
+    config: Config,
+    workspace: Workspace,
+    runner: Runner,
+    out: Out,
+}
+
+fn try_main(
+    root: &'static TaskSpec,
     args: Vec<OsString>,
     configure: impl FnOnce(Runner) -> Runner,
 ) -> Result<(), End> {
-    let invocation = match args::parse(T::spec(), args) {
-        Ok(invocation) => invocation,
+    registry::check().map_err(|error| End::new(WRONG_USE, format!("error: {error}")))?;
+    let parsed = match args::parse(root, args) {
+        Ok(parsed) => parsed,
         // clap prints help to stdout and mistakes to stderr, in colour where that is a terminal.
         Err(error) => {
             let _ = error.print();
-            if error.kind() == clap::error::ErrorKind::ArgumentConflict {
-                print::note("Options stand after the command.");
-            }
             if !error.use_stderr() {
                 return Ok(());
             }
-            return Err(End {
-                status: WRONG_USE,
-                message: None,
-            });
+            return Err(End::silent(WRONG_USE));
         }
     };
-    let Invocation {
-        command,
-        settings,
-        values,
-    } = invocation;
-    let root: T = params::build(T::spec().params, values).map_err(|error| {
-        End::new(
-            WRONG_USE,
-            format!("error: {error}\n\nFor more information, try '--help'."),
-        )
-    })?;
-    let workspace = Workspace::open(&settings.workspace)
+    let config = Config::load(&parsed)?;
+    let out = Out::new(&parsed);
+    match parsed.command {
+        Command::List => return command::list::list(&parsed, root, &out),
+        Command::Config => return command::config::config(&config, &out),
+        Command::Completions => return command::completions(root, &parsed),
+        _ => {}
+    }
+    let workspace = Workspace::open(config.text("workspace"))
         .map_err(|error| End::new(WRONG_USE, format!("error: {}", kart_core::chain(&error))))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -100,12 +160,18 @@ fn try_main<T: Task>(
             )
         })?;
     let result = runtime.block_on(async {
+        let runner = config.runner(&parsed, &workspace)?;
         // Within the runtime, which a resource may need to be made.
-        let runner = configure(run::runner(&workspace, &settings));
-        match command {
-            args::Command::Run => run::run(root, runner).await,
-            args::Command::Plan => plan::plan(root, &workspace, runner).await,
-        }
+        let runner = configure(runner);
+        let session = Session {
+            root,
+            parsed,
+            config,
+            workspace,
+            runner,
+            out,
+        };
+        command::run_command(&session).await
     });
     // A plain `fn` that goes on after the grace would keep the process from ending.
     runtime.shutdown_background();

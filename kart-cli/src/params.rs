@@ -1,311 +1,272 @@
-//! From options to a task: each text is read as whatever type its field asks for.
+//! From values to tasks: the layers of a task's parameters, and one task for each value of a range.
 
-use std::fmt;
+use std::path::PathBuf;
 
-use kart_core::{ParamKind, ParamSpec};
-use serde::de::value::{MapAccessDeserializer, UnitDeserializer};
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
-    Visitor,
-};
-use serde::forward_to_deserialize_any;
+use kart_core::{AnyTask, Given, ParamError, ParamKind, TaskSpec};
+use serde_json::Value as Json;
 
-use crate::args::long;
+use crate::args::{Parsed, option_of};
+use crate::config::{Config, Source};
+use crate::out::nearest;
+use crate::{End, Session};
 
-/// A parameter's text could not be read.
-#[derive(Debug)]
-pub(crate) struct Unreadable(String);
+/// More tasks than that are a mistyped range.
+const MOST_ROOTS: usize = 100_000;
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// A parameter as it was given: one value, or one task for each of several.
+struct Values {
+    name: &'static str,
+    each: Vec<Given>,
+    source: Source,
+}
+
+/// A file of parameters, and what it holds.
+type File = (PathBuf, serde_json::Map<String, Json>);
+
+/// The tasks that the command line names: one, or one for each value of its ranges.
+pub(crate) fn roots(session: &Session) -> Result<Vec<AnyTask>, End> {
+    let (parsed, config) = (&session.parsed, &session.config);
+    if let Some(param) = parsed.misplaced(session.root) {
+        return Err(End::wrong_use(format!(
+            "'{}' is a parameter of {}: those of {} stand after its name",
+            option_of(param),
+            session.root.name,
+            parsed.task.name
+        )));
+    }
+    of(parsed.task, parsed, config)
+}
+
+/// One task and no more.
+pub(crate) fn one(session: &Session) -> Result<AnyTask, End> {
+    let mut roots = roots(session)?;
+    match (roots.pop(), roots.is_empty()) {
+        (Some(root), true) => Ok(root),
+        _ => Err(End::wrong_use("a range stands for several tasks: name one")),
     }
 }
 
-impl std::error::Error for Unreadable {}
-
-impl de::Error for Unreadable {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Unreadable(message.to_string())
-    }
+/// The tasks that the program runs if nothing else is said.
+pub(crate) fn default_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
+    of(session.root, &session.parsed, &session.config)
 }
 
-/// The task with these parameters; those that are not given have their defaults.
-pub(crate) fn build<T: DeserializeOwned>(
-    params: &'static [ParamSpec],
-    values: Vec<(&'static str, String)>,
-) -> Result<T, Unreadable> {
-    if params.is_empty() {
-        return T::deserialize(UnitDeserializer::new());
-    }
-    T::deserialize(MapAccessDeserializer::new(Members {
-        params,
-        values: values.into_iter(),
-        value: None,
-    }))
-}
-
-/// The options, as the members of the task's struct.
-struct Members {
-    params: &'static [ParamSpec],
-    values: std::vec::IntoIter<(&'static str, String)>,
-    value: Option<(&'static str, String)>,
-}
-
-impl<'de> MapAccess<'de> for Members {
-    type Error = Unreadable;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Unreadable> {
-        self.value = self.values.next();
-        let name = self.value.as_ref().map(|(name, _)| *name);
-        name.map(|name| seed.deserialize(name.into_deserializer()))
-            .transpose()
-    }
-
-    /// Whatever refuses the text, be it a type's own parser, the option is named.
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Unreadable> {
-        let (name, text) = self.value.take().unwrap_or_default();
-        let read = seed.deserialize(Text { text: text.clone() });
-        read.map_err(|Unreadable(reason)| {
-            let option = long(name);
-            let is_secret =
-                |param: &ParamSpec| param.name == name && param.kind == ParamKind::Secret;
-            if self.params.iter().any(is_secret) {
-                // What refused it may have quoted it.
-                return Unreadable(format!("invalid value for `--{option}`, which is secret"));
-            }
-            let is_structured = ["a sequence", "a map", "struct", "tuple"]
-                .iter()
-                .any(|kind| reason.contains(&format!("expected {kind}")));
-            let hint = if is_structured {
-                "; write it as JSON, such as `[1,2]` or `{\"a\":1}`"
-            } else {
-                ""
-            };
-            Unreadable(format!(
-                "invalid value `{text}` for `--{option}`: {reason}{hint}"
-            ))
-        })
-    }
-}
-
-/// The text of one option.
-struct Text {
-    text: String,
-}
-
-impl Text {
-    /// As JSON, or else as a string: for types that can be several things.
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.text)
-            .unwrap_or_else(|_| serde_json::Value::String(self.text.clone()))
-    }
-}
-
-macro_rules! as_json {
-    ($($method:ident),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-            self.json().$method(visitor).map_err(Unreadable::custom)
-        }
-    )*};
-}
-
-macro_rules! as_text {
-    ($($method:ident),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-            visitor.visit_str::<serde_json::Error>(&self.text).map_err(Unreadable::custom)
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for Text {
-    type Error = Unreadable;
-
-    as_text!(
-        deserialize_str,
-        deserialize_string,
-        deserialize_char,
-        deserialize_identifier
-    );
-
-    as_json!(
-        deserialize_any,
-        deserialize_bool,
-        deserialize_i8,
-        deserialize_i16,
-        deserialize_i32,
-        deserialize_i64,
-        deserialize_u8,
-        deserialize_u16,
-        deserialize_u32,
-        deserialize_u64,
-        deserialize_f32,
-        deserialize_f64,
-        deserialize_seq,
-        deserialize_map,
-        deserialize_unit
-    );
-
-    forward_to_deserialize_any! {
-        i128 u128 bytes byte_buf ignored_any
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
-        if self.text == "null" {
-            return visitor.visit_none();
-        }
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        let json = self.json();
-        json.deserialize_unit_struct(name, visitor)
-            .map_err(Unreadable::custom)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        let json = self.json();
-        json.deserialize_tuple(len, visitor)
-            .map_err(Unreadable::custom)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        let json = self.json();
-        json.deserialize_tuple_struct(name, len, visitor)
-            .map_err(Unreadable::custom)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        let json = self.json();
-        json.deserialize_struct(name, fields, visitor)
-            .map_err(Unreadable::custom)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unreadable> {
-        let json = self.json();
-        json.deserialize_enum(name, variants, visitor)
-            .map_err(Unreadable::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(try_from = "String")]
-    struct Day(u32);
-
-    impl TryFrom<String> for Day {
-        type Error = String;
-
-        fn try_from(text: String) -> Result<Self, String> {
-            let day = text.strip_prefix("day-").ok_or("a day is `day-N`")?;
-            day.parse()
-                .map(Day)
-                .map_err(|_| format!("{day} is no number"))
-        }
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    struct Fields {
-        start_day: Day,
-        #[serde(default)]
-        pin: u16,
-        #[serde(default)]
-        name: Option<String>,
-    }
-
-    const fn param(name: &'static str, kind: ParamKind) -> ParamSpec {
-        ParamSpec {
-            name,
-            ty: "",
-            doc: "",
-            kind,
-            default: None,
-        }
-    }
-
-    static PARAMS: [ParamSpec; 3] = [
-        param("start_day", ParamKind::Significant),
-        param("pin", ParamKind::Secret),
-        param("name", ParamKind::Significant),
-    ];
-
-    fn read(values: &[(&'static str, &str)]) -> Result<Fields, String> {
-        let values = values
-            .iter()
-            .map(|(name, text)| (*name, (*text).to_owned()));
-        build(&PARAMS, values.collect()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn each_text_is_read_as_its_field_asks() {
-        let fields = read(&[("start_day", "day-3"), ("pin", "1234"), ("name", "7")]);
-        let expected = Fields {
-            start_day: Day(3),
-            pin: 1234,
-            name: Some("7".to_owned()),
+fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<AnyTask>, End> {
+    let mut file = params_file(spec, parsed)?;
+    let table = config.tasks.get(spec.name);
+    let mut given = Vec::new();
+    let mut missing = Vec::new();
+    for param in spec.params {
+        let option = if std::ptr::eq(spec, parsed.task) {
+            parsed.param(param.name)
+        } else {
+            None
         };
-        assert_eq!(fields, Ok(expected));
+        let env = format!("KART_PARAM_{}", param.name.to_uppercase());
+        let (value, source) = if let Some(text) = option {
+            (Given::Text(text), Source::Option)
+        } else if let Some((path, Some(json))) = file
+            .as_mut()
+            .map(|(path, file)| (path.clone(), file.remove(param.name)))
+        {
+            (Given::Json(json), Source::File(path))
+        } else if let Ok(text) = std::env::var(&env) {
+            (Given::Text(text), Source::Environment(env))
+        } else if let Some(value) = table.and_then(|table| table.get(param.name)) {
+            let path = config.path.clone().unwrap_or_default();
+            (Given::Json(json(value)), Source::Toml(path))
+        } else {
+            if param.default.is_none() {
+                missing.push(format!("{} <{}>", option_of(param.name), param.ty));
+            }
+            continue;
+        };
+        let values = match &value {
+            Given::Text(text) if param.kind != ParamKind::Secret => range(text, param.ty)?,
+            _ => None,
+        };
+        given.push(Values {
+            name: param.name,
+            each: values.unwrap_or_else(|| vec![value]),
+            source,
+        });
     }
+    if !missing.is_empty() {
+        return Err(End::wrong_use(format!(
+            "the parameter{} {} of {} {} missing",
+            if missing.len() == 1 { "" } else { "s" },
+            missing.join(", "),
+            spec.name,
+            if missing.len() == 1 { "is" } else { "are" },
+        )));
+    }
+    each(spec, &given)
+}
 
-    #[test]
-    fn the_option_is_named_whatever_refused_its_text() {
-        let error = read(&[("start_day", "3")]).unwrap_err();
-        assert_eq!(
-            error,
-            "invalid value `3` for `--start-day`: a day is `day-N`"
-        );
-        let error = read(&[("start_day", "day-x")]).unwrap_err();
-        assert_eq!(
-            error,
-            "invalid value `day-x` for `--start-day`: x is no number"
-        );
+/// A task for each combination of values.
+fn each(spec: &'static TaskSpec, given: &[Values]) -> Result<Vec<AnyTask>, End> {
+    let total = given.iter().try_fold(1_usize, |total, values| {
+        total.checked_mul(values.each.len())
+    });
+    let Some(total) = total.filter(|total| *total <= MOST_ROOTS) else {
+        return Err(End::wrong_use(format!(
+            "the ranges stand for more than {MOST_ROOTS} tasks"
+        )));
+    };
+    let mut tasks = Vec::with_capacity(total);
+    for number in 0..total {
+        let mut rest = number;
+        let mut params = Vec::with_capacity(given.len());
+        for values in given.iter().rev() {
+            let value = &values.each[rest % values.each.len()];
+            rest /= values.each.len();
+            params.push((values.name.to_owned(), value.clone()));
+        }
+        params.reverse();
+        let task = AnyTask::given(spec.name, params);
+        tasks.push(task.map_err(|error| refused(&error, given))?);
     }
+    Ok(tasks)
+}
 
-    #[test]
-    fn a_secret_that_is_refused_is_not_shown() {
-        let error = read(&[("start_day", "day-1"), ("pin", "hunter2")]).unwrap_err();
-        assert_eq!(error, "invalid value for `--pin`, which is secret");
+fn refused(error: &ParamError, given: &[Values]) -> End {
+    let Some(param) = &error.param else {
+        return End::wrong_use(error);
+    };
+    let source = given
+        .iter()
+        .find(|values| values.name == param)
+        .map(|values| &values.source);
+    let place = match source {
+        None | Some(Source::Option) => format!("`{}`", option_of(param)),
+        Some(Source::Environment(name)) => format!("`{name}`"),
+        Some(source) => format!("`{param}` in {source}"),
+    };
+    End::wrong_use(match &error.given {
+        Some(given) => format!("invalid value `{given}` for {place}: {}", error.reason),
+        None => format!("invalid value for {place}, which is secret"),
+    })
+}
+
+/// The parameters in the file that `--params` names.
+fn params_file(spec: &'static TaskSpec, parsed: &Parsed) -> Result<Option<File>, End> {
+    let Some(name) = parsed
+        .get::<String>("params")
+        .filter(|_| std::ptr::eq(spec, parsed.task))
+    else {
+        return Ok(None);
+    };
+    let failed = |reason: String| {
+        End::wrong_use(format!("failed to read the parameters in {name}: {reason}"))
+    };
+    let text = std::fs::read_to_string(&name).map_err(|error| failed(error.to_string()))?;
+    let is_toml = std::path::Path::new(&name)
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    let value = if is_toml {
+        let table: toml::Table =
+            toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        json(&toml::Value::Table(table))
+    } else {
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?
+    };
+    let Json::Object(members) = value else {
+        return Err(failed(
+            "expected an object, such as {\"day\": \"2024-01-31\"}".to_owned(),
+        ));
+    };
+    for member in members.keys() {
+        if !spec.params.iter().any(|param| param.name == member) {
+            let names = spec.params.iter().map(|param| param.name);
+            return Err(failed(format!(
+                "{} has no parameter `{member}`{}",
+                spec.name,
+                nearest(member, names)
+            )));
+        }
     }
+    Ok(Some((name.into(), members)))
+}
+
+/// TOML's moments become the texts that they are written as.
+fn json(value: &toml::Value) -> Json {
+    match value {
+        toml::Value::Datetime(at) => Json::String(at.to_string()),
+        toml::Value::Array(items) => Json::Array(items.iter().map(json).collect()),
+        toml::Value::Table(members) => Json::Object(
+            members
+                .iter()
+                .map(|(name, value)| (name.clone(), json(value)))
+                .collect(),
+        ),
+        value => serde_json::to_value(value).unwrap_or(Json::Null),
+    }
+}
+
+/// `1..5`, `1..=5` and `2024-01-01..=2024-01-31` as one value each; `None` for what is no range.
+fn range(text: &str, ty: &str) -> Result<Option<Vec<Given>>, End> {
+    let Some((from, to)) = text.split_once("..") else {
+        return Ok(None);
+    };
+    let (to, is_inclusive) = match to.strip_prefix('=') {
+        Some(to) => (to, true),
+        None => (to, false),
+    };
+    let values: Vec<Given> = if let (Ok(from), Ok(to)) = (from.parse::<i128>(), to.parse::<i128>())
+    {
+        // A text may look like a range of numbers and mean itself.
+        if ty.contains("str") || ty.contains("String") {
+            return Ok(None);
+        }
+        let to = if is_inclusive {
+            to.saturating_add(1)
+        } else {
+            to
+        };
+        if to.saturating_sub(from) > MOST_ROOTS as i128 {
+            return Err(End::wrong_use(format!(
+                "the range `{text}` has more than {MOST_ROOTS} values"
+            )));
+        }
+        (from..to)
+            .map(|number| Given::Text(number.to_string()))
+            .collect()
+    } else if let (Ok(from), Ok(to)) = (
+        from.parse::<jiff::civil::Date>(),
+        to.parse::<jiff::civil::Date>(),
+    ) {
+        let days = from.series(jiff::Span::new().days(1)).take(MOST_ROOTS);
+        days.take_while(|day| *day < to || (is_inclusive && *day == to))
+            .map(|day| Given::Text(day.to_string()))
+            .collect()
+    } else {
+        return Ok(None);
+    };
+    if values.is_empty() {
+        return Err(End::wrong_use(format!("the range `{text}` is empty")));
+    }
+    Ok(Some(values))
+}
+
+/// The command line that runs just that task.
+pub(crate) fn command_of(program: &str, task: &AnyTask) -> String {
+    let spec = task.spec();
+    let mut words = vec![program.to_owned(), "run".to_owned(), spec.name.to_owned()];
+    let wire = task.to_json().unwrap_or(Json::Null);
+    for param in spec.params {
+        let Some(value) = wire
+            .pointer("/params")
+            .and_then(|params| params.get(param.name))
+        else {
+            continue;
+        };
+        words.push(option_of(param.name));
+        words.push(match (param.kind, value) {
+            (ParamKind::Secret, _) => "…".to_owned(),
+            (_, Json::String(text)) => text.clone(),
+            (_, value) => value.to_string(),
+        });
+    }
+    let words: Vec<_> = words.iter().map(|word| crate::out::quoted(word)).collect();
+    words.join(" ")
 }

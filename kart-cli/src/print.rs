@@ -2,18 +2,20 @@
 
 use std::io::Write as _;
 
-use kart_core::{Event, Report, StopReason, chain};
-
-/// One line of results. A reader that went away, such as `head`, is no failure of the run.
-pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
+use kart_core::{Event, StopReason, chain};
 
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-pub(crate) fn event(event: &Event<'_>) {
+pub(crate) fn event(event: &Event<'_>, is_quiet: bool) {
+    let is_news = matches!(
+        event,
+        Event::Planned { .. } | Event::Finished { .. } | Event::MadeElsewhere { .. }
+    );
+    if is_quiet && is_news {
+        return;
+    }
     match event {
         Event::Planned {
             tasks,
@@ -91,13 +93,4 @@ pub(crate) fn event(event: &Event<'_>) {
         )),
         _ => {}
     }
-}
-
-pub(crate) fn summary(report: &Report) {
-    line(&format!(
-        "{} in {:.1?}; outputs in {}",
-        report.counts(),
-        report.elapsed(),
-        report.workspace().location(),
-    ));
 }

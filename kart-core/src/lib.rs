@@ -23,9 +23,10 @@ pub use format::{File, Format};
 pub use key::Key;
 pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 pub use model::{
-    AnyTask, Artifact, Context, Dep, Map, ParamKind, ParamSpec, Stop, Task, TaskSpec, Writer, dep,
+    AnyTask, Artifact, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec, Stop, Task,
+    TaskSpec, Writer, dep,
 };
-pub use own::Owner;
+pub use own::{Owner, host};
 pub use plan::{Need, Plan, Planned, TaskExt, TaskInfo};
 pub use report::{
     Attempts, Counts, Event, Expected, Failure, MissingResource, Outcome, Report, RunError,
@@ -42,8 +43,8 @@ pub mod private {
     pub use crate::error::BoxError;
     pub use crate::format;
     pub use crate::key::{PathText, PathValue, Segment, ViaDisplay, ViaJson};
+    pub use crate::model::build;
     pub use crate::model::show;
-    pub use crate::model::wire::build;
     pub use crate::model::{
         Attempt, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec,
         Params, Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param,

@@ -82,6 +82,7 @@ impl File {
     }
 
     /// Whether it may be moved away.
+    #[cfg(feature = "fs")]
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(*self.0, Kind::Temporary(_))
     }

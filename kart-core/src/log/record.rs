@@ -43,6 +43,8 @@ pub(crate) struct Note {
     pub(crate) error: Option<Box<str>>,
     /// The size and the hash of the output.
     pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
+    /// What the body asked for.
+    pub(crate) asked: Vec<NodeId>,
 }
 
 /// The begin of a run.
@@ -87,6 +89,9 @@ pub struct TaskRecord {
     pub requires: Vec<Key>,
     /// How many tasks it requires.
     pub required: usize,
+    /// The keys of the tasks that the body asked for, by [`Context::get`](crate::Context::get).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Key>,
     /// The task's version.
     pub version: u32,
     /// The fingerprint of its code; see [`TaskSpec::code`](crate::TaskSpec).

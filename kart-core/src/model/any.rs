@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::given::{Given, ParamError};
 use super::spec::{ParamKind, TaskSpec};
 use super::task::{DynTask, Erased, Task};
 use super::wire::{self, WireTask};
@@ -42,6 +43,16 @@ impl AnyTask {
     /// [`Error::Wire`] says what does not fit: no such task, or which parameter.
     pub fn named(name: &str, params: Json) -> Result<Self, Error> {
         wire::named(name, params).map(AnyTask).map_err(Error::Wire)
+    }
+
+    /// The task of that stable name with parameters that somebody has written; those that are left out have their
+    /// defaults.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit, by the name of the parameter.
+    pub fn given(name: &str, params: Vec<(String, Given)>) -> Result<Self, ParamError> {
+        wire::given(name, params).map(AnyTask)
     }
 
     /// The task of this wire form, `{"task": "…", "params": {…}}`.

@@ -6,6 +6,7 @@ mod artifact;
 mod call;
 mod context;
 mod dep;
+mod given;
 mod params;
 mod requires;
 mod spec;
@@ -22,6 +23,7 @@ pub use call::{Call, blocking, external, finish};
 pub use context::{Context, Map, Writer};
 pub(crate) use context::{Getting, Host, Saved};
 pub use dep::{Dep, dep};
+pub use given::{Given, ParamError, build};
 pub use params::{Param, Params, assert_param};
 pub use requires::{Requirements, Requires};
 pub use spec::{

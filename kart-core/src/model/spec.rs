@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::given::{Given, ParamError};
 use super::task::{DynTask, Erased};
 use crate::key::Segment;
 
@@ -92,13 +93,16 @@ pub struct ResourceSpec {
     pub type_id: fn() -> TypeId,
 }
 
+/// Makes a task from its parameters by their names.
+pub(crate) type Build = fn(Vec<(String, Given)>) -> Result<Arc<dyn DynTask>, ParamError>;
+
 /// The entry that each `#[task]` makes in the registry of linked tasks.
 #[derive(Debug)]
 pub struct Registration {
     /// The task's own description.
     pub spec: &'static TaskSpec,
-    /// Makes the task from a JSON object of its parameters.
-    pub build: fn(serde_json::Value) -> Result<Arc<dyn DynTask>, serde_json::Error>,
+    /// Makes the task from its parameters by their names.
+    pub build: Build,
     /// Shows one of its outputs as JSON.
     pub show: fn(&Erased) -> Option<serde_json::Value>,
 }

@@ -13,9 +13,10 @@ use serde_json::Value as Json;
 
 use super::artifact::Artifact;
 use super::dep::{Dep, dep};
+use super::given::{Given, ParamError};
 use super::requires::Req;
 use super::spec::{Registration, TaskSpec};
-use super::task::{DynTask, Task};
+use super::task::DynTask;
 
 /// All tasks that are linked into this program.
 pub(crate) fn linked() -> impl Iterator<Item = &'static TaskSpec> {
@@ -29,33 +30,6 @@ pub(crate) fn registered(name: &str) -> Option<&'static Registration> {
     inventory::iter::<Registration>
         .into_iter()
         .find(|entry| entry.spec.name == name)
-}
-
-/// Builds a task of type `T` from a JSON object of its parameters.
-///
-/// # Errors
-///
-/// What does not fit, by the name of the field.
-pub fn build<T: Task>(params: Json) -> Result<Arc<dyn DynTask>, serde_json::Error> {
-    from_params::<T>(params).map(|task| Arc::new(task) as Arc<dyn DynTask>)
-}
-
-/// A task from a JSON object of its parameters. One without fields is a unit struct, which serde
-/// knows as `null`.
-pub(crate) fn from_params<T: Task>(params: Json) -> Result<T, serde_json::Error> {
-    match params {
-        Json::Object(members) if T::__spec().params.is_empty() && members.is_empty() => {
-            serde_json::from_value(Json::Null)
-        }
-        params => serde_path_to_error::deserialize(params).map_err(|error| {
-            let path = error.path().to_string();
-            let reason = error.into_inner();
-            if path == "." {
-                return reason;
-            }
-            de::Error::custom(format_args!("parameter `{path}`: {reason}"))
-        }),
-    }
 }
 
 /// A task in its wire form.
@@ -148,6 +122,19 @@ pub(super) fn read(json: Json) -> Result<Arc<dyn DynTask>, String> {
     named(&name, params)
 }
 
+/// The task of that name with parameters that somebody has written.
+pub(super) fn given(
+    name: &str,
+    params: Vec<(String, Given)>,
+) -> Result<Arc<dyn DynTask>, ParamError> {
+    match registered(name) {
+        Some(entry) => (entry.build)(params),
+        None => Err(de::Error::custom(format_args!(
+            "no task named `{name}` is linked into this program"
+        ))),
+    }
+}
+
 /// The task of that name with these parameters.
 pub(super) fn named(name: &str, params: Json) -> Result<Arc<dyn DynTask>, String> {
     let Some(entry) = registered(name) else {
@@ -155,7 +142,20 @@ pub(super) fn named(name: &str, params: Json) -> Result<Arc<dyn DynTask>, String
             "no task named `{name}` is linked into this program"
         ));
     };
-    (entry.build)(params).map_err(|error| format!("task `{name}`: {error}"))
+    let params = match params {
+        Json::Object(members) => members,
+        Json::Null => serde_json::Map::new(),
+        params => {
+            return Err(format!(
+                "task `{name}`: expected an object of parameters, found {}",
+                kind(&params)
+            ));
+        }
+    };
+    let given = params
+        .into_iter()
+        .map(|(name, value)| (name, Given::Json(value)));
+    (entry.build)(given.collect()).map_err(|error| format!("task `{name}`: {error}"))
 }
 
 fn kind(json: &Json) -> &'static str {

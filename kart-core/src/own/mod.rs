@@ -18,6 +18,12 @@ use crate::key::Key;
 /// How long a process may be silent before others take over what it holds, unless said otherwise.
 pub(crate) const TTL: Duration = Duration::from_mins(1);
 
+/// The name of this machine.
+#[must_use]
+pub fn host() -> &'static str {
+    &here().host
+}
+
 /// Where the claims on a key are.
 fn claims(key: Key) -> String {
     format!("_kart/claims/{key}")

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::graph::{Graph, node_id};
 use super::info::TaskInfo;
-use super::survey::Need;
+use super::survey::{Need, ask};
+use crate::error::Error;
 use crate::key::Key;
+use crate::workspace::Workspace;
 
 /// What a run would do, and why; nothing was written.
 #[derive(Clone)]
@@ -51,6 +53,26 @@ impl Plan {
             needs: needs.into(),
             expected: expected.into(),
         }
+    }
+
+    /// The same plan with the state of those tasks too that nothing missing needs: what of them is there.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer.
+    pub async fn look(self, workspace: &Workspace) -> Result<Self, Error> {
+        let mut needs = self.needs.to_vec();
+        let unasked = self
+            .graph
+            .ids()
+            .filter(|id| needs[id.index()] == Need::Unasked);
+        for (id, need) in ask(&self.graph, unasked.collect(), workspace).await? {
+            needs[id.index()] = need;
+        }
+        Ok(Plan {
+            needs: needs.into(),
+            ..self
+        })
     }
 
     /// How many tasks there are in all.

@@ -4,9 +4,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::runner::Runner;
 use crate::model::TaskSpec;
+use crate::plan::Plan;
 use crate::report::{MissingResource, RunError};
 
 impl Runner {
+    /// Checks that the runner has what the tasks of a plan ask for, complete or not: resources and limits.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Resources`] and [`RunError::Settings`].
+    pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
+        self.check(plan.tasks().map(|planned| planned.task.spec()))
+    }
+
     /// Checks that tasks of these kinds can run.
     pub(super) fn check(
         &self,

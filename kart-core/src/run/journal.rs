@@ -1,5 +1,6 @@
 //! What a run writes to the log, and what it knows from it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +20,8 @@ const REQUIRES: usize = 64;
 pub(super) struct Journal {
     log: Option<Log>,
     known: Known,
+    /// What the bodies that are under way have asked for.
+    asked: HashMap<NodeId, Vec<NodeId>>,
 }
 
 /// How an attempt ended.
@@ -34,7 +37,11 @@ pub(super) struct Ended<'e> {
 impl Journal {
     /// Writes nothing, and knows what it is given.
     pub(super) fn silent(known: Known) -> Self {
-        Journal { log: None, known }
+        Journal {
+            log: None,
+            known,
+            asked: HashMap::new(),
+        }
     }
 
     /// Begins the log of a run that has something to do.
@@ -63,6 +70,14 @@ impl Journal {
         Journal {
             log: Some(Log::begin(workspace, run, start, record)),
             known,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// The body of `by` has asked for `node`.
+    pub(super) fn asked(&mut self, node: NodeId, by: NodeId) {
+        if self.log.is_some() {
+            self.asked.entry(by).or_default().push(node);
         }
     }
 
@@ -87,6 +102,7 @@ impl Journal {
             elapsed: ended.elapsed,
             error: ended.error.map(|error| chain(error).into()),
             output: ended.output,
+            asked: self.asked.remove(&node).unwrap_or_default(),
         });
     }
 
@@ -120,6 +136,7 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
         params: shown_params(node.task.as_ref()).into(),
         requires,
         required: count,
+        asked: noted.asked.iter().map(|id| graph.node(*id).key).collect(),
         version: spec.version,
         code: spec.code.to_owned(),
         start: noted.at.checked_sub(noted.elapsed).unwrap_or(noted.at),

@@ -134,7 +134,8 @@ impl Ledger {
         });
     }
 
-    pub(super) fn asked(&self, node: NodeId, by: NodeId) {
+    pub(super) fn asked(&mut self, node: NodeId, by: NodeId) {
+        self.journal.asked(node, by);
         self.emit(&Event::Asked {
             task: self.task(node),
             by: self.task(by),

@@ -1,0 +1,114 @@
+//! `rm`: outputs are deleted, so that they are made again.
+
+use std::collections::BTreeSet;
+
+use kart_core::AnyTask;
+use serde_json::json;
+
+use crate::ask::ask;
+use crate::out::plural;
+use crate::target::consumers;
+use crate::{End, Session, params};
+
+/// How many outputs are named before it is asked.
+const SHOWN: usize = 20;
+
+pub(crate) async fn rm(session: &Session) -> Result<(), End> {
+    if !session.parsed.is_named
+        && !session.root.params.is_empty()
+        && session.parsed.flag("downstream")
+    {
+        // The root has nothing downstream.
+        return Err(End::wrong_use(
+            "--downstream is of the task that is named after `rm`",
+        ));
+    }
+    let named = params::roots(session)?;
+    let tasks = if session.parsed.flag("downstream") {
+        downstream(session, named).await?
+    } else {
+        named
+    };
+    let mut there = Vec::new();
+    let paths = tasks
+        .iter()
+        .map(AnyTask::try_path)
+        .collect::<Result<Vec<_>, _>>()?;
+    let exist = session.workspace.exists_many(paths.clone()).await?;
+    for ((task, path), exists) in tasks.into_iter().zip(paths).zip(exist) {
+        if task.spec().external {
+            continue;
+        }
+        if exists {
+            there.push((task, path));
+        }
+    }
+    if there.is_empty() {
+        if session.out.is_json {
+            session.out.json(&json!({"deleted": []}));
+        } else {
+            session
+                .out
+                .line("there is no such output: nothing to delete");
+        }
+        return Ok(());
+    }
+    if !session.out.is_json {
+        for (_, path) in there.iter().take(SHOWN) {
+            session.out.line(path);
+        }
+        if there.len() > SHOWN {
+            session
+                .out
+                .line(format!("… and {} more", there.len() - SHOWN));
+        }
+    }
+    let count = there.len();
+    ask(
+        session,
+        &format!(
+            "Delete {count} output{} in {}?",
+            plural(count),
+            session.workspace.location()
+        ),
+    )?;
+    for (task, _) in &there {
+        task.remove(&session.workspace).await?;
+    }
+    if session.out.is_json {
+        let paths: Vec<_> = there.iter().map(|(_, path)| path).collect();
+        session.out.json(&json!({"deleted": paths}));
+    } else {
+        session
+            .out
+            .line(format!("deleted {count} output{}", plural(count)));
+    }
+    Ok(())
+}
+
+/// These tasks, and all of what the root comes to that depends on them.
+async fn downstream(session: &Session, named: Vec<AnyTask>) -> Result<Vec<AnyTask>, End> {
+    let roots = params::default_roots(session)?;
+    let plan = session.runner.plan_all(roots).await?;
+    let consumers = consumers(&plan);
+    let mut reached = BTreeSet::new();
+    let mut open = Vec::new();
+    for task in &named {
+        let Some(planned) = plan.find(task.try_key()?) else {
+            return Err(End::wrong_use(format!(
+                "{} does not require {task:?}: it is not known what depends on it",
+                session.root.name
+            )));
+        };
+        open.push(planned.task.index());
+    }
+    while let Some(index) = open.pop() {
+        if reached.insert(index) {
+            open.extend(&consumers[index]);
+        }
+    }
+    Ok(reached
+        .into_iter()
+        .map(|index| plan.task(index).task.task())
+        .collect())
+}

@@ -1,0 +1,236 @@
+//! `why`: why a task would run or not, against the last time it ran.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use kart_core::{AnyTask, Key, Need, Plan, Planned, RecordedOutcome, TaskInfo, TaskRecord};
+use serde_json::json;
+
+use super::show::params_of;
+use crate::out::{Ink, time};
+use crate::target::{described, target};
+use crate::{End, Session};
+
+pub(crate) async fn why(session: &Session) -> Result<(), End> {
+    let target = target(session).await?;
+    let Some(task) = &target.task else {
+        return Err(End::wrong_use(format!(
+            "only the run log knows `{}`, and it cannot be made from that: name the task and its parameters",
+            target.path
+        )));
+    };
+    let plan = session.runner.plan_all([task.clone()]).await?;
+    let Some(planned) = plan.find(target.key) else {
+        return Err(End::wrong_use(format!("{task:?} is not in its own plan")));
+    };
+    let records = session
+        .workspace
+        .records(|record| record.outcome == RecordedOutcome::Ran)
+        .await?;
+    let last = last(task, &planned, &records);
+    let differences = last.map(|record| differences(task, &planned, record, &plan, &records));
+    let differences = differences.unwrap_or_default();
+    let out = &session.out;
+    if out.is_json {
+        out.json(&json!({
+            "task": super::plan::Task::of(planned),
+            "would_run": planned.need.runs(),
+            "last": last.map(super::history::record),
+            "differences": differences.iter().map(|(what, text)| json!({"what": what, "text": text})).collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    out.line(out.ink(Ink::Bold, format!("{task:?}")));
+    out.line(format!("  {}", verdict(session, &planned)));
+    let runs = planned
+        .task
+        .requires()
+        .into_iter()
+        .filter(|required| plan.task(required.index()).need.runs())
+        .count();
+    if planned.need.runs() && runs > 0 {
+        out.line(format!("  {runs} of what it requires would run first"));
+    }
+    match last {
+        None => out.line("  the run log knows of no time that it ran"),
+        Some(record) if record.key == target.key => {
+            out.line(format!(
+                "  it ran last at {}, with this key",
+                time(record.start)
+            ));
+        }
+        Some(record) => {
+            out.line(format!(
+                "  the nearest that ran is {} at {}, key {}",
+                described(record),
+                time(record.start),
+                record.key
+            ));
+        }
+    }
+    for (_, text) in &differences {
+        out.line(format!("  - {text}"));
+    }
+    if last.is_some() && differences.is_empty() && planned.need == Need::Missing {
+        out.line("  nothing differs: the output was deleted since");
+    }
+    Ok(())
+}
+
+fn verdict(session: &Session, planned: &Planned<'_>) -> String {
+    let location = session.workspace.locate(&planned.task.path());
+    let out = &session.out;
+    match planned.need {
+        Need::Complete => format!(
+            "{}: {location} is there",
+            out.ink(Ink::Good, "would not run")
+        ),
+        Need::Missing => format!(
+            "{}: {location} is not there",
+            out.ink(Ink::Warn, "would run")
+        ),
+        Need::OutOfDate => format!(
+            "{}: {location} was made by other parameters, another version or a run that was cut off",
+            out.ink(Ink::Warn, "would run")
+        ),
+        Need::Asked => format!("{}: it was asked to", out.ink(Ink::Warn, "would run")),
+        Need::CodeChanged => format!(
+            "{}: other code made {location}",
+            out.ink(Ink::Warn, "would run")
+        ),
+        Need::Downstream => format!(
+            "{}: something that it requires runs",
+            out.ink(Ink::Warn, "would run")
+        ),
+        _ => format!("{}: nothing needs it", out.ink(Ink::Good, "would not run")),
+    }
+}
+
+/// The last time that it ran; where it never did the nearest: of one path, or of the fewest other parameters.
+fn last<'r>(
+    task: &AnyTask,
+    planned: &Planned<'_>,
+    records: &'r [TaskRecord],
+) -> Option<&'r TaskRecord> {
+    let key = planned.task.key();
+    if let Some(record) = records.iter().find(|record| record.key == key) {
+        return Some(record);
+    }
+    let path = planned.task.path();
+    let params = planned.task.params();
+    let alike = records
+        .iter()
+        .filter(|record| record.task == task.spec().name);
+    alike.min_by_key(|record| {
+        let theirs = params_of(record);
+        let differing = params
+            .iter()
+            .filter(|(name, value)| theirs.get(*name) != Some(value))
+            .count();
+        (record.path != path, differing)
+    })
+}
+
+/// What differs between a task and a time that it, or one like it, ran.
+fn differences(
+    task: &AnyTask,
+    planned: &Planned<'_>,
+    record: &TaskRecord,
+    plan: &Plan,
+    records: &[TaskRecord],
+) -> Vec<(&'static str, String)> {
+    let spec = task.spec();
+    let mut found = Vec::new();
+    let (ours, theirs) = (planned.task.params(), params_of(record));
+    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    for name in names {
+        match (theirs.get(name), ours.get(name)) {
+            (Some(then), Some(now)) if then == now => {}
+            (Some(then), Some(now)) => found.push((
+                "parameter",
+                format!("parameter `{name}`: {now}, and then {then}"),
+            )),
+            (None, Some(now)) => {
+                found.push(("parameter", format!("parameter `{name}` is new: {now}")));
+            }
+            (Some(then), None) => found.push((
+                "parameter",
+                format!("parameter `{name}` is gone: it was {then}"),
+            )),
+            (None, None) => {}
+        }
+    }
+    if record.version != spec.version {
+        found.push((
+            "version",
+            format!("version {}, and then {}", spec.version, record.version),
+        ));
+    }
+    if record.code != spec.code {
+        found.push((
+            "code",
+            format!("the code at {}:{} has changed since", spec.file, spec.line),
+        ));
+    }
+    found.extend(requirements(planned, record, plan, records));
+    found
+}
+
+/// What it requires, by name, that are other tasks than then.
+fn requirements(
+    planned: &Planned<'_>,
+    record: &TaskRecord,
+    plan: &Plan,
+    records: &[TaskRecord],
+) -> Vec<(&'static str, String)> {
+    let requires = planned.task.requires();
+    if record.requires.len() < record.required {
+        let (now, then) = (requires.len(), record.required);
+        let text = format!("requires {now} tasks, and then {then}");
+        return if now == then {
+            Vec::new()
+        } else {
+            vec![("requirement", text)]
+        };
+    }
+    let then: BTreeSet<Key> = record.requires.iter().copied().collect();
+    let now: BTreeSet<Key> = requires.iter().map(TaskInfo::key).collect();
+    let mut new: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for required in requires {
+        if !then.contains(&required.key()) && seen.insert(required.key()) {
+            let task = plan.task(required.index()).task;
+            let of = new.entry(task.name().to_owned()).or_default();
+            of.push(format!("{} [{}]", task.description(), task.key()));
+        }
+    }
+    let known: HashMap<Key, &TaskRecord> =
+        records.iter().map(|record| (record.key, record)).collect();
+    let mut old: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for key in record.requires.iter().filter(|key| !now.contains(*key)) {
+        match known.get(key) {
+            Some(record) => old
+                .entry(record.task.clone())
+                .or_default()
+                .push(format!("{} [{key}]", described(record))),
+            None => old
+                .entry(String::new())
+                .or_default()
+                .push(format!("another task [{key}]")),
+        }
+    }
+    let names: BTreeSet<&String> = new.keys().chain(old.keys()).collect();
+    let pair = |name: &&String| {
+        let such = |of: &BTreeMap<String, Vec<String>>| match of.get(*name).map(Vec::as_slice) {
+            None | Some([]) => None,
+            Some([one]) => Some(one.clone()),
+            Some(many) => Some(format!("{} such as {}", many.len(), many[0])),
+        };
+        let text = match (such(&new), such(&old)) {
+            (Some(new), Some(old)) => format!("requires {new}\n    and then {old}"),
+            (Some(new), None) => format!("requires {new}, and did not then"),
+            (None, old) => format!("required {} then", old.unwrap_or_default()),
+        };
+        ("requirement", text)
+    };
+    names.iter().map(pair).collect()
+}

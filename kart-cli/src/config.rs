@@ -1,0 +1,370 @@
+//! Settings: what each is, and the layers that they come from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kart_core::{Coordination, OnCodeChange, Runner, TaskSpec, Workspace};
+use toml::{Table, Value as Toml};
+
+use crate::End;
+use crate::args::{Command, Parsed};
+
+/// One setting: `--name`, `KART_NAME` and `name` in kart.toml.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) value: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) default: Option<&'static str>,
+    check: fn(&str) -> Result<(), String>,
+    of: &'static [Command],
+}
+
+impl Setting {
+    /// Whether it is an option of that command.
+    pub(crate) fn is_of(&self, command: Command) -> bool {
+        self.of.is_empty() || self.of.contains(&command)
+    }
+
+    /// Its variable in the environment.
+    fn env(&self) -> String {
+        format!("KART_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+
+    fn toml(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+const RUN: &[Command] = &[Command::Run];
+const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
+
+#[rustfmt::skip]
+pub(crate) static SETTINGS: [Setting; 10] = [
+    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), check: any, of: &[] },
+    Setting { name: "workers", value: "N", help: "How many task bodies run at once [default: the number of CPUs]", default: None, check: count, of: &[Command::Run, Command::Plan] },
+    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, check: duration, of: RUN },
+    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops [default: 8s]", default: None, check: duration, of: RUN },
+    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task [default: not at all]", default: None, check: duration, of: RUN },
+    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over [default: 60s]", default: None, check: duration, of: RUN },
+    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), check: coordination, of: RUN },
+    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), check: on_code_change, of: PLANS },
+    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), check: boolean, of: RUN },
+    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket [default: 64]", default: None, check: count, of: &[Command::Run, Command::Plan, Command::Tree] },
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
+fn any(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn count(text: &str) -> Result<(), String> {
+    match text.parse::<u32>() {
+        Ok(0) => Err("it is at least 1".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn duration(text: &str) -> Result<(), String> {
+    let parsed = humantime::parse_duration(text);
+    parsed
+        .map(drop)
+        .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
+}
+
+fn one_of(text: &str, known: &[&str]) -> Result<(), String> {
+    if known.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("it is one of {}", known.join(", ")))
+}
+
+fn coordination(text: &str) -> Result<(), String> {
+    one_of(text, &["exclusive", "shared", "none"])
+}
+
+fn on_code_change(text: &str) -> Result<(), String> {
+    one_of(text, &["ignore", "warn", "rerun"])
+}
+
+fn boolean(text: &str) -> Result<(), String> {
+    one_of(text, &["true", "false"])
+}
+
+/// Where a value comes from, the strongest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Option,
+    File(PathBuf),
+    Environment(String),
+    Toml(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Option => f.write_str("option"),
+            Source::File(path) | Source::Toml(path) => write!(f, "{}", path.display()),
+            Source::Environment(name) => write!(f, "environment, {name}"),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting's value as it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Set {
+    pub(crate) text: String,
+    pub(crate) source: Source,
+}
+
+/// All settings, each with where it comes from.
+pub(crate) struct Config {
+    pub(crate) values: BTreeMap<&'static str, Set>,
+    pub(crate) limits: BTreeMap<String, (u32, Source)>,
+    /// Parameters by the names of their tasks, from kart.toml.
+    pub(crate) tasks: BTreeMap<String, Table>,
+    /// The file that settings were read from.
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl Config {
+    /// Puts the layers together.
+    pub(crate) fn load(parsed: &Parsed) -> Result<Self, End> {
+        let mut config = Config {
+            values: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            path: None,
+        };
+        config.read_toml(parsed)?;
+        for setting in &SETTINGS {
+            let env = std::env::var(setting.env())
+                .ok()
+                .filter(|text| !text.is_empty());
+            let env = env.map(|text| (text, Source::Environment(setting.env())));
+            let option =
+                flagged(setting.name, parsed).or_else(|| parsed.get::<String>(setting.name));
+            let option = option.map(|text| (text, Source::Option));
+            if let Some((text, source)) = option.or(env) {
+                config.set(setting, text, source)?;
+            } else if let (Some(default), false) =
+                (setting.default, config.values.contains_key(setting.name))
+            {
+                config.set(setting, default.to_owned(), Source::Default)?;
+            }
+        }
+        for text in parsed.all("limit") {
+            let (name, units) = limit(&text).map_err(|reason| {
+                End::wrong_use(format!(
+                    "invalid value '{text}' for '--limit <NAME=N>': {reason}"
+                ))
+            })?;
+            config.limits.insert(name, (units, Source::Option));
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, setting: &'static Setting, text: String, source: Source) -> Result<(), End> {
+        if let Err(reason) = (setting.check)(&text) {
+            let place = match &source {
+                Source::Option => format!("'--{} <{}>'", setting.name, setting.value),
+                Source::Toml(path) => format!("`{}` in {}", setting.toml(), path.display()),
+                source => source.to_string(),
+            };
+            return Err(End::wrong_use(format!(
+                "invalid value '{text}' for {place}: {reason}"
+            )));
+        }
+        self.values.insert(setting.name, Set { text, source });
+        Ok(())
+    }
+
+    fn read_toml(&mut self, parsed: &Parsed) -> Result<(), End> {
+        let named = parsed
+            .get::<String>("config")
+            .or_else(|| std::env::var("KART_CONFIG").ok());
+        let path = PathBuf::from(named.as_deref().unwrap_or("kart.toml"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(End::wrong_use(format!(
+                    "failed to read the settings in {}: {error}",
+                    path.display()
+                )));
+            }
+        };
+        let table: Table = toml::from_str(&text).map_err(|error| {
+            End::wrong_use(format!(
+                "failed to read the settings in {}: {error}",
+                path.display()
+            ))
+        })?;
+        self.path = Some(path.clone());
+        for (key, value) in table {
+            self.take_toml(&path, &key, value).map_err(|reason| {
+                End::wrong_use(format!("`{key}` in {}: {reason}", path.display()))
+            })??;
+        }
+        Ok(())
+    }
+
+    fn take_toml(
+        &mut self,
+        path: &Path,
+        key: &str,
+        value: Toml,
+    ) -> Result<Result<(), End>, String> {
+        match (key, value) {
+            ("limits", Toml::Table(limits)) => {
+                for (name, units) in limits {
+                    let units = units
+                        .as_integer()
+                        .and_then(|units| u32::try_from(units).ok());
+                    let units = units.ok_or_else(|| {
+                        format!("the limit `{name}` is a number, such as `{name} = 1`")
+                    })?;
+                    self.limits
+                        .insert(name, (units, Source::Toml(path.to_owned())));
+                }
+            }
+            ("tasks", Toml::Table(tasks)) => {
+                let linked = kart_core::registry::tasks();
+                for (name, params) in tasks {
+                    let Toml::Table(params) = params else {
+                        return Err(format!(
+                            "`{name}` is a table of parameters, such as `[tasks.{name}]`"
+                        ));
+                    };
+                    let spec = linked.iter().find(|spec| is_named(spec, &name));
+                    let spec = spec.ok_or_else(|| {
+                        let names = linked.iter().map(|spec| spec.name);
+                        format!(
+                            "there is no task `{name}`{}",
+                            crate::out::nearest(&name, names)
+                        )
+                    })?;
+                    for param in params.keys() {
+                        if !spec.params.iter().any(|known| known.name == param) {
+                            let names = spec.params.iter().map(|param| param.name);
+                            return Err(format!(
+                                "{} has no parameter `{param}`{}",
+                                spec.name,
+                                crate::out::nearest(param, names)
+                            ));
+                        }
+                    }
+                    self.tasks.insert(spec.name.to_owned(), params);
+                }
+            }
+            ("limits" | "tasks", _) => return Err("it is a table".to_owned()),
+            (key, value) => {
+                let Some(setting) = SETTINGS.iter().find(|setting| setting.toml() == key) else {
+                    let names: Vec<String> = SETTINGS.iter().map(Setting::toml).collect();
+                    let names = names.iter().map(String::as_str).chain(["limits", "tasks"]);
+                    return Err(format!(
+                        "there is no such setting{}",
+                        crate::out::nearest(key, names)
+                    ));
+                };
+                let text = match value {
+                    Toml::String(text) => text,
+                    Toml::Integer(_) | Toml::Boolean(_) => value.to_string(),
+                    _ => return Err("it is a text, a number or a bool".to_owned()),
+                };
+                return Ok(self.set(setting, text, Source::Toml(path.to_owned())));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A setting that has a default.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", |set| &set.text)
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.values.get(name)?.text.parse().ok()
+    }
+
+    fn duration(&self, name: &str) -> Option<Duration> {
+        humantime::parse_duration(&self.values.get(name)?.text).ok()
+    }
+
+    /// How many bodies run at once.
+    pub(crate) fn workers(&self) -> usize {
+        let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.parsed("workers").unwrap_or_else(cpus)
+    }
+
+    /// A runner with these settings.
+    pub(crate) fn runner(&self, parsed: &Parsed, workspace: &Workspace) -> Result<Runner, End> {
+        if let Some(requests) = self.parsed("store-concurrency") {
+            let _ = workspace.clone().store_concurrency(requests);
+        }
+        let mut runner = Runner::new(workspace)
+            .workers(self.workers())
+            .fail_fast(self.text("fail-fast") == "true")
+            .coordination(match self.text("coordination") {
+                "shared" => Coordination::Shared,
+                "none" => Coordination::None,
+                _ => Coordination::Exclusive,
+            })
+            .on_code_change(match self.text("on-code-change") {
+                "ignore" => OnCodeChange::Ignore,
+                "rerun" => OnCodeChange::Rerun,
+                _ => OnCodeChange::Warn,
+            });
+        if let Some(deadline) = self.duration("deadline") {
+            runner = runner.deadline(deadline);
+        }
+        if let Some(grace) = self.duration("grace") {
+            runner = runner.grace(grace);
+        }
+        if let Some(ttl) = self.duration("ttl") {
+            runner = runner.ttl(ttl);
+        }
+        if let Some(wait) = self.duration("wait") {
+            runner = runner.wait(wait);
+        }
+        for (name, (units, _)) in &self.limits {
+            runner = runner.limit(name, *units);
+        }
+        for name in parsed.all("rerun") {
+            runner = runner.rerun(name);
+        }
+        Ok(runner)
+    }
+}
+
+/// `--shared` and `--alone` are short for a coordination.
+fn flagged(setting: &str, parsed: &Parsed) -> Option<String> {
+    if setting != "coordination" {
+        return None;
+    }
+    let shared = parsed.flag("shared").then_some("shared");
+    shared
+        .or(parsed.flag("alone").then_some("none"))
+        .map(str::to_owned)
+}
+
+fn limit(text: &str) -> Result<(String, u32), String> {
+    let (name, units) = text
+        .split_once('=')
+        .ok_or("expected a name and a number, such as `gpu=1`")?;
+    let units = units
+        .parse()
+        .map_err(|error| format!("`{units}`: {error}"))?;
+    Ok((name.to_owned(), units))
+}
+
+/// Whether a task goes by that name: the stable name or the last part of it.
+pub(crate) fn is_named(spec: &TaskSpec, name: &str) -> bool {
+    spec.name == name || spec.name.rsplit('/').next() == Some(name)
+}

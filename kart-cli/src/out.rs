@@ -1,0 +1,158 @@
+//! How results are shown: lines for people, JSON for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::args::Parsed;
+
+/// Where results go.
+pub(crate) struct Out {
+    pub(crate) is_json: bool,
+    pub(crate) is_quiet: bool,
+    has_color: bool,
+}
+
+/// How a word is set off.
+#[derive(Clone, Copy)]
+pub(crate) enum Ink {
+    Good,
+    Bad,
+    Warn,
+    Dim,
+    Bold,
+}
+
+#[expect(
+    clippy::unused_self,
+    reason = "whoever writes results has been given where to"
+)]
+impl Out {
+    pub(crate) fn new(parsed: &Parsed) -> Self {
+        let is_set = |name: &str| {
+            std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
+        };
+        let has_color = match parsed.get::<String>("color").as_deref() {
+            Some("always") => true,
+            Some("never") => false,
+            _ if is_set("NO_COLOR") => false,
+            _ => is_set("CLICOLOR_FORCE") || std::io::stdout().is_terminal(),
+        };
+        Out {
+            is_json: parsed.flag("json"),
+            is_quiet: parsed.flag("quiet"),
+            has_color,
+        }
+    }
+
+    /// One line of results. A reader that went away, such as `head`, is no failure of the run.
+    pub(crate) fn line(&self, text: impl AsRef<str>) {
+        let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+    }
+
+    /// Many lines of results at once.
+    pub(crate) fn text(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+    }
+
+    /// Results for programs.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        // A reader that went away is no failure.
+        let _ = serde_json::to_writer_pretty(&mut stdout, value);
+        let _ = writeln!(stdout).and_then(|()| stdout.flush());
+    }
+
+    pub(crate) fn ink(&self, ink: Ink, text: impl AsRef<str>) -> String {
+        let text = text.as_ref();
+        if !self.has_color {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Good => "32",
+            Ink::Bad => "31",
+            Ink::Warn => "33",
+            Ink::Dim => "2",
+            Ink::Bold => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// A number with separators for thousands.
+pub(crate) fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size in bytes as a person reads it.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "rounded anyway")]
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// A duration as a person reads it: two units at most.
+pub(crate) fn duration(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    match secs {
+        0 => format!("{duration:.0?}"),
+        1..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m {:02}s", secs / 60, secs % 60),
+        3600..86400 => format!("{}h {:02}m", secs / 3600, secs % 3600 / 60),
+        _ => format!("{}d {:02}h", secs / 86400, secs % 86400 / 3600),
+    }
+}
+
+/// A moment, in UTC, to the second.
+pub(crate) fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// `s` for all but one.
+pub(crate) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// "; did you mean …?", where one of the names is near enough.
+pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let wanted = last(name);
+    let rated = names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&wanted, &last(name)), name));
+    let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((score, name)) if score > 0.7 => format!("; did you mean `{name}`?"),
+        _ => String::new(),
+    }
+}
+
+/// A word of a shell's command line.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
