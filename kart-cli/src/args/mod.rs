@@ -153,8 +153,6 @@ pub(crate) struct Parsed {
     pub(crate) program: String,
     /// The task that was named; the root where none was.
     pub(crate) task: &'static TaskSpec,
-    /// Whether it was named.
-    pub(crate) is_named: bool,
     /// The matches from the outermost command to the innermost.
     chain: Vec<ArgMatches>,
 }
@@ -233,7 +231,6 @@ pub(crate) fn parse(root: &'static TaskSpec, args: Vec<OsString>) -> Result<Pars
         command,
         program,
         task: task.unwrap_or(root),
-        is_named: task.is_some(),
         chain,
     })
 }
@@ -276,7 +273,12 @@ pub(crate) fn app(
     app = with_options(app, Command::Run);
     app = with_globals(app);
     if with_tasks(Command::Run) {
-        app = task::with_tasks(app, |command| command.hide(true));
+        app = task::with_tasks(app, |command| {
+            with_options(
+                with_settings(command.hide(true), Command::Run),
+                Command::Run,
+            )
+        });
     }
     for entry in &COMMANDS {
         let mut command = clap::Command::new(entry.name).about(entry.about);

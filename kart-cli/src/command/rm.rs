@@ -14,15 +14,6 @@ use crate::{End, Session, params};
 const SHOWN: usize = 20;
 
 pub(crate) async fn rm(session: &Session) -> Result<(), End> {
-    if !session.parsed.is_named
-        && !session.root.params.is_empty()
-        && session.parsed.flag("downstream")
-    {
-        // The root has nothing downstream.
-        return Err(End::wrong_use(
-            "--downstream is of the task that is named after `rm`",
-        ));
-    }
     let named = params::roots(session)?;
     let tasks = if session.parsed.flag("downstream") {
         downstream(session, named).await?
