@@ -148,6 +148,19 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     }
 }
 
+/// The first sentence of a doc comment.
+pub(crate) fn brief(doc: &str) -> String {
+    let paragraph = doc
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty());
+    let paragraph = paragraph.collect::<Vec<_>>().join(" ");
+    match paragraph.split_once(". ") {
+        Some((sentence, _)) => format!("{sentence}."),
+        None => paragraph,
+    }
+}
+
 /// A word of a shell's command line.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, ColorChoice, value_parser};
 use kart_core::{TaskSpec, registry};
 
 use crate::config::SETTINGS;
+use crate::out::brief;
 
 pub(crate) use task::option_of;
 
@@ -259,11 +260,11 @@ pub(crate) fn app(
     chosen: Option<Command>,
     color: ColorChoice,
 ) -> clap::Command {
-    let about = root.doc.lines().next().unwrap_or_default();
+    let about = brief(root.doc);
     let with_tasks =
         |command| chosen.is_none_or(|chosen| chosen == command || chosen == Command::Completions);
     let mut app = clap::Command::new(program.to_owned())
-        .about(about.to_owned())
+        .about(about)
         .color(color)
         .subcommand_help_heading("Commands")
         .disable_help_subcommand(true)
@@ -336,14 +337,12 @@ fn with_settings(command: clap::Command, of: Command) -> clap::Command {
             );
     }
     for setting in SETTINGS.iter().filter(|setting| setting.is_of(of)) {
-        let default = setting
-            .default
-            .map(|default| format!(" [default: {default}]"));
+        let default = setting.default.unwrap_or(setting.otherwise);
         command = command.arg(
             Arg::new(setting.name)
                 .long(setting.name)
                 .value_name(setting.value)
-                .help(format!("{}{}", setting.help, default.unwrap_or_default())),
+                .help(format!("{} [default: {default}]", setting.help)),
         );
     }
     if matches!(
@@ -385,6 +384,13 @@ fn switch(id: &'static str, help: &'static str) -> Arg {
 fn with_options(command: clap::Command, of: Command) -> clap::Command {
     let command = command.next_help_heading("Options");
     let yes = || switch("yes", "Do not ask").short('y');
+    let root = |help: &str| {
+        Arg::new("root")
+            .long("root")
+            .value_name("JSON")
+            .action(ArgAction::Append)
+            .help(format!("{help}: {{\"task\": \"…\", \"params\": {{…}}}}"))
+    };
     match of {
         Command::Run => command.arg(text(
             "report",
@@ -427,16 +433,12 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
                 "downstream",
                 "Also what depends on it, of all that the root requires",
             ))
+            .arg(root(
+                "One more task that is looked through for what depends on it",
+            ))
             .arg(yes()),
         Command::Gc => command
-            .arg(
-                text(
-                    "root",
-                    "JSON",
-                    "One more task whose outputs are kept: {\"task\": \"…\", \"params\": {…}}",
-                )
-                .action(ArgAction::Append),
-            )
+            .arg(root("One more task whose outputs are kept"))
             .arg(text(
                 "older-than",
                 "DURATION",

@@ -77,9 +77,9 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
     Ok(())
 }
 
-/// These tasks, and all of what the root comes to that depends on them.
+/// These tasks, and all of what the roots come to that depends on them.
 async fn downstream(session: &Session, named: Vec<AnyTask>) -> Result<Vec<AnyTask>, End> {
-    let roots = params::default_roots(session)?;
+    let roots = params::all_roots(session)?;
     let plan = session.runner.plan_all(roots).await?;
     let consumers = consumers(&plan);
     let mut reached = BTreeSet::new();
@@ -87,7 +87,7 @@ async fn downstream(session: &Session, named: Vec<AnyTask>) -> Result<Vec<AnyTas
     for task in &named {
         let Some(planned) = plan.find(task.try_key()?) else {
             return Err(End::wrong_use(format!(
-                "{} does not require {task:?}: it is not known what depends on it",
+                "{} does not require {task:?}, so it is not known what depends on it: name a task that does by --root",
                 session.root.name
             )));
         };
