@@ -1,6 +1,7 @@
 //! What `docs/command-line.md` shows is what the examples print. `KART_UPDATE=1` writes it anew.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -69,7 +70,7 @@ fn redacted(text: &str) -> String {
         // `with 2 workers`: as many as there are processors.
         for at in 1..words.len() {
             if words[at].starts_with("WORKERS") {
-                words[at - 1] = "N".to_owned();
+                "N".clone_into(&mut words[at - 1]);
             }
         }
         words.join(" ")
@@ -111,7 +112,7 @@ fn call(line: &str, directory: &Path, programs: &mut HashMap<String, PathBuf>) -
     let mut text = String::from_utf8(output.stdout).unwrap();
     if !output.status.success() {
         text += std::str::from_utf8(&output.stderr).unwrap();
-        text += &format!("[status {}]\n", output.status.code().unwrap());
+        let _ = writeln!(text, "[status {}]", output.status.code().unwrap());
     }
     text
 }
@@ -132,11 +133,11 @@ fn the_documented_output_of_every_command_is_what_it_prints() {
                 continue;
             };
             let output = call(command, directory.path(), &mut programs);
-            printed += &format!("{line}\n{}\n", output.trim_end());
+            let _ = writeln!(printed, "{line}\n{}", output.trim_end());
             continue;
         }
         is_console = line == "```console";
-        printed += &format!("{line}\n");
+        let _ = writeln!(printed, "{line}");
     }
     if std::env::var_os("KART_UPDATE").is_some() {
         fs::write(&page, &printed).unwrap();
