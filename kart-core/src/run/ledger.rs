@@ -197,6 +197,7 @@ impl Ledger {
         self.emit(&Event::Retrying {
             task: self.task(failed.node),
             attempt: failed.number,
+            elapsed: failed.elapsed,
             pause,
             error: failed.error.as_ref(),
         });
@@ -250,6 +251,7 @@ impl Ledger {
         self.emit(&Event::Failed {
             task,
             attempts: failed.number,
+            elapsed: failed.elapsed,
             error: failed.error.as_ref(),
         });
         let error = Arc::new(failed.error);
@@ -292,6 +294,8 @@ impl Ledger {
         self.outcomes[node.index()] = Outcome::Interrupted;
         self.emit(&Event::Interrupted {
             task: self.task(node),
+            attempt,
+            elapsed,
         });
     }
 
