@@ -7,11 +7,14 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kart_core::{Coordination, OnCodeChange, ParamKind, ParamSpec, TaskSpec};
 
+use crate::logging::{self, LogSettings, logging_args};
+
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) command: Command,
     pub(crate) settings: Settings,
+    pub(crate) log: LogSettings,
     /// The root's parameters as written, by the names of the fields.
     pub(crate) values: Vec<(&'static str, String)>,
 }
@@ -51,6 +54,7 @@ pub(crate) fn parse(
     Ok(Invocation {
         command,
         settings: settings(matches),
+        log: LogSettings::of(matches),
         values: values(spec, matches),
     })
 }
@@ -75,7 +79,7 @@ fn with_options(command: clap::Command, spec: &'static TaskSpec) -> clap::Comman
         command.next_help_heading(format!("Parameters of {}", spec.name)),
         |command, param| command.arg(parameter(param)),
     );
-    command
+    logging_args(command)
         .next_help_heading("Settings")
         .arg(
             Arg::new("kart.workspace")
@@ -197,7 +201,7 @@ const OWN: [&str; 12] = [
 /// The option of a parameter.
 pub(crate) fn long(param: &str) -> String {
     let long = param.replace('_', "-");
-    if OWN.contains(&long.as_str()) {
+    if OWN.contains(&long.as_str()) || logging::OPTIONS.contains(&long.as_str()) {
         return format!("task-{long}");
     }
     long

@@ -1,21 +1,33 @@
 //! The command line that `kart::main!` gives to a binary.
 //!
 //! It sees the public interface of the runtime and nothing else: `args` says what can be written,
-//! `params` makes a task of it, `run` and `plan` do it, `print` says what came of it.
+//! `params` makes a task of it, `run` and `plan` do it; `progress` and `logging` show it while it lasts, `print`
+//! says what came of it.
 
 mod args;
+mod color;
+mod logging;
 mod params;
 mod plan;
 mod print;
+mod progress;
 mod run;
 mod signals;
+#[cfg(feature = "otel")]
+mod telemetry;
+#[cfg(not(feature = "otel"))]
+#[path = "no_telemetry.rs"]
+mod telemetry;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use kart_core::{Runner, Task, TaskExt as _, Workspace};
 
 use crate::args::Invocation;
+use crate::run::Watched;
+use crate::telemetry::Telemetry;
 
 /// Some task failed, or the workspace does not answer: to run again may help.
 const FAILED: u8 = 1;
@@ -32,7 +44,11 @@ pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             if let Some(message) = end.message {
-                print::note(message.trim_end());
+                if end.is_json {
+                    tracing::error!(target: "kart", "{}", message.trim_end());
+                } else {
+                    print::note(message.trim_end());
+                }
             }
             ExitCode::from(end.status)
         }
@@ -45,6 +61,8 @@ struct End {
     status: u8,
     /// What is still to be said about it.
     message: Option<String>,
+    /// Whether it is said in the log, since stderr is for objects only.
+    is_json: bool,
 }
 
 impl End {
@@ -52,6 +70,7 @@ impl End {
         End {
             status,
             message: Some(message.into()),
+            is_json: false,
         }
     }
 }
@@ -74,13 +93,32 @@ fn try_main<T: Task>(
             return Err(End {
                 status: WRONG_USE,
                 message: None,
+                is_json: false,
             });
         }
     };
+    let telemetry = Arc::new(Telemetry::new());
+    let watched = Watched {
+        log: invocation.log,
+        logged: logging::init(invocation.log, telemetry.layer()),
+        telemetry: Arc::clone(&telemetry),
+    };
+    let is_json = watched.logged.is_json;
+    let result = perform::<T>(invocation, watched, configure);
+    telemetry.finish();
+    result.map_err(|end| End { is_json, ..end })
+}
+
+fn perform<T: Task>(
+    invocation: Invocation,
+    watched: Watched,
+    configure: impl FnOnce(Runner) -> Runner,
+) -> Result<(), End> {
     let Invocation {
         command,
         settings,
         values,
+        ..
     } = invocation;
     let root: T = params::build(T::spec().params, values).map_err(|error| {
         End::new(
@@ -103,7 +141,7 @@ fn try_main<T: Task>(
         // Within the runtime, which a resource may need to be made.
         let runner = configure(run::runner(&workspace, &settings));
         match command {
-            args::Command::Run => run::run(root, runner).await,
+            args::Command::Run => run::run(root, runner, watched).await,
             args::Command::Plan => plan::plan(root, &workspace, runner).await,
         }
     });

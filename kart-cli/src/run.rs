@@ -1,8 +1,14 @@
 //! `run`: what is missing is run, and the summary says what came of it.
 
-use kart_core::{RunError, Runner, Stop, Task, Workspace};
+use std::sync::Arc;
+
+use kart_core::{RunError, Runner, Stop, Task, TaskExt as _, Workspace};
+use tracing::Instrument as _;
 
 use crate::args::Settings;
+use crate::logging::{LogSettings, Logged};
+use crate::progress::Progress;
+use crate::telemetry::Telemetry;
 use crate::{End, FAILED, INTERRUPTED, WRONG_USE};
 use crate::{print, signals};
 
@@ -52,13 +58,37 @@ pub(crate) fn end(error: &RunError) -> End {
     End::new(status, format!("error: {error:#}{hint}"))
 }
 
-pub(crate) async fn run<T: Task>(root: T, runner: Runner) -> Result<(), End> {
+/// How what happens can be seen.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) log: LogSettings,
+    pub(crate) logged: Logged,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+pub(crate) async fn run<T: Task>(root: T, runner: Runner, watched: Watched) -> Result<(), End> {
+    let Watched {
+        log,
+        logged,
+        telemetry,
+    } = watched;
     let stop = Stop::new();
     signals::listen(stop.clone());
-    let runner = runner.stop(&stop).on_event(print::event);
-    match runner.run(root).await {
+    let progress = Arc::new(Progress::new(log.look(), log.is_colored(), logged.events));
+    let shown = Arc::clone(&progress);
+    let runner = runner.stop(&stop).on_event(move |event| {
+        shown.event(event);
+        telemetry.event(event);
+    });
+    // All attempts of a run are one trace.
+    let span = tracing::info_span!(target: "kart::run", "run", root = T::spec().name);
+    let result = runner.run(root).instrument(span).await;
+    progress.finish();
+    match result {
         Ok(report) => {
-            print::summary(&report);
+            if !log.quiet {
+                print::summary(&report);
+            }
             Ok(())
         }
         Err(error) => {
