@@ -23,7 +23,7 @@ use super::measure::{Figures, measure, timed};
 
 const LATENCY: Duration = Duration::from_millis(20);
 /// Requests at once, unless the workspace is told otherwise.
-const AT_ONCE: f64 = 64.0;
+const AT_ONCE: u32 = 64;
 
 /// Fails every hundredth request in the way a store does that has too much to do.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ pub(crate) fn run(scale: &Scale, figures: &mut Figures) {
     for case in ["cold", "none read", "faulty cold", "faulty none read"] {
         let measured = measure("slow", case, count, FilePath::new("."));
         let seconds = measured.elapsed.as_secs_f64();
-        let floor = measured.counted * LATENCY.as_secs_f64() / AT_ONCE;
+        let floor = measured.counted * LATENCY.as_secs_f64() / f64::from(AT_ONCE);
         let ratios = if case.ends_with("cold") {
             let bare = measured.counted * bare_request;
             format!("{:.2} | {:.2}", seconds / floor, seconds / bare)

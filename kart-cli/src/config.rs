@@ -43,7 +43,7 @@ const RUN: &[Command] = &[Command::Run];
 const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
 
 #[rustfmt::skip]
-pub(crate) static SETTINGS: [Setting; 10] = [
+pub(crate) static SETTINGS: [Setting; 11] = [
     Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: any, of: &[] },
     Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: count, of: &[Command::Run, Command::Plan] },
     Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: duration, of: RUN },
@@ -54,6 +54,7 @@ pub(crate) static SETTINGS: [Setting; 10] = [
     Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: on_code_change, of: PLANS },
     Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: boolean, of: RUN },
     Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: count, of: &[Command::Run, Command::Plan, Command::Tree] },
+    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: log_format, of: RUN },
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
@@ -93,6 +94,10 @@ fn on_code_change(text: &str) -> Result<(), String> {
 
 fn boolean(text: &str) -> Result<(), String> {
     one_of(text, &["true", "false"])
+}
+
+fn log_format(text: &str) -> Result<(), String> {
+    one_of(text, &["text", "json"])
 }
 
 /// Where a value comes from, the strongest first.

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, ColorChoice, value_parser};
 use kart_core::{TaskSpec, registry};
 
 use crate::config::SETTINGS;
+use crate::logging::logging_args;
 use crate::out::brief;
 
 pub(crate) use task::option_of;
@@ -469,7 +470,7 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
 
 /// What every command has.
 fn with_globals(command: clap::Command) -> clap::Command {
-    command
+    let command = command
         .next_help_heading("Everywhere")
         .arg(
             text(
@@ -480,15 +481,6 @@ fn with_globals(command: clap::Command) -> clap::Command {
             .global(true),
         )
         .arg(text("params", "FILE", "Parameters of the task, in JSON or TOML").global(true))
-        .arg(switch("json", "Write results as JSON").global(true))
-        .arg(
-            switch("quiet", "Say nothing but results, warnings and errors")
-                .short('q')
-                .global(true),
-        )
-        .arg(
-            text("color", "WHEN", "Colours [default: auto]")
-                .value_parser(["auto", "always", "never"])
-                .global(true),
-        )
+        .arg(switch("json", "Write results as JSON").global(true));
+    logging_args(command)
 }
