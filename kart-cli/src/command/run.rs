@@ -56,7 +56,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
             session
                 .out
                 .json(&summary(session, report, result.as_ref().err(), before));
-        } else {
+        } else if !session.out.is_quiet || result.is_err() {
             told(session, report, before, file.as_deref());
         }
     }
@@ -120,7 +120,7 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         report.elapsed(),
         session.workspace.location(),
     ));
-    if session.out.is_quiet || report.counts().ran == 0 {
+    if report.counts().ran == 0 {
         return;
     }
     let requests = report::since(session.workspace.requests(), before);

@@ -143,6 +143,11 @@ impl Shared {
             && let Some(line) = line(event)
             && (self.look != Look::Quiet || line.weight == Weight::Trouble)
         {
+            if matches!(event, Event::Planned { .. }) {
+                // Nothing runs yet that could wait, and nothing that is logged comes before it.
+                screen::print(&line.text(self.color));
+                return;
+            }
             state.say(&line, self.color);
             state.is_urgent |= self.look != Look::Bars || line.weight != Weight::Done;
             if state.is_urgent {

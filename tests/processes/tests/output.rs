@@ -95,11 +95,8 @@ fn objects_are_one_a_line_and_say_of_which_task_they_are() {
         "json",
     ];
     let text = stderr(&args, &[]);
-    let text: String = text
-        .lines()
-        .filter(|line| *line != "printed by a body")
-        .flat_map(|line| [line, "\n"])
-        .collect();
+    let lines = text.lines().filter(|line| *line != "printed by a body");
+    let text = lines.collect::<Vec<_>>().join("\n");
     let objects = objects(&text);
     for object in &objects {
         assert!(object["severity"].is_string() && object["message"].is_string());
