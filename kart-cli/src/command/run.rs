@@ -120,20 +120,19 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         report.elapsed(),
         session.workspace.location(),
     ));
-    if report.counts().ran == 0 {
-        return;
+    if report.counts().ran > 0 {
+        let requests = report::since(session.workspace.requests(), before);
+        let requests: Vec<String> = requests
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        session.out.line(format!(
+            "{} written; requests: {}",
+            bytes(written(report)),
+            requests.join(", ")
+        ));
     }
-    let requests = report::since(session.workspace.requests(), before);
-    let requests: Vec<String> = requests
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    session.out.line(format!(
-        "{} written; requests: {}",
-        bytes(written(report)),
-        requests.join(", ")
-    ));
     if let Some(file) = file {
         session.out.line(format!("report in {file}"));
     }
