@@ -6,6 +6,6 @@ mod outcome;
 mod summary;
 
 pub use error::{MissingResource, RunError};
-pub use event::{Event, Expected, StopReason};
+pub use event::{Event, Expected, Family, StopReason};
 pub use outcome::{Attempts, Failure, Outcome, Report, TaskReport};
 pub use summary::Counts;
