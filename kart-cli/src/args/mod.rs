@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Check,
     Config,
     Completions,
+    #[cfg(feature = "serve")]
+    Serve,
 }
 
 /// What stands after a command's name.
@@ -58,7 +60,7 @@ const fn entry(command: Command, name: &'static str, takes: Takes, about: &'stat
     }
 }
 
-static COMMANDS: [Entry; 15] = [
+static COMMANDS: &[Entry] = &[
     entry(
         Command::Run,
         "run",
@@ -143,6 +145,13 @@ static COMMANDS: [Entry; 15] = [
         "completions",
         Takes::Nothing,
         "Print completions for a shell",
+    ),
+    #[cfg(feature = "serve")]
+    entry(
+        Command::Serve,
+        "serve",
+        Takes::Task,
+        "Answer HTTP: start runs, show them, tell of them",
     ),
 ];
 
@@ -278,7 +287,7 @@ pub(crate) fn app(
     if with_tasks(Command::Run) {
         app = task::with_tasks(app, |command| command.hide(true));
     }
-    for entry in &COMMANDS {
+    for entry in COMMANDS {
         let mut command = clap::Command::new(entry.name).about(entry.about);
         if entry.takes != Takes::Nothing || entry.command == Command::Gc {
             command = task::with_params(command, root);
@@ -453,6 +462,8 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
                     .conflicts_with_all(["quarantine", "dry-run"]),
             )
             .arg(yes()),
+        #[cfg(feature = "serve")]
+        Command::Serve => crate::command::serve::options(command),
         Command::Completions => command.arg(
             Arg::new("shell")
                 .required(true)

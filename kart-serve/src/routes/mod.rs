@@ -27,7 +27,7 @@ use crate::answer::{Answer, Refusal, panicked};
 use crate::app::App;
 
 /// What a page of this service may do: nothing but what comes with it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 type Routes = Router<Arc<App>>;
 

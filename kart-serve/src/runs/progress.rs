@@ -58,7 +58,6 @@ struct Running {
 /// What an event says about one attempt, for the metrics and for those who listen.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) kind: &'static str,
     /// How long the attempt took that has ended.
     pub(super) took: Option<Duration>,
     pub(super) data: Json,
@@ -99,7 +98,7 @@ impl Progress {
             } else {
                 Json::Null
             };
-            Some(Told { kind, took, data })
+            Some(Told { took, data })
         };
         match event {
             Event::Planned {
