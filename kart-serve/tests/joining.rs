@@ -13,9 +13,11 @@ use tokio::net::TcpStream;
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_the_same_joins_the_run_that_is_under_way() {
     let service = Service::start(settings()).await;
+    let mut listener = service.listen(&[]).await;
     let first = service.begin("POST", "/", &[], "");
     service.gate.until(3).await;
     let second = service.begin("POST", "/run/All", &[], "{\"n\": 3}");
+    listener.until(|heard| heard.data["waiting"] == 2).await;
     let third = service.ask("POST", "/?wait=false", "").await.json();
     service.gate.open();
     let (first, second) = (first.await.unwrap().json(), second.await.unwrap().json());
@@ -56,9 +58,11 @@ async fn a_run_stops_in_good_order_when_the_last_who_waited_has_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_as_long_as_one_waits() {
     let service = Service::start(settings()).await;
+    let mut listener = service.listen(&[]).await;
     let one = client(&service, "/").await;
     service.gate.until(3).await;
     let other = service.begin("POST", "/", &[], "");
+    listener.until(|heard| heard.data["waiting"] == 2).await;
     // A third one comes and goes, with less time than the run has: it is told that the run goes on.
     let third = service
         .ask_with("POST", "/", &[("X-Kart-Deadline", "0.3")], "")

@@ -91,7 +91,9 @@ impl Runs {
                     Some(run) if run.is_stopping() => Arc::clone(run),
                     Some(run) => {
                         tracing::info!(run = %run.id, "joined");
-                        return Ok((Arc::clone(run), Self::waiter(run, waits, order.is_detached)));
+                        let waiter = Self::waiter(run, waits, order.is_detached);
+                        run.tell(&self.feed);
+                        return Ok((Arc::clone(run), waiter));
                     }
                     None => {
                         let run = self.start(&mut state, order)?;

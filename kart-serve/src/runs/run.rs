@@ -168,6 +168,12 @@ impl Run {
         self.stop.is_stopping()
     }
 
+    /// How many wait for it.
+    fn waiting(&self) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.count
+    }
+
     fn leave(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.count -= 1;
@@ -190,6 +196,7 @@ impl Run {
         json["end"] = Json::Null;
         json["elapsed_seconds"] = self.begun.elapsed().as_secs_f64().into();
         json["deadline_seconds"] = json!(self.order.due.stop.map(|due| due.as_secs_f64()));
+        json["waiting"] = self.waiting().into();
         json["host"] = kart_core::host().into();
         json["pid"] = std::process::id().into();
         if let Some(ended) = self.ended() {

@@ -13,7 +13,9 @@ use kart_serve::{Ending, Server, Settings};
 use serde_json::Value as Json;
 use tokio::task::JoinHandle;
 
+#[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use client::{Answer, Listener, raw, request, send};
+#[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use tasks::*;
 
 /// A service that runs until it is told to end.

@@ -52,7 +52,8 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let rsa = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let rsa = EncodingKey::from_rsa_der(rsa.as_der().unwrap().as_ref());
+        // PKCS #8 wraps the PKCS #1 that is wanted in 26 bytes, for a key of this size.
+        let rsa = EncodingKey::from_rsa_der(&rsa.as_der().unwrap().as_ref()[26..]);
         let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let ec = EncodingKey::from_ec_der(ec.to_pkcs8v1().unwrap().as_ref());
         let public = |key: &EncodingKey, algorithm, kid: &str| {
