@@ -132,7 +132,6 @@ pub(crate) fn json_answer(status: StatusCode, body: &Json) -> Answer {
 }
 
 /// A bug of kart's: the caller is not told what the panic said.
-#[expect(clippy::needless_pass_by_value, reason = "tower-http asks for it")]
 pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Answer {
     Refusal::new(
         StatusCode::INTERNAL_SERVER_ERROR,

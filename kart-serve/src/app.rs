@@ -17,7 +17,7 @@ use crate::error::ServeError;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::runs::Runs;
-use crate::settings::Settings;
+use crate::settings::{Allow, Settings};
 
 /// How long the list of past runs is believed.
 const PAST: Duration = Duration::from_secs(5);
@@ -56,7 +56,11 @@ impl App {
         root: &'static TaskSpec,
         roots: Vec<AnyTask>,
     ) -> Result<Self, ServeError> {
-        let allowed = settings.allow.iter().map(|name| {
+        let names = match &settings.allow {
+            Allow::Named(names) => names.as_slice(),
+            Allow::All => &[],
+        };
+        let allowed = names.iter().map(|name| {
             find(name).ok_or_else(|| {
                 let names: Vec<_> = registry::tasks().iter().map(|spec| spec.name).collect();
                 ServeError::Settings(format!(
@@ -101,7 +105,7 @@ impl App {
                 "`list` on the command line names them all",
             ));
         };
-        let is_allowed = self.settings.allow_all
+        let is_allowed = self.settings.allow == Allow::All
             || std::ptr::eq(spec, self.root)
             || self
                 .allowed

@@ -27,7 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             deadline: None,
-            dispatch: Duration::from_secs(10 * 60),
+            dispatch: Duration::from_mins(10),
             platform: None,
             margin: None,
         }
@@ -56,7 +56,7 @@ impl Limits {
         };
         // What the grace leaves of the margin is for the log, the claims and the answer.
         Due {
-            stop: Some(whole - margin),
+            stop: Some(whole.saturating_sub(margin)),
             grace: grace.min(margin * 2 / 3),
         }
     }

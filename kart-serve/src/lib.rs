@@ -22,4 +22,4 @@ pub use continuation::{Continuation, HandedOn, Interrupted};
 pub use deadline::Limits;
 pub use error::ServeError;
 pub use server::{Ending, Server};
-pub use settings::{Oidc, OnEvent, Settings};
+pub use settings::{Allow, Oidc, OnEvent, Settings};

@@ -25,10 +25,8 @@ pub struct Settings {
     pub oidc: Option<Oidc>,
     /// Whether everybody may call although it listens beyond this machine.
     pub allow_unauthenticated: bool,
-    /// The stable names of the tasks that can be started besides the root.
-    pub allow: Vec<String>,
-    /// Whether every task of the program can be started.
-    pub allow_all: bool,
+    /// What can be started besides the root.
+    pub allow: Allow,
     /// What bounds the time of a run.
     pub limits: Limits,
     /// How long bodies may go on when a run stops; the runner's own grace.
@@ -53,6 +51,21 @@ pub struct Settings {
     pub on_event: Option<OnEvent>,
 }
 
+/// What can be started from outside besides the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// The tasks of these names: the stable ones, or the last parts of them.
+    Named(Vec<String>),
+    /// Every task of the program.
+    All,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Allow::Named(Vec::new())
+    }
+}
+
 /// Whose identity tokens (`OpenID` Connect) are taken.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -74,8 +87,7 @@ impl Default for Settings {
             token: None,
             oidc: None,
             allow_unauthenticated: false,
-            allow: Vec::new(),
-            allow_all: false,
+            allow: Allow::default(),
             limits: Limits::default(),
             grace: Duration::from_secs(8),
             ack_permanent: false,
@@ -83,7 +95,7 @@ impl Default for Settings {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             max_runs: 4,
             body_limit: 1 << 20,
-            read_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_mins(1),
             kept_events: 4096,
             continuation: None,
             on_event: None,
@@ -98,7 +110,6 @@ impl fmt::Debug for Settings {
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("oidc", &self.oidc)
             .field("allow", &self.allow)
-            .field("allow_all", &self.allow_all)
             .field("limits", &self.limits)
             .field("max_runs", &self.max_runs)
             .finish_non_exhaustive()

@@ -133,7 +133,7 @@ fn estimate(plan: &Plan, workers: usize) -> Json {
     // No schedule is shorter than the critical path, nor than the work shared out among the workers.
     let whole = critical.max(work / u32::try_from(workers).unwrap_or(u32::MAX).max(1));
     json!({
-        "seconds": (!known.is_empty()).then(|| whole.as_secs_f64()),
+        "seconds": (!known.is_empty()).then_some(whole.as_secs_f64()),
         "workers": workers,
         "work_seconds": work.as_secs_f64(),
         "unknown": runs().count() - known.len(),

@@ -5,10 +5,11 @@ mod common;
 use bytes::Bytes;
 use common::{Service, assert_refused, settings};
 use kart::Workspace;
+use kart_serve::Allow;
 
 async fn service(workspace: Workspace) -> Service {
     let mut settings = settings();
-    settings.allow_all = true;
+    settings.allow = Allow::All;
     let service = Service::on(settings, workspace).await;
     let answer = service.ask("POST", "/run/Quick", "{\"n\": 3}").await;
     assert_eq!(answer.status, 200, "{}", answer.text());

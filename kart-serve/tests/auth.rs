@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{All, Service, assert_refused, settings, within};
 use issuer::{Issuer, claims, now};
 use kart::{Runner, TaskExt as _, Workspace};
-use kart_serve::{Oidc, ServeError, Server, Settings};
+use kart_serve::{Allow, Oidc, ServeError, Server, Settings};
 use serde_json::json;
 
 const READ: [&str; 6] = [
@@ -166,7 +166,7 @@ async fn a_service_that_everybody_could_use_does_not_start_unasked() {
     nameless.oidc = Some(Oidc::default());
     assert!(bind(nameless).await.is_err());
     let mut unknown = settings();
-    unknown.allow = vec!["Nothing".into()];
+    unknown.allow = Allow::Named(vec!["Nothing".into()]);
     assert!(
         bind(unknown)
             .await
@@ -221,7 +221,7 @@ async fn a_token_without_a_signature_is_refused() {
     let (service, issuer) = with_issuer(&[EMAIL]).await;
     let good = claims(&issuer, AUDIENCE, EMAIL);
     for alg in ["none", "None", "HS256", "RS512", "PS256"] {
-        let token = issuer.unsigned(&json!({"alg": alg, "typ": "JWT", "kid": "rsa"}), &good);
+        let token = issuer::unsigned(&json!({"alg": alg, "typ": "JWT", "kid": "rsa"}), &good);
         assert_eq!(status(&service, &token).await, 401, "{alg}");
     }
     let signed = issuer.sign("rsa", &good);

@@ -5,6 +5,7 @@ mod common;
 use std::sync::OnceLock;
 
 use common::{Service, settings};
+use kart_serve::Allow;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -14,7 +15,7 @@ fn service() -> &'static (Runtime, Service) {
     SERVICE.get_or_init(|| {
         let runtime = Runtime::new().unwrap();
         let mut settings = settings();
-        settings.allow_all = true;
+        settings.allow = Allow::All;
         settings.max_runs = 64;
         settings.body_limit = 4096;
         settings.read_timeout = std::time::Duration::from_secs(2);

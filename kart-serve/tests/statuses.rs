@@ -4,14 +4,15 @@ mod common;
 
 use common::{All, Service, assert_refused, settings, within};
 use kart::{Coordination, Runner, Workspace};
-use kart_serve::{Ending, Settings};
+use kart_serve::{Allow, Ending, Settings};
 use serde_json::json;
 
 fn open() -> Settings {
     let mut settings = settings();
-    settings.allow = ["Quick", "Broken", "Unit", "Rate"]
+    let names = ["Quick", "Broken", "Unit", "Rate"]
         .map(|name| format!("common/tasks/{name}"))
         .to_vec();
+    settings.allow = Allow::Named(names);
     settings
 }
 
@@ -206,7 +207,7 @@ async fn what_is_not_there_is_404_and_what_is_not_allowed_403() {
     assert_refused(&service.get("/plan/Hidden").await, 403);
     service.end().await;
     let mut settings = settings();
-    settings.allow_all = true;
+    settings.allow = Allow::All;
     let service = Service::start(settings).await;
     assert_eq!(service.ask("POST", "/run/Hidden", "").await.status, 200);
     service.end().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction};
 use kart_core::{AnyTask, Stop};
-use kart_serve::{Ending, Oidc, ServeError, Server, Settings};
+use kart_serve::{Allow, Ending, Oidc, ServeError, Server, Settings};
 
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
 
@@ -136,8 +136,11 @@ fn settings(session: &Session) -> Result<Settings, End> {
     settings.listen = listen(session)?;
     settings.token = std::env::var("KART_TOKEN").ok();
     settings.oidc = oidc(session)?;
-    settings.allow = all(session, "allow");
-    settings.allow_all = flag(session, "allow-all")?;
+    settings.allow = if flag(session, "allow-all")? {
+        Allow::All
+    } else {
+        Allow::Named(all(session, "allow"))
+    };
     settings.allow_unauthenticated = flag(session, "allow-unauthenticated")?;
     settings.limits.deadline = session.config.duration("deadline");
     settings.limits.platform = duration(session, "platform-limit")?;

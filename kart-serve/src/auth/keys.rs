@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use crate::error::ServeError;
 
 /// A key that is not known is asked for no more often.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 /// How long keys are kept where the issuer does not say.
-const LIFE: Duration = Duration::from_secs(60 * 60);
+const LIFE: Duration = Duration::from_hours(1);
 /// And at most, whatever the issuer says.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// How long keys are still used when no new ones can be fetched.
-const LAST_RESORT: Duration = Duration::from_secs(24 * 60 * 60);
+const LAST_RESORT: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 256 << 10;
 

@@ -15,7 +15,7 @@ const GOOGLE: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"]
 const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
 
 /// How far the clocks of the issuer and of this machine may be apart.
-const LEEWAY: Duration = Duration::from_secs(60);
+const LEEWAY: Duration = Duration::from_mins(1);
 
 /// Longer ones are not looked at.
 const LONGEST: usize = 16 << 10;
@@ -95,10 +95,10 @@ impl Verifier {
                     _ => "cannot be read",
                 })
             })?;
-        self.check_claims(claims)
+        self.check_claims(&claims)
     }
 
-    fn check_claims(&self, claims: Claims) -> Result<(), Refusal> {
+    fn check_claims(&self, claims: &Claims) -> Result<(), Refusal> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let latest = now.unwrap_or_default().saturating_add(LEEWAY).as_secs();
         if claims.iat.is_some_and(|made| made > latest) {

@@ -162,6 +162,16 @@ impl Progress {
                     json!({"attempt": attempt, "seconds": elapsed.as_secs_f64(), "bytes": bytes});
                 tell("finished", task, Some(*elapsed), more)
             }
+            _ => self.take_failed(event, tell),
+        }
+    }
+
+    fn take_failed(
+        &mut self,
+        event: &Event<'_>,
+        tell: impl Fn(&'static str, &TaskInfo<'_>, Option<Duration>, Json) -> Option<Told>,
+    ) -> Option<Told> {
+        match event {
             Event::Retrying {
                 task,
                 attempt,

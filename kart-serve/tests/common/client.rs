@@ -1,5 +1,6 @@
 //! A client of HTTP/1.1 as it is on the wire.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::Value as Json;
@@ -80,10 +81,10 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
         request.push_str("Host: localhost\r\n");
     }
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
     if !body.is_empty() {
-        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        let _ = write!(request, "Content-Length: {}\r\n", body.len());
     }
     request.push_str("\r\n");
     let mut request = request.into_bytes();

@@ -116,7 +116,7 @@ impl Service {
 
 /// Fails a test that would wait for ever.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future)
+    tokio::time::timeout(Duration::from_mins(1), future)
         .await
         .expect("nothing happened within a minute")
 }
