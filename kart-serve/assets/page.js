@@ -34,9 +34,11 @@ function fill(parent, children) {
   const same = parent.childNodes.length === children.length
     && children.every((child, n) => child.isEqualNode(parent.childNodes[n]));
   if (same) return;
-  const focused = document.activeElement?.dataset?.run;
+  const { run, key } = document.activeElement?.dataset ?? {};
+  const had = (run || key) && parent.contains(document.activeElement);
   parent.replaceChildren(...children);
-  if (focused) parent.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
+  const again = run ? `[data-run="${CSS.escape(run)}"]` : `[data-key="${CSS.escape(key ?? "")}"]`;
+  if (had) parent.querySelector(again)?.focus();
 }
 
 function bar(value, max, label) {
@@ -122,7 +124,7 @@ function runningItem(task) {
   const item = el("li");
   const attempt = task.attempt > 1 ? `, attempt ${task.attempt}` : "";
   const expected = task.expected_seconds ? ` of about ${duration(task.expected_seconds)}` : "";
-  item.append(el("span", task.description), " ", el("span", `${duration(Math.floor(task.seconds))}${expected}${attempt}`, "quiet"));
+  item.append(taskButton(task), " ", el("span", `${duration(Math.floor(task.seconds))}${expected}${attempt}`, "quiet"));
   if (task.total) item.append(bar(task.done, task.total, "How far it is"));
   if (task.message) item.append(el("div", task.message, "quiet"));
   return item;
@@ -131,8 +133,47 @@ function runningItem(task) {
 function failureItem(task) {
   const item = el("li");
   const attempts = task.attempts === 1 ? "1 attempt" : `${task.attempts} attempts`;
-  item.append(el("strong", task.description ?? task.name, "failed"), " ", el("span", `after ${attempts}`, "quiet"), el("pre", task.error));
+  item.append(taskButton(task, "failed"), " ", el("span", `after ${attempts}`, "quiet"), el("pre", task.error));
   return item;
+}
+
+function taskButton(task, className = "") {
+  const button = el("button", task.description ?? task.name, `plain ${className}`);
+  button.type = "button";
+  button.dataset.key = task.key;
+  return button;
+}
+
+// All about one task, in a panel that Escape closes.
+async function showTask(key, title) {
+  at("task-title").textContent = title;
+  const list = el("dl");
+  const add = (name, value) => {
+    if (value === undefined || value === null || value === "") return;
+    const isText = typeof value === "object" || String(value).includes("\n");
+    const entry = el("dd");
+    entry.append(isText ? el("pre", typeof value === "object" ? JSON.stringify(value, null, 2) : value) : el("span", value));
+    list.append(el("dt", name), entry);
+  };
+  fill(at("task-body"), [el("p", "looking …", "quiet")]);
+  if (!at("task").open) at("task").showModal();
+  const answer = await fetch(`tasks/${encodeURIComponent(key)}`).catch(() => null);
+  const task = await answer?.json().catch(() => null);
+  if (!answer?.ok) {
+    add("Not known", task?.error ?? "the service did not answer");
+  } else {
+    add("Key", task.key);
+    add("Parameters", task.params);
+    add("Output", task.location && `${task.location} (${task.bytes === null ? "not there" : `${count(task.bytes)} bytes`})`);
+    add("Running", task.running && `attempt ${task.running.attempt}, for ${duration(task.running.seconds)}`);
+    add("Requires", task.required ? `${count(task.required)} tasks` : "nothing");
+    for (const one of task.attempts) {
+      add(`${one.outcome} at ${local(one.start)}`, `attempt ${one.attempt}, ${duration(one.duration)}, on ${one.worker}`);
+      add("Error", one.error);
+    }
+    add("Begin of the output", task.preview);
+  }
+  fill(at("task-body"), [list]);
 }
 
 async function lookBack() {
@@ -160,13 +201,14 @@ function linked(text, isLost) {
 function listen() {
   source?.close();
   source = new EventSource("events");
-  source.onopen = () => { linked("live"); at("session").hidden = true; lookBack(); };
+  source.onopen = () => { linked("live"); at("session").hidden = true; at("past").hidden = false; lookBack(); };
   source.onerror = async () => {
     linked("not connected: trying again", true);
     if (source.readyState !== EventSource.CLOSED) return;
     const answer = await fetch("runs?last=1").catch(() => null);
     if (answer?.status === 401) {
       linked("signed out");
+      at("past").hidden = true;
       at("session").hidden = false;
       at("token").focus();
     } else {
@@ -194,6 +236,12 @@ at("runs").addEventListener("click", (event) => {
   show();
   details(id);
 });
+for (const id of ["running", "failures"]) {
+  at(id).addEventListener("click", (event) => {
+    const button = event.target.closest("[data-key]");
+    if (button) showTask(button.dataset.key, button.textContent);
+  });
+}
 at("filter").addEventListener("input", show);
 at("session").addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Counts, Failure, Need, ParamKind, Plan, Planned, RunSummary, TaskInfo};
+use kart_core::{
+    AnyTask, Counts, Failure, Need, ParamKind, ParamSpec, Plan, Planned, RunSummary, TaskInfo,
+    TaskRecord, registry,
+};
 use serde_json::{Value as Json, json};
 
 /// A moment, in UTC, to the second.
@@ -156,6 +159,19 @@ pub(crate) fn past_run(run: &RunSummary) -> Json {
         "missing": run.missing,
         "counts": run.counts,
     })
+}
+
+/// What went wrong in an attempt of the past. It may quote a secret parameter, which the log does not tell: then
+/// nobody can take it out.
+pub(crate) fn past_error(record: &TaskRecord) -> Option<String> {
+    let error = record.error.clone()?;
+    let tasks = registry::tasks();
+    let spec = tasks.iter().find(|spec| spec.name == record.task);
+    let is_secret = |param: &ParamSpec| param.kind == ParamKind::Secret;
+    if spec.is_none_or(|spec| spec.params.iter().any(is_secret)) {
+        return Some("*** (the task has secret parameters: what went wrong stands in the log of its process)".into());
+    }
+    Some(error)
 }
 
 /// How a past run ended; the log does not tell one that is under way elsewhere from one that was cut off.

@@ -362,3 +362,49 @@ async fn every_answer_forbids_what_the_page_does_not_need() {
     }
     service.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_about_a_task_is_told_by_its_key() {
+    let service = Service::start(open()).await;
+    let waiting = service.begin("POST", "/", &[], "");
+    service.gate.until(3).await;
+    let id = service.get("/runs").await.json()["runs"][0]["run"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let run = service.get(&format!("/runs/{id}")).await.json();
+    let key = run["running"][0]["key"].as_str().unwrap().to_owned();
+    let task = service.get(&format!("/tasks/{key}")).await.json();
+    assert_eq!(
+        (&task["running"]["attempt"], &task["attempts"]),
+        (&json!(1), &json!([]))
+    );
+    service.gate.open();
+    assert_eq!(waiting.await.unwrap().status, 200);
+    let task = service.get(&format!("/tasks/{key}")).await.json();
+    assert_eq!(
+        (&task["name"], &task["attempts"][0]["outcome"]),
+        (&json!("common/tasks/Unit"), &json!("ran"))
+    );
+    assert!(
+        task["preview"].as_str().unwrap().ends_with(" is done\n"),
+        "{task}"
+    );
+    assert_eq!(task["attempts"][0]["run"], id);
+    // What the log says of a task with a secret may quote it.
+    let failed = service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": true}")
+        .await
+        .json();
+    let key = failed["failures"][0]["key"].as_str().unwrap();
+    let answer = service.get(&format!("/tasks/{key}")).await;
+    assert!(
+        answer.status == 200 && !answer.text().contains("hunter2"),
+        "{}",
+        answer.text()
+    );
+    for unknown in ["x", "../runs", "00000000000000000000000000000000"] {
+        assert_refused(&service.get(&format!("/tasks/{unknown}")).await, 404);
+    }
+    service.end().await;
+}

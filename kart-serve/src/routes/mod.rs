@@ -8,6 +8,7 @@ mod probes;
 mod request;
 mod run;
 mod runs;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/run/{*task}", write(post(run::named)))
         .route("/runs", read(get(runs::list)))
         .route("/runs/{id}", read(get(runs::one)))
+        .route("/tasks/{key}", read(get(tasks::task)))
         .route("/plan", read(get(plan::plan)))
         .route("/plan/{*task}", read(get(plan::plan)))
         .route("/graph", read(get(plan::graph)))

@@ -81,7 +81,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
                 "path": record.path,
                 "params": record.params,
                 "attempts": record.attempt,
-                "error": record.error,
+                "error": shape::past_error(record),
             })
         })
         .collect();

@@ -278,14 +278,19 @@ impl Progress {
         self.running.len()
     }
 
+    /// The attempt of that task that is under way.
+    pub(super) fn running_task(&self, key: Key) -> Option<Json> {
+        Some(self.running.get(&key)?.json(key))
+    }
+
     /// What is told of it while the run goes on.
     pub(super) fn json(&self) -> Json {
-        let mut running: Vec<&Running> = self.running.values().collect();
-        running.sort_by_key(|running| running.since);
+        let mut running: Vec<(&Key, &Running)> = self.running.iter().collect();
+        running.sort_by_key(|(_, running)| running.since);
         let running: Vec<Json> = running
-            .iter()
+            .into_iter()
             .take(MOST_RUNNING)
-            .map(|one| one.json())
+            .map(|(key, one)| one.json(*key))
             .collect();
         let (tasks, missing) = self.planned.unzip();
         let mut counts = self.counts;
@@ -308,8 +313,9 @@ impl Progress {
 }
 
 impl Running {
-    fn json(&self) -> Json {
+    fn json(&self, key: Key) -> Json {
         let mut json = json!({
+            "key": key.to_string(),
             "name": self.task.spec().name,
             "description": format!("{:?}", self.task),
             "attempt": self.attempt,

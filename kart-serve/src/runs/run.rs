@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use kart_core::{AnyTask, Event, Requests, RunId, Stop};
+use kart_core::{AnyTask, Event, Key, Requests, RunId, Stop};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -124,6 +124,12 @@ impl Run {
     pub(crate) fn attempts(&self) -> usize {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.running()
+    }
+
+    /// The attempt of that task that is under way.
+    pub(crate) fn running(&self, key: Key) -> Option<Json> {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.running_task(key)
     }
 
     pub(super) fn finish(&self, ended: Ended) {

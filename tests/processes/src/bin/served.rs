@@ -13,6 +13,12 @@ async fn doze(n: u32, ms: u64, #[context] cx: &Context) -> Result<u32, BoxError>
     }
 }
 
+/// Fails, and says what it was given.
+#[task]
+async fn spoilt(text: &str) -> anyhow::Result<u32> {
+    anyhow::bail!("no good: {text}")
+}
+
 /// All of them.
 #[task]
 async fn dozes(
