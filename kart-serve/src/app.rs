@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use kart_core::{
-    AnyTask, Given, ParamError, RunSummary, Runner, Stop, TaskSpec, Workspace, registry,
+    AnyTask, Given, ParamError, RunSummary, Runner, Stop, TaskRecord, TaskSpec, Workspace, registry,
 };
 use serde_json::{Map, Value as Json};
 use tokio::sync::{Mutex, Semaphore};
@@ -25,8 +25,8 @@ const PAST: Duration = Duration::from_secs(5);
 const READY: Duration = Duration::from_secs(1);
 /// How long the workspace may take to answer.
 const ANSWERS_IN: Duration = Duration::from_secs(2);
-/// How many plans are made at once.
-const PLANS: usize = 4;
+/// How many plans are made, and how often the whole log is read, at once.
+const LOOKS: usize = 4;
 
 pub(crate) struct App {
     pub(crate) settings: Settings,
@@ -38,7 +38,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Says that the service is ending.
     pub(crate) closing: Stop,
-    pub(crate) plans: Semaphore,
+    pub(crate) looks: Semaphore,
     root: &'static TaskSpec,
     /// The root with the parameters that were given at the start; none where it needs more.
     roots: Vec<AnyTask>,
@@ -88,7 +88,7 @@ impl App {
             feed,
             metrics,
             closing: Stop::new(),
-            plans: Semaphore::new(PLANS),
+            looks: Semaphore::new(LOOKS),
             root,
             roots,
             allowed,
@@ -164,6 +164,15 @@ impl App {
         let runs = Arc::new(self.workspace.runs().await?);
         *past = Some((Instant::now(), Arc::clone(&runs)));
         Ok(runs)
+    }
+
+    /// The attempts of the log that are wanted, the newest first.
+    pub(crate) async fn records(
+        &self,
+        wanted: impl Fn(&TaskRecord) -> bool,
+    ) -> Result<Vec<TaskRecord>, Refusal> {
+        let _permit = self.looks.acquire().await;
+        Ok(self.workspace.records(wanted).await?)
     }
 
     /// Whether the workspace answers.

@@ -9,6 +9,9 @@ use crate::answer::Refusal;
 /// The margin, unless said otherwise and unless it is more than a tenth.
 const MARGIN: Duration = Duration::from_secs(15);
 
+/// No caller means more by a larger number, and clocks cannot count so far.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// What bounds the time of a run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -46,7 +49,8 @@ impl Limits {
     pub(crate) fn due(&self, caller: Option<Duration>, is_queue: bool, grace: Duration) -> Due {
         let dispatch = is_queue.then_some(self.dispatch);
         let bounds = [self.deadline, caller, dispatch, self.platform];
-        let Some(whole) = bounds.into_iter().flatten().min() else {
+        let whole = bounds.into_iter().flatten().min();
+        let Some(whole) = whole.map(|whole| whole.min(LONGEST)) else {
             return Due { stop: None, grace };
         };
         let margin = match self.margin {

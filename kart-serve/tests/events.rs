@@ -135,3 +135,30 @@ async fn a_great_many_tasks_are_told_in_few_events() {
     assert!(tasks < 3000, "{tasks}");
     service.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_told_what_was_missed_and_holds_up_nobody() {
+    let mut settings = settings();
+    settings.body_limit = 4 << 20;
+    settings.kept_events = 8;
+    settings.allow = kart_serve::Allow::All;
+    let service = Service::start(settings).await;
+    service.gate.open();
+    let mut listener = service.listen(&[]).await;
+    // More than the system keeps for a reader who does not come.
+    for n in 0..20 {
+        let name = format!("{n}{}", "x".repeat(1 << 20));
+        let answer = service
+            .ask("POST", "/run/Unit", &format!("{{\"name\": \"{name}\"}}"))
+            .await;
+        assert_eq!(answer.status, 200);
+    }
+    let missed = listener.until(|heard| heard.kind == "missed").await;
+    assert!(missed.data["missed"].as_u64().unwrap() > 0);
+    assert_eq!(listener.next().await.kind, "snapshot");
+    service.ask("POST", "/", "").await;
+    listener
+        .until(|heard| heard.data["root"] == "All { n: 3 }" && heard.data["state"] == "complete")
+        .await;
+    service.end().await;
+}

@@ -3,6 +3,8 @@
 mod keys;
 mod oidc;
 
+use std::net::IpAddr;
+
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
@@ -146,7 +148,11 @@ impl Guard {
     /// machine.
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        if let Some(origin) = headers.get(ORIGIN) {
+        // Browsers say so themselves, whatever name a proxy has put in the place of the host's.
+        let is_same = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "same-origin");
+        if let Some(origin) = headers.get(ORIGIN).filter(|_| !is_same) {
             let origin = origin.to_str().unwrap_or_default();
             let of = origin.split_once("://").map(|(_, authority)| authority);
             if of.is_none() || of != host {
@@ -164,7 +170,10 @@ impl Guard {
                     host
                 }
             });
-            matches!(name, "localhost" | "127.0.0.1" | "[::1]") || name.ends_with(".localhost")
+            let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || address.is_ok_and(|address| address.is_loopback())
         };
         if self.is_local && !host.is_none_or(is_here) {
             return Err(Refusal::forbidden(

@@ -53,7 +53,7 @@ fn roots(app: &App, uri: &Uri, prefix: &str) -> Result<Vec<AnyTask>, Refusal> {
 }
 
 async fn made_plan(app: &App, roots: Vec<AnyTask>) -> Result<Plan, Refusal> {
-    let permit = app.plans.try_acquire().map_err(|_| {
+    let permit = app.looks.try_acquire().map_err(|_| {
         Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             "many plans are being made",

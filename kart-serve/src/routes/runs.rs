@@ -68,7 +68,6 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
     let past = app.past().await?;
     let run = past.iter().find(|run| run.run == id).ok_or_else(unknown)?;
     let failed = app
-        .workspace
         .records(|record| record.outcome == RecordedOutcome::Failed)
         .await?;
     let failures: Vec<Json> = failed

@@ -31,7 +31,7 @@ pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
         .parse()
         .map_err(|_| unknown())?;
     let running = app.runs.all().iter().find_map(|run| run.running(key));
-    let records = app.workspace.records(|record| record.key == key).await?;
+    let records = app.records(|record| record.key == key).await?;
     let last = records.first();
     if running.is_none() && last.is_none() {
         return Err(unknown());
