@@ -19,6 +19,8 @@ pub(crate) struct Happening {
 #[derive(Debug)]
 struct Ring {
     kept: VecDeque<Happening>,
+    /// How long their data is in all.
+    bytes: usize,
     next: u64,
 }
 
@@ -39,6 +41,9 @@ pub(crate) struct Batch {
     pub(crate) happenings: Vec<Happening>,
 }
 
+/// No more than that is kept, however few it are.
+const MOST_BYTES: usize = 16 << 20;
+
 /// How many are taken at once.
 const BATCH: usize = 64;
 
@@ -52,6 +57,7 @@ impl Feed {
         Feed {
             ring: Mutex::new(Ring {
                 kept: VecDeque::new(),
+                bytes: 0,
                 next,
             }),
             capacity: capacity.max(1),
@@ -60,12 +66,16 @@ impl Feed {
     }
 
     pub(crate) fn push(&self, kind: &'static str, data: &serde_json::Value) {
-        let data = data.to_string().into();
+        let data: Arc<str> = data.to_string().into();
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ring.next;
         ring.next += 1;
-        if ring.kept.len() == self.capacity {
-            ring.kept.pop_front();
+        ring.bytes += data.len();
+        while ring.kept.len() >= self.capacity || ring.bytes > MOST_BYTES {
+            let Some(oldest) = ring.kept.pop_front() else {
+                break;
+            };
+            ring.bytes -= oldest.data.len();
         }
         ring.kept.push_back(Happening { id, kind, data });
         drop(ring);

@@ -13,6 +13,14 @@ pub(crate) fn time(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
+/// The begin of a text: what is told again and again is not to be as long as a parameter may be.
+pub(crate) fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A task by its names.
 pub(crate) fn named(task: TaskInfo<'_>) -> Json {
     json!({

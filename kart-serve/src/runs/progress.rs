@@ -7,12 +7,17 @@ use kart_core::{AnyTask, Counts, Event, Key, StopReason, TaskInfo, chain};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use crate::shape::{redacted, time};
+use crate::shape::{redacted, short, time};
 
 /// How many failures and warnings are kept while a run goes on.
 const MOST_NOTES: usize = 20;
 /// How many running tasks are told.
 const MOST_RUNNING: usize = 50;
+
+/// How many characters of a description are told.
+const LONGEST: usize = 500;
+/// And of an error.
+const LONGEST_ERROR: usize = 4000;
 
 /// How far a run is.
 #[derive(Debug, Default)]
@@ -86,7 +91,7 @@ impl Progress {
 
     fn warn(&mut self, text: String) {
         if self.warnings.len() < MOST_NOTES {
-            self.warnings.push(text);
+            self.warnings.push(short(&text, LONGEST));
         }
     }
 
@@ -141,7 +146,7 @@ impl Progress {
                 total,
                 message,
             } => {
-                let message = message.map(|text| redacted(&task.task(), text));
+                let message = message.map(|text| short(&redacted(&task.task(), text), LONGEST));
                 let more = json!({"done": done, "total": total, "message": message});
                 if let Some(running) = self.running.get_mut(&task.key()) {
                     running.progress = Some((*done, *total, message));
@@ -179,7 +184,7 @@ impl Progress {
                 error,
             } => {
                 let took = self.end(*task);
-                let error = redacted(&task.task(), &chain(*error));
+                let error = short(&redacted(&task.task(), &chain(*error)), LONGEST_ERROR);
                 let more = json!({"attempt": attempt, "pause_seconds": pause.as_secs_f64(), "error": error});
                 tell("retrying", task, took, more)
             }
@@ -191,7 +196,7 @@ impl Progress {
                 let took = self.end(*task);
                 self.counts.failed += 1;
                 self.family(task.name()).failed += 1;
-                let error = redacted(&task.task(), &chain(*error));
+                let error = short(&redacted(&task.task(), &chain(*error)), LONGEST_ERROR);
                 let more = json!({"attempts": attempts, "error": error});
                 if self.failures.len() < MOST_NOTES {
                     self.failures.push(about("failed", task, more.clone()));
@@ -317,7 +322,7 @@ impl Running {
         let mut json = json!({
             "key": key.to_string(),
             "name": self.task.spec().name,
-            "description": format!("{:?}", self.task),
+            "description": short(&format!("{:?}", self.task), LONGEST),
             "attempt": self.attempt,
             "start": time(self.at),
             "seconds": self.since.elapsed().as_secs_f64(),
@@ -339,7 +344,7 @@ fn about(kind: &str, task: &TaskInfo<'_>, more: Json) -> Json {
         "name": task.name(),
         "key": task.key().to_string(),
         "path": task.path(),
-        "description": task.description(),
+        "description": short(&task.description(), LONGEST),
     });
     if let (Json::Object(json), Json::Object(more)) = (&mut json, more) {
         json.extend(more);

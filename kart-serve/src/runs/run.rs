@@ -19,6 +19,9 @@ use crate::shape;
 /// How many events about single tasks are told between two that tell of the whole run.
 const MOST_TOLD: usize = 50;
 
+/// How many characters of a root are told.
+const LONGEST: usize = 500;
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -62,7 +65,7 @@ impl Run {
             .roots
             .iter()
             .take(3)
-            .map(|task| format!("{task:?}"))
+            .map(|task| shape::short(&format!("{task:?}"), LONGEST))
             .collect();
         let mut root = names.join(", ");
         if order.roots.len() > names.len() {

@@ -97,6 +97,12 @@ pub(crate) async fn broken(
     Err(reason.into())
 }
 
+/// Fails, and has a lot to say about it.
+#[task]
+pub(crate) async fn chatty(n: u32) -> Result<u32, BoxError> {
+    Err(format!("no {n}: {}", "x".repeat(20_000)).into())
+}
+
 /// Not to be started from outside.
 #[task]
 pub(crate) async fn hidden() -> kart::Result<u32> {
