@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
-use kart_core::{Counts, Outcome, Report, RunError};
+use kart_core::{Counts, Outcome, Report, Requests, RunError};
 use serde_json::{Value as Json, json};
 
 use crate::shape;
@@ -31,6 +31,8 @@ pub(crate) struct Ended {
     left: Vec<Json>,
     error: Option<String>,
     owner: Option<Json>,
+    /// What had been asked of the store when it ended.
+    pub(super) requests: Option<Requests>,
     /// Whether something else goes on with it.
     pub(crate) is_handed_on: bool,
 }
@@ -71,6 +73,7 @@ impl Ended {
                 error => format!("{error:#}"),
             }),
             owner: None,
+            requests: None,
             is_handed_on: false,
         };
         if let Some(RunError::Busy(owner)) = &error {

@@ -221,7 +221,7 @@ impl Runs {
         }
         state.ended.push_back(Arc::clone(run));
         let count = state.active.len();
-        run.finish(ended);
+        run.finish(ended, self.workspace.requests());
         drop(state);
         run.tell(&self.feed);
         self.count.send_replace(count);

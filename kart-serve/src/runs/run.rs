@@ -135,7 +135,8 @@ impl Run {
         progress.running_task(key)
     }
 
-    pub(super) fn finish(&self, ended: Ended) {
+    pub(super) fn finish(&self, mut ended: Ended, now: Requests) {
+        ended.requests = Some(now);
         self.ended.send_replace(Some(Arc::new(ended)));
     }
 
@@ -214,9 +215,10 @@ impl Run {
         json
     }
 
-    /// The same with what was asked of the store since it began, by all runs of this process.
+    /// The same with what was asked of the store from its begin to its end, by all that this process did.
     pub(crate) fn json_with(&self, workspace: &str, now: Requests) -> Json {
         let mut json = self.json();
+        let now = self.ended().and_then(|ended| ended.requests).unwrap_or(now);
         json["workspace"] = workspace.into();
         json["requests"] = json!({
             "exists": now.exists - self.before.exists,
