@@ -39,7 +39,7 @@ fn every_version_is_pinned_to_that_of_the_workspace() {
         .find_map(|line| line.strip_prefix("version = "))
         .unwrap()
         .trim_matches('"');
-    for package in ["kart-core", "kart-macros", "kart-cli"] {
+    for package in ["kart-core", "kart-macros", "kart-cli", "kart-serve"] {
         let pin = format!("{package} = {{ path = \"{package}\", version = \"={version}\"");
         assert!(manifest.contains(&pin), "Cargo.toml lacks `{pin}`");
     }
@@ -52,6 +52,7 @@ fn one_room_names_object_store() {
     for source in sources("kart-core/src")
         .into_iter()
         .chain(sources("kart-cli/src"))
+        .chain(sources("kart-serve/src"))
         .chain(sources("src"))
     {
         let is_workspace = source
@@ -73,6 +74,7 @@ fn no_file_is_too_long_to_read() {
         "kart-core",
         "kart-macros/src",
         "kart-cli/src",
+        "kart-serve",
         "examples",
         "tests",
         "benches",

@@ -26,6 +26,12 @@ pub(crate) struct Setting {
 impl Setting {
     /// Whether it is an option of that command.
     pub(crate) fn is_of(&self, command: Command) -> bool {
+        // A service runs what it is asked for.
+        #[cfg(feature = "serve")]
+        let command = match command {
+            Command::Serve => Command::Run,
+            command => command,
+        };
         self.of.is_empty() || self.of.contains(&command)
     }
 
@@ -300,7 +306,7 @@ impl Config {
         self.values.get(name)?.text.parse().ok()
     }
 
-    fn duration(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
         humantime::parse_duration(&self.values.get(name)?.text).ok()
     }
 

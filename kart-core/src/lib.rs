@@ -29,7 +29,7 @@ pub use model::{
 pub use own::{Owner, host};
 pub use plan::{Need, Plan, Planned, TaskExt, TaskInfo};
 pub use report::{
-    Attempts, Counts, Event, Expected, Failure, MissingResource, Outcome, Report, RunError,
+    Attempts, Counts, Event, Expected, Failure, Family, MissingResource, Outcome, Report, RunError,
     StopReason, TaskReport,
 };
 pub use run::{Coordination, OnCodeChange, Runner, build};

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Check,
     Config,
     Completions,
+    #[cfg(feature = "serve")]
+    Serve,
 }
 
 /// What stands after a command's name.
@@ -58,7 +60,7 @@ const fn entry(command: Command, name: &'static str, takes: Takes, about: &'stat
     }
 }
 
-static COMMANDS: [Entry; 15] = [
+static COMMANDS: &[Entry] = &[
     entry(
         Command::Run,
         "run",
@@ -143,6 +145,13 @@ static COMMANDS: [Entry; 15] = [
         "completions",
         Takes::Nothing,
         "Print completions for a shell",
+    ),
+    #[cfg(feature = "serve")]
+    entry(
+        Command::Serve,
+        "serve",
+        Takes::Task,
+        "Answer HTTP: start runs, show them, tell of them",
     ),
 ];
 

@@ -63,13 +63,19 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 26] = [
+const OWN: [&str; 40] = [
+    "ack-permanent",
     "all",
+    "allow",
+    "allow-all",
+    "allow-unauthenticated",
     "alone",
     "color",
     "config",
     "delete",
     "depth",
+    "detach",
+    "dispatch-deadline",
     "downstream",
     "dry-run",
     "expand",
@@ -79,9 +85,17 @@ const OWN: [&str; 26] = [
     "last",
     "limit",
     "lines",
+    "listen",
     "log-format",
+    "margin",
+    "max-runs",
+    "oidc-audience",
+    "oidc-email",
+    "oidc-issuer",
+    "oidc-keys",
     "older-than",
     "params",
+    "platform-limit",
     "quarantine",
     "quiet",
     "raw",

@@ -37,7 +37,7 @@ pub(crate) fn app(
             )
         });
     }
-    for entry in &COMMANDS {
+    for entry in COMMANDS {
         let mut command = clap::Command::new(entry.name).about(entry.about);
         if entry.takes != Takes::Nothing || entry.command == Command::Gc {
             command = task::with_params(command, root);
@@ -148,6 +148,8 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
             .help(format!("{help}: {{\"task\": \"…\", \"params\": {{…}}}}"))
     };
     match of {
+        #[cfg(feature = "serve")]
+        Command::Serve => crate::command::serve::options(command),
         Command::Run => command.arg(text(
             "report",
             "FILE",

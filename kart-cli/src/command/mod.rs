@@ -10,6 +10,8 @@ pub(crate) mod list;
 mod plan;
 mod rm;
 mod run;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 mod show;
 mod svg;
 mod tree;
@@ -41,6 +43,8 @@ pub(crate) async fn run_command(session: &Session) -> Result<(), End> {
         Command::List => list::list(&session.parsed, session.root, &session.out),
         Command::Config => config::config(&session.config, &session.out),
         Command::Completions => completions(session.root, &session.parsed),
+        #[cfg(feature = "serve")]
+        Command::Serve => serve::serve(session).await,
     }
 }
 

@@ -13,7 +13,9 @@ use uuid::Uuid;
 pub struct RunId(Uuid);
 
 impl RunId {
-    pub(crate) fn now() -> Self {
+    /// A name for a run that begins now.
+    #[must_use]
+    pub fn now() -> Self {
         RunId(Uuid::now_v7())
     }
 

@@ -27,6 +27,31 @@ pub struct Expected {
     pub unknown: usize,
 }
 
+/// The tasks of one name in a run's graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Family {
+    /// Their stable name.
+    pub name: &'static str,
+    /// How many there are.
+    pub tasks: usize,
+    /// How many of them have their output already.
+    pub complete: usize,
+    /// How many of them will run if all goes well.
+    pub missing: usize,
+}
+
+impl Family {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Family {
+            name,
+            tasks: 0,
+            complete: 0,
+            missing: 0,
+        }
+    }
+}
+
 /// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -41,6 +66,8 @@ pub enum Event<'a> {
         missing: usize,
         /// How long those take one after the other, as far as the run log tells.
         expected: Expected,
+        /// The same by the tasks' names, in the order in which the graph first has one.
+        families: &'a [Family],
     },
     /// An attempt starts.
     Started {

@@ -7,6 +7,6 @@ mod summary;
 mod trace;
 
 pub use error::{MissingResource, RunError};
-pub use event::{Event, Expected, StopReason};
+pub use event::{Event, Expected, Family, StopReason};
 pub use outcome::{Attempts, Failure, Outcome, Report, TaskReport};
 pub use summary::Counts;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::summary::Counts;
-use crate::error::{BoxError, Error, chain};
+use crate::error::{BoxError, Error, chain, is_permanent};
 use crate::key::Key;
 use crate::model::{Erased, NodeId, Task};
 use crate::plan::{Graph, TaskExt, TaskInfo};
@@ -68,6 +68,12 @@ impl Failure {
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self.error.as_ref().as_ref())
+    }
+
+    /// Whether no retry can mend it, as [`permanent`](crate::permanent) says.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        is_permanent(self.error.as_ref().as_ref())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What has become of each task of a run: told as events while it goes, and as the report at the
 //! end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::model::{Erased, NodeId};
 use crate::own::Owner;
 use crate::plan::{Graph, Need, TaskInfo};
 use crate::report::{
-    Attempts, Counts, Event, Expected, Failure, Outcome, Report, RunError, StopReason,
+    Attempts, Counts, Event, Expected, Failure, Family, Outcome, Report, RunError, StopReason,
 };
 
 /// An attempt that failed.
@@ -53,10 +53,11 @@ impl Ledger {
         journal: Journal,
         started: Instant,
     ) -> Self {
-        let expected = if runner.on_event.is_some() {
-            expected(&graph, needs, journal.known())
+        let (expected, families) = if runner.on_event.is_some() {
+            let expected = expected(&graph, needs, journal.known());
+            (expected, families(&graph, needs))
         } else {
-            Expected::default()
+            (Expected::default(), Vec::new())
         };
         let ledger = Ledger {
             runner,
@@ -75,6 +76,7 @@ impl Ledger {
             complete: needs.iter().filter(|need| need.is_complete()).count(),
             missing: needs.iter().filter(|need| need.runs()).count(),
             expected,
+            families: &families,
         });
         ledger
     }
@@ -359,6 +361,23 @@ fn expected(graph: &Graph, needs: &[Need], known: &Known) -> Expected {
         }
     }
     expected
+}
+
+/// How many tasks there are of each name.
+fn families(graph: &Graph, needs: &[Need]) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    let mut places: HashMap<&'static str, usize> = HashMap::new();
+    for (node, need) in graph.nodes().zip(needs) {
+        let name = node.task.spec().name;
+        let place = *places.entry(name).or_insert_with(|| {
+            families.push(Family::new(name));
+            families.len() - 1
+        });
+        families[place].tasks += 1;
+        families[place].complete += usize::from(need.is_complete());
+        families[place].missing += usize::from(need.runs());
+    }
+    families
 }
 
 /// The outcome of a task that nothing has been done about.

@@ -73,6 +73,7 @@ pub struct Runner {
     pub(super) rerun: Rerun,
     pub(super) on_code_change: OnCodeChange,
     pub(super) run_log: bool,
+    pub(super) run_id: Option<RunId>,
     pub(super) coordination: Coordination,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
@@ -96,6 +97,7 @@ impl Runner {
             rerun: Rerun::None,
             on_code_change: OnCodeChange::default(),
             run_log: true,
+            run_id: None,
             coordination: Coordination::default(),
             ttl: TTL,
             wait: Duration::ZERO,
@@ -201,6 +203,14 @@ impl Runner {
     #[must_use]
     pub fn run_log(mut self, run_log: bool) -> Self {
         self.run_log = run_log;
+        self
+    }
+
+    /// The name of the next run in the log, for who has to tell it before the run has begun; it is for one run
+    /// only. Found by itself unless said otherwise.
+    #[must_use]
+    pub fn run_id(mut self, run: RunId) -> Self {
+        self.run_id = Some(run);
         self
     }
 
@@ -321,7 +331,7 @@ impl Runner {
     async fn run_here(&self, roots: Vec<AnyTask>) -> Result<Report, RunError> {
         let started = Instant::now();
         let graph = self.expand(roots).await?;
-        let run = RunId::now();
+        let run = self.run_id.unwrap_or_else(RunId::now);
         let member = Arc::new(Member::new(&self.workspace, self.ttl, run.to_string()));
         let result = self.launch(run, &member, graph, started).await;
         member.leave().await;

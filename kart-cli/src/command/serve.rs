@@ -1,0 +1,262 @@
+//! `serve`: the tasks behind HTTP.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction};
+use kart_core::{AnyTask, Stop};
+use kart_serve::{Allow, Ending, Oidc, ServeError, Server, Settings};
+
+use crate::progress::{Look, Progress};
+use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
+
+/// An option, and its variable in the environment: `KART_` and its name.
+struct Choice {
+    name: &'static str,
+    value: Option<&'static str>,
+    is_repeatable: bool,
+    help: &'static str,
+}
+
+const fn one(name: &'static str, value: &'static str, help: &'static str) -> Choice {
+    Choice {
+        name,
+        value: Some(value),
+        is_repeatable: false,
+        help,
+    }
+}
+
+const fn many(name: &'static str, value: &'static str, help: &'static str) -> Choice {
+    Choice {
+        name,
+        value: Some(value),
+        is_repeatable: true,
+        help,
+    }
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Choice {
+    Choice {
+        name,
+        value: None,
+        is_repeatable: false,
+        help,
+    }
+}
+
+#[rustfmt::skip]
+static CHOICES: [Choice; 14] = [
+    one("listen", "ADDRESS", "Where to listen [default: 127.0.0.1:8080, or 0.0.0.0:$PORT where PORT is set]"),
+    many("allow", "TASK", "A task that may be started besides the root"),
+    switch("allow-all", "Let every task be started"),
+    switch("allow-unauthenticated", "Let everybody call, although it listens beyond this machine: the platform keeps others out"),
+    one("oidc-audience", "URL", "Take identity tokens of Google that are made out for this audience"),
+    many("oidc-email", "EMAIL", "Of those only the ones of this account"),
+    one("oidc-issuer", "URL", "Who makes the identity tokens, where it is not Google"),
+    one("oidc-keys", "URL", "Where the issuer's keys are (a JWKS), where it is not Google"),
+    one("dispatch-deadline", "DURATION", "When the queue cuts a request off [default: 10m]"),
+    one("platform-limit", "DURATION", "When the platform cuts a request off, such as 60m"),
+    one("margin", "DURATION", "How long before that a run stops [default: 15s, at most a tenth]"),
+    switch("detach", "Let a run go on when all who waited for it have gone away"),
+    switch("ack-permanent", "Answer 200 where no retry can mend the failures, so that a queue does not repeat them"),
+    one("max-runs", "N", "How many runs are under way at once [default: 4]"),
+];
+
+/// What the command has for itself.
+pub(crate) fn options(command: clap::Command) -> clap::Command {
+    let arg = |id: &'static str| Arg::new(id).long(id);
+    let command = command
+        .arg(
+            arg("shared")
+                .action(ArgAction::SetTrue)
+                .help("Share the work with all others that run with --shared on this workspace"),
+        )
+        .arg(
+            arg("limit")
+                .value_name("NAME=N")
+                .action(ArgAction::Append)
+                .help("Units of a named limit that tasks share"),
+        )
+        .after_help(
+            "Callers show the token in KART_TOKEN, or an identity token. Each option has a variable, such as \
+             KART_MAX_RUNS for --max-runs. docs/http.md names every path.",
+        );
+    CHOICES.iter().fold(command, |command, choice| {
+        let arg = arg(choice.name).help(choice.help);
+        command.arg(match (choice.value, choice.is_repeatable) {
+            (None, _) => arg.action(ArgAction::SetTrue),
+            (Some(value), true) => arg.value_name(value).action(ArgAction::Append),
+            (Some(value), false) => arg.value_name(value),
+        })
+    })
+}
+
+pub(crate) async fn serve(session: &Session) -> Result<(), End> {
+    let settings = settings(session)?;
+    let roots = roots(session)?;
+    let (runner, workspace) = (session.runner.clone(), session.workspace.clone());
+    let root = session.parsed.task;
+    let server = Server::bind(settings, runner, workspace, root, roots).await;
+    let server = server.map_err(|error| match error {
+        ServeError::Settings(_) => End::wrong_use(error),
+        error => End::new(FAILED, format!("error: {error}")),
+    })?;
+    print::note(&format!(
+        "listening on http://{}; outputs in {}",
+        server.address(),
+        session.workspace.location()
+    ));
+    let stop = Stop::new();
+    signals::listen(stop.clone());
+    match server.run(&stop).await {
+        Ending::WorkLeft => Err(End::new(
+            INTERRUPTED,
+            "ended; runs were interrupted: ask for them again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The root with what was given at the start; none where it needs parameters that only a caller knows.
+fn roots(session: &Session) -> Result<Vec<AnyTask>, End> {
+    let spec = session.parsed.task;
+    let is_given = |name: &str| session.parsed.param(name).is_some();
+    let needs_more = AnyTask::given(spec.name, Vec::new()).is_err();
+    match params::roots(session) {
+        Err(_) if needs_more && !spec.params.iter().any(|param| is_given(param.name)) => {
+            Ok(Vec::new())
+        }
+        roots => roots,
+    }
+}
+
+fn settings(session: &Session) -> Result<Settings, End> {
+    let mut settings = Settings::default();
+    settings.listen = listen(session)?;
+    settings.token = std::env::var("KART_TOKEN").ok();
+    settings.oidc = oidc(session)?;
+    settings.allow = if flag(session, "allow-all")? {
+        Allow::All
+    } else {
+        Allow::Named(all(session, "allow"))
+    };
+    settings.allow_unauthenticated = flag(session, "allow-unauthenticated")?;
+    settings.limits.deadline = session.config.duration("deadline");
+    settings.limits.platform = duration(session, "platform-limit")?;
+    settings.limits.margin = duration(session, "margin")?;
+    if let Some(dispatch) = duration(session, "dispatch-deadline")? {
+        settings.limits.dispatch = dispatch;
+    }
+    if let Some(grace) = session.config.duration("grace") {
+        settings.grace = grace;
+    }
+    settings.detach = flag(session, "detach")?;
+    settings.ack_permanent = flag(session, "ack-permanent")?;
+    if let Some(text) = text(session, "max-runs") {
+        let most = text.parse().ok().filter(|most| *most > 0);
+        settings.max_runs =
+            most.ok_or_else(|| invalid("max-runs", &text, "it is a number, at least 1"))?;
+    }
+    settings.workers = session.config.workers();
+    let watch = &session.watch;
+    let look = match watch.log.look() {
+        // Runs come and go, and several may be under way.
+        Look::Bars => Look::Lines,
+        look => look,
+    };
+    let progress = Progress::new(look, watch.log.is_colored(), watch.logged.events);
+    let telemetry = Arc::clone(&watch.telemetry);
+    settings.on_event = Some(Arc::new(move |_, event| {
+        progress.event(event);
+        telemetry.event(event);
+    }));
+    Ok(settings)
+}
+
+fn listen(session: &Session) -> Result<SocketAddr, End> {
+    let hint = "it is an address and a port, such as 127.0.0.1:8080 or [::]:8080, or a port alone";
+    if let Some(text) = text(session, "listen") {
+        if let Ok(port) = text.parse() {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
+        return text.parse().map_err(|_| invalid("listen", &text, hint));
+    }
+    match std::env::var("PORT").ok().filter(|port| !port.is_empty()) {
+        Some(port) => match port.parse() {
+            Ok(port) => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+            Err(_) => Err(End::wrong_use(format!(
+                "invalid value '{port}' for PORT: it is a port"
+            ))),
+        },
+        None => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+    }
+}
+
+fn oidc(session: &Session) -> Result<Option<Oidc>, End> {
+    let emails = all(session, "oidc-email");
+    let Some(audience) = text(session, "oidc-audience") else {
+        if emails.is_empty() {
+            return Ok(None);
+        }
+        return Err(End::wrong_use("--oidc-email needs --oidc-audience"));
+    };
+    let mut oidc = Oidc::default();
+    oidc.audience = audience;
+    oidc.emails = emails;
+    oidc.issuer = text(session, "oidc-issuer");
+    oidc.keys = text(session, "oidc-keys");
+    if oidc.issuer.is_some() != oidc.keys.is_some() {
+        return Err(End::wrong_use(
+            "--oidc-issuer and --oidc-keys are given together",
+        ));
+    }
+    Ok(Some(oidc))
+}
+
+fn env(name: &str) -> Option<String> {
+    let variable = format!("KART_{}", name.to_uppercase().replace('-', "_"));
+    std::env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
+fn text(session: &Session, name: &str) -> Option<String> {
+    session.parsed.get::<String>(name).or_else(|| env(name))
+}
+
+fn all(session: &Session, name: &str) -> Vec<String> {
+    let given = session.parsed.all(name);
+    if !given.is_empty() {
+        return given;
+    }
+    let env = env(name).unwrap_or_default();
+    let parts = env
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+fn flag(session: &Session, name: &str) -> Result<bool, End> {
+    if session.parsed.flag(name) {
+        return Ok(true);
+    }
+    match env(name).as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(other) => Err(invalid(name, other, "its variable is true or false")),
+    }
+}
+
+fn duration(session: &Session, name: &str) -> Result<Option<Duration>, End> {
+    let Some(text) = text(session, name) else {
+        return Ok(None);
+    };
+    let parsed = humantime::parse_duration(&text);
+    let hint = "a duration is such as `90s`, `55m` or `1h 30m`";
+    parsed.map(Some).map_err(|_| invalid(name, &text, hint))
+}
+
+fn invalid(name: &str, text: &str, reason: &str) -> End {
+    End::wrong_use(format!("invalid value '{text}' for '--{name}': {reason}"))
+}

@@ -1,0 +1,25 @@
+//! Tasks behind HTTP: started by a queue, a scheduler or a person, watched while they run.
+//!
+//! It sees the public interface of the runtime and nothing else. Data flows one way: `server` listens, `auth` lets
+//! callers in, `routes` read what they ask, `runs` start, join and stop runs, `feed` and `metrics` tell of them,
+//! `shape` and `answer` write it down. `docs/http.md` is what it promises.
+
+mod answer;
+mod app;
+mod auth;
+mod continuation;
+mod deadline;
+mod error;
+mod feed;
+mod metrics;
+mod routes;
+mod runs;
+mod server;
+mod settings;
+mod shape;
+
+pub use continuation::{Continuation, HandedOn, Interrupted};
+pub use deadline::Limits;
+pub use error::ServeError;
+pub use server::{Ending, Server};
+pub use settings::{Allow, Oidc, OnEvent, Settings};

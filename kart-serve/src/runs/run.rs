@@ -1,0 +1,242 @@
+//! One run of this process, under way or over.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use kart_core::{AnyTask, Event, Key, Requests, RunId, Stop};
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::ended::Ended;
+use super::progress::Progress;
+use crate::deadline::Due;
+use crate::feed::Feed;
+use crate::metrics::Metrics;
+use crate::shape;
+
+/// How many events about single tasks are told between two that tell of the whole run.
+const MOST_TOLD: usize = 50;
+
+/// How many characters of a root are told.
+const LONGEST: usize = 500;
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) roots: Vec<AnyTask>,
+    /// The same for the same roots.
+    pub(crate) key: String,
+    pub(crate) due: Due,
+    /// Which run in a row it is.
+    pub(crate) attempt: u32,
+    /// Whether it goes on when nobody waits for it.
+    pub(crate) is_detached: bool,
+}
+
+/// One run of this process.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(super) order: Order,
+    pub(super) stop: Stop,
+    pub(super) begun: Instant,
+    start: SystemTime,
+    root: String,
+    before: Requests,
+    progress: Mutex<Progress>,
+    /// How many events about tasks were told since the last one about the run, and how many were not.
+    told: AtomicUsize,
+    untold: AtomicUsize,
+    waiting: Mutex<Waiting>,
+    ended: watch::Sender<Option<Arc<Ended>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    count: usize,
+    is_detached: bool,
+}
+
+impl Run {
+    pub(super) fn new(order: Order, before: Requests) -> Self {
+        let names: Vec<String> = order
+            .roots
+            .iter()
+            .take(3)
+            .map(|task| shape::short(&format!("{task:?}"), LONGEST))
+            .collect();
+        let mut root = names.join(", ");
+        if order.roots.len() > names.len() {
+            root = format!("{root} and {} more", order.roots.len() - names.len());
+        }
+        let is_detached = order.is_detached;
+        Run {
+            id: RunId::now(),
+            order,
+            stop: Stop::new(),
+            begun: Instant::now(),
+            start: SystemTime::now(),
+            root,
+            before,
+            progress: Mutex::default(),
+            told: AtomicUsize::new(0),
+            untold: AtomicUsize::new(0),
+            waiting: Mutex::new(Waiting {
+                count: 0,
+                is_detached,
+            }),
+            ended: watch::Sender::new(None),
+        }
+    }
+
+    /// Takes in an event of the run. It is called under the lock of the run, so that it does little.
+    pub(super) fn take(&self, event: &Event<'_>, metrics: &Metrics, feed: &Feed) {
+        metrics.take(event);
+        let is_wanted = self.told.fetch_add(1, Ordering::Relaxed) < MOST_TOLD;
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = progress.take(event, is_wanted);
+        drop(progress);
+        let Some(mut told) = told else { return };
+        if let Some(took) = told.took {
+            metrics.attempt(took);
+        }
+        if is_wanted {
+            told.data["run"] = self.id.to_string().into();
+            feed.push("task", &told.data);
+        } else {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells how far the run is.
+    pub(super) fn tell(&self, feed: &Feed) {
+        self.told.store(0, Ordering::Relaxed);
+        let mut json = self.json();
+        json["untold"] = self.untold.swap(0, Ordering::Relaxed).into();
+        feed.push("run", &json);
+    }
+
+    /// Whether something has happened since the last time that was told.
+    pub(super) fn has_news(&self) -> bool {
+        self.told.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many attempts are under way.
+    pub(crate) fn attempts(&self) -> usize {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.running()
+    }
+
+    /// The attempt of that task that is under way.
+    pub(crate) fn running(&self, key: Key) -> Option<Json> {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.running_task(key)
+    }
+
+    pub(super) fn finish(&self, mut ended: Ended, now: Requests) {
+        ended.requests = Some(now);
+        self.ended.send_replace(Some(Arc::new(ended)));
+    }
+
+    /// How it ended, when it has.
+    pub(crate) fn ended(&self) -> Option<Arc<Ended>> {
+        self.ended.borrow().clone()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn over(&self) -> Arc<Ended> {
+        let mut ended = self.ended.subscribe();
+        loop {
+            if let Some(ended) = &*ended.borrow_and_update() {
+                return Arc::clone(ended);
+            }
+            if ended.changed().await.is_err() {
+                // The sender lives as long as `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Somebody waits for it from now on.
+    pub(super) fn wait_for(self: &Arc<Self>) -> Waiter {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.count += 1;
+        drop(waiting);
+        Waiter(Arc::clone(self))
+    }
+
+    /// It goes on whether anybody waits for it or not.
+    pub(super) fn detach(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.is_detached = true;
+    }
+
+    /// Whether it has been told to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_stopping()
+    }
+
+    /// How many wait for it.
+    fn waiting(&self) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.count
+    }
+
+    fn leave(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.count -= 1;
+        if waiting.count == 0 && !waiting.is_detached && self.ended.borrow().is_none() {
+            tracing::info!(run = %self.id, "nobody waits for the run any more: it stops");
+            self.stop.stop();
+        }
+    }
+
+    /// All that is told of it.
+    pub(crate) fn json(&self) -> Json {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut json = progress.json();
+        drop(progress);
+        let is_stopping = self.is_stopping() || !json["stopping"].is_null();
+        json["run"] = self.id.to_string().into();
+        json["state"] = if is_stopping { "stopping" } else { "running" }.into();
+        json["root"] = self.root.clone().into();
+        json["start"] = shape::time(self.start).into();
+        json["end"] = Json::Null;
+        json["elapsed_seconds"] = self.begun.elapsed().as_secs_f64().into();
+        json["deadline_seconds"] = json!(self.order.due.stop.map(|due| due.as_secs_f64()));
+        json["waiting"] = self.waiting().into();
+        json["host"] = kart_core::host().into();
+        json["pid"] = std::process::id().into();
+        if let Some(ended) = self.ended() {
+            ended.fill(&mut json);
+        }
+        json
+    }
+
+    /// The same with what was asked of the store from its begin to its end, by all that this process did.
+    pub(crate) fn json_with(&self, workspace: &str, now: Requests) -> Json {
+        let mut json = self.json();
+        let now = self.ended().and_then(|ended| ended.requests).unwrap_or(now);
+        json["workspace"] = workspace.into();
+        json["requests"] = json!({
+            "exists": now.exists - self.before.exists,
+            "read": now.read - self.before.read,
+            "write": now.write - self.before.write,
+            "delete": now.delete - self.before.delete,
+            "list": now.list - self.before.list,
+        });
+        json
+    }
+}
+
+/// Somebody who waits for a run. When the last one has gone the run stops, unless it is detached.
+#[derive(Debug)]
+pub(crate) struct Waiter(Arc<Run>);
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

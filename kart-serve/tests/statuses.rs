@@ -1,0 +1,410 @@
+//! What is answered, over a real socket.
+
+mod common;
+
+use common::{All, Service, assert_refused, settings, within};
+use kart::{Coordination, Runner, Workspace};
+use kart_serve::{Allow, Ending, Settings};
+use serde_json::json;
+
+fn open() -> Settings {
+    let mut settings = settings();
+    let names = ["Quick", "Broken", "Unit", "Rate"]
+        .map(|name| format!("common/tasks/{name}"))
+        .to_vec();
+    settings.allow = Allow::Named(names);
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_completes_is_200() {
+    let service = Service::start(open()).await;
+    service.gate.open();
+    let answer = service.ask("POST", "/", "").await;
+    let json = answer.json();
+    assert_eq!(answer.status, 200, "{json}");
+    assert_eq!(json["state"], "complete");
+    assert_eq!(json["counts"]["ran"], 4);
+    assert_eq!(json["roots"][0]["path"], "all-3.txt");
+    let again = service.ask("POST", "/run/All", "{\"n\": 3}").await.json();
+    assert_eq!(again["counts"]["complete"], 1, "{again}");
+    let other = service.ask("POST", "/", "{\"n\": 1}").await.json();
+    assert_eq!(other["roots"][0]["path"], "all-1.txt");
+    assert_eq!(service.end().await, Ending::Idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_waiting_it_is_202_and_says_where_to_look() {
+    let service = Service::start(open()).await;
+    let answer = service.ask("POST", "/?wait=false", "").await;
+    assert_eq!(answer.status, 202);
+    let location = answer.header("location").unwrap().to_owned();
+    assert_eq!(answer.json()["location"], location);
+    let mut listener = service.listen(&[]).await;
+    let run = service.get(&location).await.json();
+    assert_eq!(
+        (&run["state"], run["run"].as_str().unwrap()),
+        (&json!("running"), &location[6..])
+    );
+    service.gate.open();
+    listener.run("complete").await;
+    let run = service.get(&location).await;
+    assert_eq!(
+        (run.status, run.json()["state"].clone()),
+        (200, json!("complete"))
+    );
+    // The run log knows it by the same name, as another process would read it.
+    let past = service.workspace.runs().await.unwrap();
+    assert_eq!(format!("/runs/{}", past[0].run), location);
+    let listed = service.get("/runs").await.json();
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 1, "{listed}");
+    let other = Service::on(open(), service.workspace.clone()).await;
+    let run = other.get(&location).await.json();
+    assert_eq!(
+        (&run["state"], &run["counts"]["ran"]),
+        (&json!("complete"), &json!(4))
+    );
+    assert_eq!(
+        other.get("/runs").await.json()["runs"][0]["run"],
+        location[6..]
+    );
+    other.end().await;
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_is_503_with_what_is_left() {
+    let service = Service::start(open()).await;
+    let answer = service
+        .ask_with("POST", "/", &[("X-Kart-Deadline", "0.5")], "")
+        .await;
+    let json = assert_refused(&answer, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(json["state"], "interrupted");
+    assert_eq!(json["left"].as_array().unwrap().len(), 4, "{json}");
+    assert_eq!(service.end().await, Ending::Idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_500_and_permanent_ones_are_acknowledged_if_asked_for() {
+    let service = Service::start(open()).await;
+    let answer = service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": false}")
+        .await;
+    let json = assert_refused(&answer, 500);
+    assert_eq!(json["failures"][0]["permanent"], false);
+    assert_eq!(json["failures"][0]["params"]["password"], "***");
+    assert_eq!(json["failures"][0]["error"], "refused with password ***");
+    assert!(!answer.text().contains("hunter2"), "{json}");
+    let permanent = service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": true}")
+        .await;
+    assert_refused(&permanent, 500);
+    service.end().await;
+
+    let mut settings = open();
+    settings.ack_permanent = true;
+    let service = Service::start(settings).await;
+    let answer = service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": true}")
+        .await;
+    let json = answer.json();
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        (&json["state"], &json["failures"][0]["permanent"]),
+        (&json!("failed"), &json!(true))
+    );
+    assert_refused(
+        &service
+            .ask("POST", "/run/Broken", "{\"is_permanent\": false}")
+            .await,
+        500,
+    );
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_has_is_409_and_503_for_a_queue() {
+    let mut settings = open();
+    settings.token = Some("t".into());
+    let service = Service::start(settings).await;
+    let elsewhere = Runner::new(&service.workspace)
+        .coordination(Coordination::Exclusive)
+        .resource(service.gate.clone());
+    let other = tokio::spawn(async move { elsewhere.run(All { n: 3 }).await });
+    service.gate.until(1).await;
+    let token = ("Authorization", "Bearer t");
+    let answer = service.ask_with("POST", "/", &[token], "").await;
+    let json = assert_refused(&answer, 409);
+    assert_eq!(json["owner"]["what"], "All { n: 3 }");
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    let queue = ("X-CloudTasks-QueueName", "q");
+    let answer = service.ask_with("POST", "/", &[token, queue], "").await;
+    assert_refused(&answer, 503);
+    assert!(answer.header("retry-after").is_some());
+    service.gate.open();
+    within(other).await.unwrap().unwrap();
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_is_400_and_names_what_is_wrong() {
+    let service = Service::start(open()).await;
+    for (path, body, param) in [
+        ("/", "{\"n\": \"many\"}", Some("n")),
+        ("/", "{\"m\": 1}", Some("m")),
+        ("/run/Quick", "", Some("n")),
+        ("/run/Unit", "{\"name\": 7}", Some("name")),
+        ("/", "{\"n\": 1", None),
+        ("/", "[1]", None),
+        ("/", "\u{1}", None),
+        ("/?wait=maybe", "", None),
+        ("/?n=1", "", None),
+        ("/run/%ff", "", None),
+    ] {
+        let json = assert_refused(&service.ask("POST", path, body).await, 400);
+        assert_eq!(json["param"].as_str(), param, "{path} {body} {json}");
+    }
+    for header in [
+        ("X-Kart-Deadline", "soon"),
+        ("X-Kart-Deadline", "0"),
+        ("X-Kart-Attempt", "-1"),
+    ] {
+        assert_refused(&service.ask_with("POST", "/", &[header], "").await, 400);
+    }
+    assert_refused(&service.get("/plan/All?n=x").await, 400);
+    assert_refused(&service.get("/plan?n=1").await, 400);
+    assert_refused(&service.get("/plan/All?n=1&n=2").await, 400);
+    assert_refused(&service.get("/plan/Rate?rate=NaN").await, 400);
+    assert_refused(&service.get("/runs?last=few").await, 400);
+    assert_refused(
+        &service
+            .ask_with("GET", "/events", &[("Last-Event-ID", "x")], "")
+            .await,
+        400,
+    );
+    assert_eq!(service.gate.begun(), Vec::<String>::new());
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_404_and_what_is_not_allowed_403() {
+    let service = Service::start(open()).await;
+    for path in [
+        "/nothing",
+        "/runs/1",
+        "/runs/018f0000-0000-7000-8000-000000000000",
+        "/plan/Nothing",
+    ] {
+        assert_refused(&service.get(path).await, 404);
+    }
+    assert_refused(&service.ask("POST", "/run/Nothing", "").await, 404);
+    assert_refused(
+        &service.ask("POST", "/run/common/tasks/Hidden", "").await,
+        403,
+    );
+    assert_refused(&service.ask("POST", "/run/Hidden", "").await, 403);
+    assert_refused(&service.get("/plan/Hidden").await, 403);
+    service.end().await;
+    let mut settings = settings();
+    settings.allow = Allow::All;
+    let service = Service::start(settings).await;
+    assert_eq!(service.ask("POST", "/run/Hidden", "").await.status, 200);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_starts_nothing_and_other_methods_are_405() {
+    let service = Service::start(open()).await;
+    let answer = service.get("/run/All").await;
+    assert_refused(&answer, 405);
+    assert_eq!(answer.header("allow"), Some("POST"));
+    for path in [
+        "/runs",
+        "/plan",
+        "/graph",
+        "/events",
+        "/metrics",
+        "/healthz",
+        "/artifacts/x",
+    ] {
+        let answer = service.ask("POST", path, "").await;
+        assert_refused(&answer, 405);
+        assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+    }
+    for path in [
+        "/", "/plan", "/graph", "/runs", "/metrics", "/readyz", "/healthz",
+    ] {
+        assert_eq!(service.get(path).await.status, 200, "{path}");
+        assert_eq!(service.ask("HEAD", path, "").await.body, b"", "{path}");
+    }
+    assert_eq!(service.get("/runs").await.json(), json!({"runs": []}));
+    assert_eq!(service.workspace.requests().write, 0);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_is_413_429_or_431() {
+    let mut settings = open();
+    settings.max_runs = 1;
+    let service = Service::start(settings).await;
+    let large = format!("{{\"n\": {}1}}", " ".repeat(1 << 20));
+    assert_refused(&service.ask("POST", "/", &large).await, 413);
+    assert_eq!(service.ask("POST", "/?wait=false", "").await.status, 202);
+    let answer = service.ask("POST", "/", "{\"n\": 2}").await;
+    assert_refused(&answer, 429);
+    assert!(answer.header("retry-after").is_some());
+    // Who asks for the same joins, and is not one more.
+    assert_eq!(service.ask("POST", "/?wait=false", "").await.status, 202);
+    let long = "x".repeat(64 << 10);
+    assert_eq!(
+        service
+            .ask_with("GET", "/", &[("X-Long", &long)], "")
+            .await
+            .status,
+        431
+    );
+    service.gate.open();
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_arrive_in_time_is_408() {
+    let mut settings = open();
+    settings.read_timeout = std::time::Duration::from_millis(200);
+    let service = Service::start(settings).await;
+    let slow =
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{";
+    assert_refused(&common::send(service.address, slow).await, 408);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_that_does_not_answer_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    // A file stands where the directory would be.
+    let path = directory.path().join("workspace");
+    std::fs::write(&path, "").unwrap();
+    let service = Service::on(open(), Workspace::open(&path).unwrap()).await;
+    assert_eq!(service.get("/healthz").await.status, 200);
+    assert_refused(&service.get("/readyz").await, 503);
+    assert_refused(&service.ask("POST", "/", "").await, 503);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_and_graphs_say_what_would_run() {
+    let service = Service::start(open()).await;
+    let plan = service.get("/plan").await.json();
+    assert_eq!((&plan["tasks"], &plan["runs"]), (&json!(4), &json!(4)));
+    assert_eq!(plan["would_run"][0]["path"], "all-3.txt");
+    let plan = service.get("/plan/All?n=5").await.json();
+    assert_eq!(plan["tasks"], 6);
+    let graph = service.get("/graph/All?n=2").await.json();
+    assert_eq!(graph["tasks"][0]["requires"], json!([1, 2]));
+    assert_eq!(graph["roots"], json!([0]));
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_told_as_prometheus_reads_them() {
+    let service = Service::start(open()).await;
+    service.gate.open();
+    service.ask("POST", "/", "").await;
+    service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": true}")
+        .await;
+    let answer = service.get("/metrics").await;
+    assert!(
+        answer
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = answer.text();
+    for line in [
+        "kart_tasks_total{outcome=\"ran\"} 4",
+        "kart_tasks_total{outcome=\"failed\"} 1",
+        "kart_attempt_duration_seconds_count 5",
+        "kart_attempt_duration_seconds_bucket{le=\"+Inf\"} 5",
+        "kart_runs_total{state=\"complete\"} 1",
+        "kart_runs_total{state=\"failed\"} 1",
+        "kart_runs_running 0",
+        "kart_attempts_running 0",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    }
+    assert!(text.contains("kart_build_info{version="));
+    assert!(text.contains("kart_store_requests_total{kind=\"write\"}"));
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_forbids_what_the_page_does_not_need() {
+    let service = Service::start(open()).await;
+    for path in [
+        "/",
+        "/page.js",
+        "/page.css",
+        "/runs",
+        "/nothing",
+        "/healthz",
+        "/artifacts/none",
+    ] {
+        let answer = service.get(path).await;
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert_eq!(
+            answer.header("x-content-type-options"),
+            Some("nosniff"),
+            "{path}"
+        );
+    }
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_about_a_task_is_told_by_its_key() {
+    let service = Service::start(open()).await;
+    let waiting = service.begin("POST", "/", &[], "");
+    service.gate.until(3).await;
+    let id = service.get("/runs").await.json()["runs"][0]["run"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let run = service.get(&format!("/runs/{id}")).await.json();
+    let key = run["running"][0]["key"].as_str().unwrap().to_owned();
+    let task = service.get(&format!("/tasks/{key}")).await.json();
+    assert_eq!(
+        (&task["running"]["attempt"], &task["attempts"]),
+        (&json!(1), &json!([]))
+    );
+    service.gate.open();
+    assert_eq!(waiting.await.unwrap().status, 200);
+    let task = service.get(&format!("/tasks/{key}")).await.json();
+    assert_eq!(
+        (&task["name"], &task["attempts"][0]["outcome"]),
+        (&json!("common/tasks/Unit"), &json!("ran"))
+    );
+    assert!(
+        task["preview"].as_str().unwrap().ends_with(" is done\n"),
+        "{task}"
+    );
+    assert_eq!(task["attempts"][0]["run"], id);
+    // What the log says of a task with a secret may quote it.
+    let failed = service
+        .ask("POST", "/run/Broken", "{\"is_permanent\": true}")
+        .await
+        .json();
+    let key = failed["failures"][0]["key"].as_str().unwrap();
+    let answer = service.get(&format!("/tasks/{key}")).await;
+    assert!(
+        answer.status == 200 && !answer.text().contains("hunter2"),
+        "{}",
+        answer.text()
+    );
+    for unknown in ["x", "../runs", "00000000000000000000000000000000"] {
+        assert_refused(&service.get(&format!("/tasks/{unknown}")).await, 404);
+    }
+    service.end().await;
+}
