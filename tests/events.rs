@@ -84,6 +84,7 @@ fn told(event: &Event<'_>) -> String {
             task,
             attempts,
             error,
+            ..
         } => {
             format!("failed {} {attempts}: {}", task.name(), kart::chain(*error))
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Faulty, Log, memory, since};
+use common::{Faulty, Log, described, memory, since};
 use kart::{
     Context, Coordination, Event, OnCodeChange, Outcome, RecordedOutcome, RunError, Runner,
     TaskExt, Workspace, task,
@@ -257,10 +257,7 @@ async fn outputs_of_other_code_are_told_of_and_made_again_on_demand() {
     });
     let report = telling.run(Bill).await.unwrap();
     assert_eq!(report.output(&Bill).await.unwrap(), 200);
-    let others: Vec<_> = report
-        .made_by_other_code()
-        .map(|task| task.task.description())
-        .collect();
+    let others = described(report.made_by_other_code());
     assert_eq!(others, ["Price { n: 1 }"]);
     assert_eq!(told.take(), ["Price { n: 1 }"]);
     // It is told although the root is complete.
@@ -338,10 +335,7 @@ async fn a_task_that_would_not_end_before_the_deadline_is_held_back_and_named() 
     // Two fit; at 80 seconds the third is not begun.
     assert_eq!(report.elapsed(), 80 * SECOND);
     assert_eq!((report.counts().ran, report.counts().left), (2, 3));
-    let held: Vec<_> = report
-        .held_back()
-        .map(|task| task.task.description())
-        .collect();
+    let held = described(report.held_back());
     assert_eq!(
         held,
         ["Unit { n: 2, seconds: 40 }", "Unit { n: 3, seconds: 40 }"]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kart::{Artifact, TaskExt, task};
+use kart::{AnyTask, Artifact, TaskExt, task};
 use serde_json::{Value, json};
 
 #[task]
@@ -127,7 +127,7 @@ fn what_does_not_fit_is_refused_with_what_was_expected() {
         ),
         (
             json!({"task": "Leaf", "params": {"n": 300}}),
-            vec!["`Leaf`", "300"],
+            vec!["`Leaf`", "parameter `n`", "300"],
         ),
         (json!({"task": "Leaf"}), vec!["`Leaf`", "missing field `n`"]),
         (json!({"params": {"n": 1}}), vec!["`task` is missing"]),
@@ -180,4 +180,50 @@ fn one_task_may_make_a_whole_collection() {
     );
     let read: TakesList = serde_json::from_value(json).unwrap();
     assert_eq!(read.key(), task.key());
+}
+
+#[test]
+fn a_task_of_any_type_is_written_and_read_through_the_registry() {
+    for task in [
+        AnyTask::from(everything_chosen()),
+        AnyTask::from(Wraps { inner: Unit.into() }),
+        AnyTask::from(Unit),
+    ] {
+        let wire = task.to_json().unwrap();
+        let read = AnyTask::from_json(wire.clone()).unwrap();
+        assert_eq!(read.to_json().unwrap(), wire);
+        assert_eq!(read.try_key().unwrap(), task.try_key().unwrap());
+    }
+    let nested =
+        json!({"task": "Wraps", "params": {"inner": {"task": "Leaf", "params": {"n": "x"}}}});
+    let error = AnyTask::from_json(nested).unwrap_err().to_string();
+    for part in [
+        "`Wraps`",
+        "parameter `inner`",
+        "`Leaf`",
+        "parameter `n`",
+        "\"x\"",
+    ] {
+        assert!(error.contains(part), "no {part}: {error}");
+    }
+    let error = AnyTask::named("Leaf", json!([1])).unwrap_err().to_string();
+    assert!(
+        error.contains("`Leaf`") && error.contains("found an array"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_registry_knows_each_task_with_its_parameters() {
+    let tasks = kart::registry::tasks();
+    let leaf = tasks.iter().find(|spec| spec.name == "Leaf").unwrap();
+    let params: Vec<_> = leaf
+        .params
+        .iter()
+        .map(|param| (param.name, param.ty))
+        .collect();
+    assert_eq!(params, [("n", "u8")]);
+    assert!(leaf.file.ends_with("wire.rs") && leaf.line > 0);
+    assert!(tasks.is_sorted_by_key(|spec| spec.name));
+    kart::registry::check().unwrap();
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use kart::{Requests, Runner, TaskExt as _, Workspace};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
 };
 
 use super::Scale;
@@ -22,7 +23,7 @@ use super::measure::{Figures, measure, timed};
 
 const LATENCY: Duration = Duration::from_millis(20);
 /// Requests at once, unless the workspace is told otherwise.
-const AT_ONCE: f64 = 64.0;
+const AT_ONCE: u32 = 64;
 
 /// Fails every hundredth request in the way a store does that has too much to do.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
     }
 }
 
-fn bucket(every: u64) -> Workspace {
+fn bucket(every: u64) -> Arc<dyn ObjectStore> {
     let config = ThrottleConfig {
         wait_delete_per_call: LATENCY,
         wait_get_per_call: LATENCY,
@@ -114,7 +115,24 @@ fn bucket(every: u64) -> Workspace {
         requests: AtomicU64::new(0),
         every,
     };
-    Workspace::from_store(Arc::new(faulty), "")
+    Arc::new(faulty)
+}
+
+/// So many bare requests, as many at once: what the store and its clock allow.
+fn floor(runtime: &tokio::runtime::Runtime, count: u64) -> Duration {
+    let store = bucket(0);
+    let put = |n: u64| {
+        let store = Arc::clone(&store);
+        async move {
+            let path = Path::from(format!("{n}"));
+            store.put(&path, PutPayload::default()).await
+        }
+    };
+    timed(|| {
+        let puts = stream::iter((0..count).map(put)).buffer_unordered(AT_ONCE as usize);
+        let done = runtime.block_on(puts.try_for_each(|_| async { Ok(()) }));
+        done.expect("all were written");
+    })
 }
 
 fn sum(requests: Requests) -> u64 {
@@ -124,7 +142,10 @@ fn sum(requests: Requests) -> u64 {
 pub(crate) fn child(case: &str, count: u64, _: &FilePath) -> (Duration, f64) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let every = if case.starts_with("faulty") { 100 } else { 0 };
-    let workspace = bucket(every);
+    if case == "floor" {
+        return (floor(&runtime, count), count as f64);
+    }
+    let workspace = Workspace::from_store(bucket(every), "");
     let run = || {
         let before = sum(workspace.requests());
         let elapsed = timed(|| {
@@ -148,17 +169,24 @@ pub(crate) fn child(case: &str, count: u64, _: &FilePath) -> (Duration, f64) {
 pub(crate) fn run(scale: &Scale, figures: &mut Figures) {
     let count = if scale.is_quick { 1_000 } else { 10_000 };
     println!(
-        "\n| {count} leaves, 20 ms a request | seconds | requests | × requests × 20 ms / 64 |"
+        "\n| {count} leaves, 20 ms a request | seconds | requests | × requests × 20 ms / 64 | × as many bare requests |"
     );
-    println!("| --- | ---: | ---: | ---: |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    let bare = measure("slow", "floor", count, FilePath::new("."));
+    let bare_request = bare.elapsed.as_secs_f64() / bare.counted;
     for case in ["cold", "none read", "faulty cold", "faulty none read"] {
         let measured = measure("slow", case, count, FilePath::new("."));
         let seconds = measured.elapsed.as_secs_f64();
-        let floor = measured.counted * LATENCY.as_secs_f64() / AT_ONCE;
+        let floor = measured.counted * LATENCY.as_secs_f64() / f64::from(AT_ONCE);
+        let ratios = if case.ends_with("cold") {
+            let bare = measured.counted * bare_request;
+            format!("{:.2} | {:.2}", seconds / floor, seconds / bare)
+        } else {
+            " | ".to_owned()
+        };
         println!(
-            "| {case} | {seconds:.2} | {} | {:.2} |",
-            measured.counted,
-            seconds / floor
+            "| {case} | {seconds:.2} | {} | {ratios} |",
+            measured.counted
         );
         figures.add("slow", case, count, seconds, "s");
         figures.add("slow", case, count, measured.counted, "requests");

@@ -17,6 +17,8 @@ pub(crate) struct Setting {
     pub(crate) value: &'static str,
     pub(crate) help: &'static str,
     pub(crate) default: Option<&'static str>,
+    /// What holds where it has no value.
+    pub(crate) otherwise: &'static str,
     check: fn(&str) -> Result<(), String>,
     of: &'static [Command],
 }
@@ -47,17 +49,18 @@ const RUN: &[Command] = &[Command::Run];
 const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
 
 #[rustfmt::skip]
-pub(crate) static SETTINGS: [Setting; 10] = [
-    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), check: any, of: &[] },
-    Setting { name: "workers", value: "N", help: "How many task bodies run at once [default: the number of CPUs]", default: None, check: count, of: &[Command::Run, Command::Plan] },
-    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, check: duration, of: RUN },
-    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops [default: 8s]", default: None, check: duration, of: RUN },
-    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task [default: not at all]", default: None, check: duration, of: RUN },
-    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over [default: 60s]", default: None, check: duration, of: RUN },
-    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), check: coordination, of: RUN },
-    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), check: on_code_change, of: PLANS },
-    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), check: boolean, of: RUN },
-    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket [default: 64]", default: None, check: count, of: &[Command::Run, Command::Plan, Command::Tree] },
+pub(crate) static SETTINGS: [Setting; 11] = [
+    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: any, of: &[] },
+    Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: count, of: &[Command::Run, Command::Plan] },
+    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: duration, of: RUN },
+    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: duration, of: RUN },
+    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: duration, of: RUN },
+    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: duration, of: RUN },
+    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: coordination, of: RUN },
+    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: on_code_change, of: PLANS },
+    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: boolean, of: RUN },
+    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: count, of: &[Command::Run, Command::Plan, Command::Tree] },
+    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: log_format, of: RUN },
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
@@ -97,6 +100,10 @@ fn on_code_change(text: &str) -> Result<(), String> {
 
 fn boolean(text: &str) -> Result<(), String> {
     one_of(text, &["true", "false"])
+}
+
+fn log_format(text: &str) -> Result<(), String> {
+    one_of(text, &["text", "json"])
 }
 
 /// Where a value comes from, the strongest first.

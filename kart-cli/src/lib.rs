@@ -2,27 +2,38 @@
 //!
 //! It sees the public interface of the runtime and nothing else. Data flows one way: `args` says what can be written,
 //! `config` puts the layers of settings together, `params` makes tasks of values, `command` has a file for each
-//! command, and `out` shows what came of it.
+//! command; `progress` and `logging` show a run while it lasts, `out` what came of it.
 
 mod args;
 mod ask;
+mod color;
 mod command;
 mod config;
+mod logging;
 mod out;
 mod params;
 mod print;
+mod progress;
 mod report;
 mod signals;
 mod target;
+#[cfg(feature = "otel")]
+mod telemetry;
+#[cfg(not(feature = "otel"))]
+#[path = "no_telemetry.rs"]
+mod telemetry;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use kart_core::{RunError, Runner, Task, TaskExt as _, TaskSpec, Workspace, registry};
 
 use crate::args::{Command, Parsed};
 use crate::config::Config;
+use crate::logging::{LogSettings, Logged};
 use crate::out::Out;
+use crate::telemetry::Telemetry;
 
 /// Some task failed, or the workspace does not answer: to run again may help.
 const FAILED: u8 = 1;
@@ -39,7 +50,11 @@ pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             if let Some(message) = end.message {
-                print::note(message.trim_end());
+                if end.is_json {
+                    tracing::error!(target: "kart", "{}", message.trim_end());
+                } else {
+                    print::note(message.trim_end());
+                }
             }
             ExitCode::from(end.status)
         }
@@ -52,6 +67,8 @@ pub(crate) struct End {
     status: u8,
     /// What is still to be said about it.
     message: Option<String>,
+    /// Whether it is said in the log, since stderr is for objects only.
+    is_json: bool,
 }
 
 impl End {
@@ -59,6 +76,7 @@ impl End {
         End {
             status,
             message: Some(message.into()),
+            is_json: false,
         }
     }
 
@@ -74,6 +92,7 @@ impl End {
         End {
             status,
             message: None,
+            is_json: false,
         }
     }
 }
@@ -121,6 +140,14 @@ pub(crate) struct Session {
     workspace: Workspace,
     runner: Runner,
     out: Out,
+    watch: Watch,
+}
+
+/// How a run is seen while it lasts.
+pub(crate) struct Watch {
+    log: LogSettings,
+    logged: Logged,
+    telemetry: Arc<Telemetry>,
 }
 
 fn try_main(
@@ -141,13 +168,34 @@ fn try_main(
         }
     };
     let config = Config::load(&parsed)?;
-    let out = Out::new(&parsed);
+    let log = LogSettings::of(&parsed, &config);
+    let out = Out::new(&parsed, log);
     match parsed.command {
         Command::List => return command::list::list(&parsed, root, &out),
         Command::Config => return command::config::config(&config, &out),
         Command::Completions => return command::completions(root, &parsed),
         _ => {}
     }
+    let telemetry = Arc::new(Telemetry::new());
+    let watch = Watch {
+        log,
+        logged: logging::init(log, telemetry.layer()),
+        telemetry: Arc::clone(&telemetry),
+    };
+    let is_json = watch.logged.is_json;
+    let result = perform(root, parsed, config, out, watch, configure);
+    telemetry.finish();
+    result.map_err(|end| End { is_json, ..end })
+}
+
+fn perform(
+    root: &'static TaskSpec,
+    parsed: Parsed,
+    config: Config,
+    out: Out,
+    watch: Watch,
+    configure: impl FnOnce(Runner) -> Runner,
+) -> Result<(), End> {
     let workspace = Workspace::open(config.text("workspace"))
         .map_err(|error| End::new(WRONG_USE, format!("error: {}", kart_core::chain(&error))))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -170,6 +218,7 @@ fn try_main(
             workspace,
             runner,
             out,
+            watch,
         };
         command::run_command(&session).await
     });

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::args::Parsed;
+use crate::logging::LogSettings;
 
 /// Where results go.
 pub(crate) struct Out {
@@ -29,20 +30,11 @@ pub(crate) enum Ink {
     reason = "whoever writes results has been given where to"
 )]
 impl Out {
-    pub(crate) fn new(parsed: &Parsed) -> Self {
-        let is_set = |name: &str| {
-            std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
-        };
-        let has_color = match parsed.get::<String>("color").as_deref() {
-            Some("always") => true,
-            Some("never") => false,
-            _ if is_set("NO_COLOR") => false,
-            _ => is_set("CLICOLOR_FORCE") || std::io::stdout().is_terminal(),
-        };
+    pub(crate) fn new(parsed: &Parsed, log: LogSettings) -> Self {
         Out {
             is_json: parsed.flag("json"),
-            is_quiet: parsed.flag("quiet"),
-            has_color,
+            is_quiet: log.quiet,
+            has_color: log.color.resolve(std::io::stdout().is_terminal()),
         }
     }
 
@@ -145,6 +137,19 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     match best {
         Some((score, name)) if score > 0.7 => format!("; did you mean `{name}`?"),
         _ => String::new(),
+    }
+}
+
+/// The first sentence of a doc comment.
+pub(crate) fn brief(doc: &str) -> String {
+    let paragraph = doc
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty());
+    let paragraph = paragraph.collect::<Vec<_>>().join(" ");
+    match paragraph.split_once(". ") {
+        Some((sentence, _)) => format!("{sentence}."),
+        None => paragraph,
     }
 }
 

@@ -51,6 +51,20 @@ pub(crate) fn default_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
     of(session.root, &session.parsed, &session.config)
 }
 
+/// The same, and those that `--root` names.
+pub(crate) fn all_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
+    let mut roots = default_roots(session)?;
+    for text in session.parsed.all("root") {
+        let wire = serde_json::from_str(&text).map_err(|error| {
+            End::wrong_use(format!(
+                "invalid value '{text}' for '--root <JSON>': {error}"
+            ))
+        })?;
+        roots.push(AnyTask::from_json(wire)?);
+    }
+    Ok(roots)
+}
+
 fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<AnyTask>, End> {
     let mut file = params_file(spec, parsed)?;
     let table = config.tasks.get(spec.name);

@@ -3,6 +3,7 @@
 use kart_core::Stop;
 
 use crate::print;
+use crate::progress::screen;
 
 /// The exit status of a process that Ctrl-C ended, as shells count it.
 const CTRL_C: i32 = 130;
@@ -13,8 +14,10 @@ pub(crate) fn listen(stop: Stop) {
         told_to_end().await;
         stop.stop();
         if tokio::signal::ctrl_c().await.is_ok() {
-            print::note("ended at once");
-            std::process::exit(CTRL_C);
+            screen::hold(|| {
+                print::note("ended at once");
+                std::process::exit(CTRL_C)
+            });
         }
     });
 }

@@ -205,3 +205,8 @@ impl ObjectStore for Faulty {
         self.inner.copy_opts(from, to, options).await
     }
 }
+
+/// Tasks of a report with their parameters.
+pub(crate) fn described<'r>(tasks: impl Iterator<Item = kart::TaskReport<'r>>) -> Vec<String> {
+    tasks.map(|task| task.task.description()).collect()
+}

@@ -181,7 +181,7 @@ async fn events_tell_why_it_stops_and_what_was_cut_off() {
                 assert_eq!((*reason, *grace), (StopReason::Deadline, SECOND));
                 seen.note(format!("stopping with {running} under way"));
             }
-            Event::Interrupted { task } => seen.note(format!("interrupted {}", task.name())),
+            Event::Interrupted { task, .. } => seen.note(format!("interrupted {}", task.name())),
             _ => {}
         });
     let unit = Unit { n: 1 };

@@ -4,6 +4,7 @@ use clap::Arg;
 use kart_core::{ParamKind, ParamSpec, TaskSpec, registry};
 
 use crate::config::SETTINGS;
+use crate::out::brief;
 
 /// A subcommand for each task of the program; `also` gives it what its command has.
 pub(super) fn with_tasks(
@@ -12,8 +13,7 @@ pub(super) fn with_tasks(
 ) -> clap::Command {
     let tasks = registry::tasks();
     tasks.iter().fold(command, |command, spec| {
-        let about = spec.doc.lines().next().unwrap_or_default();
-        let mut task = clap::Command::new(spec.name).about(about.to_owned());
+        let mut task = clap::Command::new(spec.name).about(brief(spec.doc));
         if let Some(short) = short(spec, &tasks) {
             task = task.visible_alias(short);
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kart_core::{AnyTask, Commit, RunError, StoreError, chain, registry};
 use serde_json::json;
 
-use crate::out::{Ink, count, duration};
+use crate::out::{Ink, count, duration, plural};
 use crate::{End, FAILED, Session, WRONG_USE, params};
 
 /// A clock that is further off is worth a warning.
@@ -116,8 +116,9 @@ async fn requirements(session: &Session) -> Result<String, (u8, String)> {
         kinds += 1;
     }
     Ok(format!(
-        "{} tasks below {kinds} roots expand, with paths and resources",
-        count(tasks)
+        "{} tasks below {kinds} root{} expand, with paths and resources",
+        count(tasks),
+        plural(kinds)
     ))
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn config(config: &Config, out: &Out) -> Result<(), End> {
     for setting in &SETTINGS {
         let (value, source) = match config.values.get(setting.name) {
             Some(set) => (set.text.as_str(), set.source.to_string()),
-            None => ("-", "default".to_owned()),
+            None => (setting.otherwise, "default".to_owned()),
         };
         let source = out.ink(Ink::Dim, format!("({source})"));
         out.line(format!("{:<18} {value:<24} {source}", setting.name));

@@ -156,15 +156,7 @@ fn quarantined(entry: &Entry) -> Option<SystemTime> {
 
 /// The objects that kart has written and that no task below the roots needs.
 async fn garbage(session: &Session) -> Result<Vec<Entry>, End> {
-    let mut roots = params::default_roots(session)?;
-    for text in session.parsed.all("root") {
-        let wire = serde_json::from_str(&text).map_err(|error| {
-            End::wrong_use(format!(
-                "invalid value '{text}' for '--root <JSON>': {error}"
-            ))
-        })?;
-        roots.push(AnyTask::from_json(wire)?);
-    }
+    let roots = params::all_roots(session)?;
     // Listed first, so that what is made meanwhile is not among them.
     let entries = session.workspace.entries("").await?;
     let records = session

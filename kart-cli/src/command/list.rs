@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{Parsed, option_of};
-use crate::out::{Ink, Out};
+use crate::out::{Ink, Out, brief};
 
 pub(crate) fn list(parsed: &Parsed, root: &'static TaskSpec, out: &Out) -> Result<(), End> {
     let tasks = registry::tasks();
@@ -21,8 +21,8 @@ pub(crate) fn list(parsed: &Parsed, root: &'static TaskSpec, out: &Out) -> Resul
             _ => "",
         };
         out.line(format!("{}{note}", out.ink(Ink::Bold, spec.name)));
-        if let Some(doc) = spec.doc.lines().next().filter(|doc| !doc.is_empty()) {
-            out.line(format!("    {doc}"));
+        if !spec.doc.is_empty() {
+            out.line(format!("    {}", brief(spec.doc)));
         }
         for param in spec.params {
             let default = match (param.kind, param.default) {
@@ -31,7 +31,7 @@ pub(crate) fn list(parsed: &Parsed, root: &'static TaskSpec, out: &Out) -> Resul
                 _ => String::new(),
             };
             let option = format!("{} <{}>", option_of(param.name), param.ty);
-            let doc = param.doc.lines().next().unwrap_or_default();
+            let doc = brief(param.doc);
             out.line(format!("    {option:<28} {doc}{default}").trim_end());
         }
     }

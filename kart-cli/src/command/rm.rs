@@ -14,15 +14,6 @@ use crate::{End, Session, params};
 const SHOWN: usize = 20;
 
 pub(crate) async fn rm(session: &Session) -> Result<(), End> {
-    if !session.parsed.is_named
-        && !session.root.params.is_empty()
-        && session.parsed.flag("downstream")
-    {
-        // The root has nothing downstream.
-        return Err(End::wrong_use(
-            "--downstream is of the task that is named after `rm`",
-        ));
-    }
     let named = params::roots(session)?;
     let tasks = if session.parsed.flag("downstream") {
         downstream(session, named).await?
@@ -86,9 +77,9 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
     Ok(())
 }
 
-/// These tasks, and all of what the root comes to that depends on them.
+/// These tasks, and all of what the roots come to that depends on them.
 async fn downstream(session: &Session, named: Vec<AnyTask>) -> Result<Vec<AnyTask>, End> {
-    let roots = params::default_roots(session)?;
+    let roots = params::all_roots(session)?;
     let plan = session.runner.plan_all(roots).await?;
     let consumers = consumers(&plan);
     let mut reached = BTreeSet::new();
@@ -96,7 +87,7 @@ async fn downstream(session: &Session, named: Vec<AnyTask>) -> Result<Vec<AnyTas
     for task in &named {
         let Some(planned) = plan.find(task.try_key()?) else {
             return Err(End::wrong_use(format!(
-                "{} does not require {task:?}: it is not known what depends on it",
+                "{} does not require {task:?}, so it is not known what depends on it: name a task that does by --root",
                 session.root.name
             )));
         };

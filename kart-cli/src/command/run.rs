@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use kart_core::{Outcome, Report, RunError, Stop};
 use serde_json::{Value as Json, json};
+use tracing::Instrument as _;
 
 use crate::out::bytes;
 use crate::params::command_of;
+use crate::progress::Progress;
 use crate::report::{self, Data, Recorder};
-use crate::{End, FAILED, Session, params, print, signals};
+use crate::{End, FAILED, Session, params, signals};
 
 /// How many failed tasks are told how to run again.
 const SHOWN: usize = 20;
@@ -20,16 +22,27 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     let recorder = file.as_ref().map(|_| Arc::new(Recorder::new()));
     let stop = Stop::new();
     signals::listen(stop.clone());
-    let is_quiet = session.out.is_quiet;
+    let watch = &session.watch;
+    let progress = Arc::new(Progress::new(
+        watch.log.look(),
+        watch.log.is_colored(),
+        watch.logged.events,
+    ));
+    let (shown, telemetry) = (Arc::clone(&progress), Arc::clone(&watch.telemetry));
     let listening = recorder.clone();
     let runner = session.runner.clone().stop(&stop).on_event(move |event| {
         if let Some(recorder) = &listening {
             recorder.take(event);
         }
-        print::event(event, is_quiet);
+        shown.event(event);
+        telemetry.event(event);
     });
     let before = session.workspace.requests();
-    let result = runner.run_all(roots).await;
+    // All attempts of a run are one trace.
+    let name = session.parsed.task.name;
+    let span = tracing::info_span!(target: "kart::run", "run", root = name);
+    let result = runner.run_all(roots).instrument(span).await;
+    progress.finish();
     let report = match &result {
         Ok(report) => Some(report),
         Err(error) => error.report(),
@@ -43,7 +56,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
             session
                 .out
                 .json(&summary(session, report, result.as_ref().err(), before));
-        } else {
+        } else if !session.out.is_quiet || result.is_err() {
             told(session, report, before, file.as_deref());
         }
     }
@@ -107,20 +120,19 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         report.elapsed(),
         session.workspace.location(),
     ));
-    if session.out.is_quiet || report.counts().ran == 0 {
-        return;
+    if report.counts().ran > 0 {
+        let requests = report::since(session.workspace.requests(), before);
+        let requests: Vec<String> = requests
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        session.out.line(format!(
+            "{} written; requests: {}",
+            bytes(written(report)),
+            requests.join(", ")
+        ));
     }
-    let requests = report::since(session.workspace.requests(), before);
-    let requests: Vec<String> = requests
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    session.out.line(format!(
-        "{} written; requests: {}",
-        bytes(written(report)),
-        requests.join(", ")
-    ));
     if let Some(file) = file {
         session.out.line(format!("report in {file}"));
     }

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction};
 use kart_core::{AnyTask, Stop};
 use kart_serve::{Allow, Ending, Oidc, ServeError, Server, Settings};
 
+use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
 
 /// An option, and its variable in the environment: `KART_` and its name.
@@ -159,8 +160,18 @@ fn settings(session: &Session) -> Result<Settings, End> {
             most.ok_or_else(|| invalid("max-runs", &text, "it is a number, at least 1"))?;
     }
     settings.workers = session.config.workers();
-    let is_quiet = session.out.is_quiet;
-    settings.on_event = Some(Arc::new(move |_, event| print::event(event, is_quiet)));
+    let watch = &session.watch;
+    let look = match watch.log.look() {
+        // Runs come and go, and several may be under way.
+        Look::Bars => Look::Lines,
+        look => look,
+    };
+    let progress = Progress::new(look, watch.log.is_colored(), watch.logged.events);
+    let telemetry = Arc::clone(&watch.telemetry);
+    settings.on_event = Some(Arc::new(move |_, event| {
+        progress.event(event);
+        telemetry.event(event);
+    }));
     Ok(settings)
 }
 

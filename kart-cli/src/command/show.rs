@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::history::{attempt, record};
 use super::plan::{Task, reason};
-use crate::out::{Ink, bytes, time};
+use crate::out::{Ink, brief, bytes, time};
 use crate::target::{Target, consumers, described, no_output, target};
 use crate::{End, FAILED, Session, params};
 
@@ -48,8 +48,8 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
     let line = |label: &str, text: &str| out.line(format!("  {label:<12} {text}"));
     if let Some(task) = &target.task {
         let spec = task.spec();
-        if let Some(doc) = spec.doc.lines().next().filter(|doc| !doc.is_empty()) {
-            line("", doc);
+        if !spec.doc.is_empty() {
+            line("", &brief(spec.doc));
         }
         line(
             "defined",

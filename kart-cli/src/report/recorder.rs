@@ -61,7 +61,7 @@ impl Recorder {
             Event::Finished { task, bytes, .. } => (task, 'r', *bytes, None),
             Event::Retrying { task, error, .. } => (task, 'y', 0, Some(chain(*error))),
             Event::Failed { task, error, .. } => (task, 'f', 0, Some(chain(*error))),
-            Event::Interrupted { task } => (task, 'i', 0, None),
+            Event::Interrupted { task, .. } => (task, 'i', 0, None),
             _ => return,
         };
         let key = task.key();

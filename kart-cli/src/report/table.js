@@ -15,8 +15,8 @@ function createTable(host, { name, count, columns, rowTask, open, sort }) {
   let drawn = { first: -1, last: -1 };
 
   const body = el("tbody");
-  const above = el("tbody", { "aria-hidden": "true" }, spacer(columns.length));
-  const below = el("tbody", { "aria-hidden": "true" }, spacer(columns.length));
+  const above = el("tbody", { "aria-hidden": "true" }, spacer());
+  const below = el("tbody", { "aria-hidden": "true" }, spacer());
   const heads = columns.map(headCell);
   const table = el("table", { class: "rows" },
     el("caption", { class: "unseen", text: name }),
@@ -151,8 +151,9 @@ function createTable(host, { name, count, columns, rowTask, open, sort }) {
   };
 }
 
-function spacer(columns) {
-  return el("tr", {}, el("td", { colspan: columns }));
+/** One cell: one that spanned all columns would bring back those that a narrow screen hides. */
+function spacer() {
+  return el("tr", {}, el("td"));
 }
 
 /** Ranks of texts in the order a person expects: `2` before `10`. */

@@ -100,7 +100,8 @@ where
     F: FnOnce() -> Result<Erased, BoxError> + Send + 'static,
 {
     Box::pin(async move {
-        match tokio::task::spawn_blocking(body).await {
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(body)).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => std::panic::resume_unwind(payload),

@@ -104,23 +104,38 @@ pub(crate) fn pending(key: Key) -> String {
     format!("pending {key}")
 }
 
-/// Finds what each task of the graph needs, indexed as the graph's nodes.
+/// Finds what each task of the graph needs, indexed as the graph's nodes. Of the roots in `absent` the outputs were
+/// not there a moment ago: what they require is asked for along with them.
 pub(crate) async fn survey(
     graph: &Graph,
     workspace: &Workspace,
     rerun: &Rerun,
     changed: &HashSet<NodeId>,
+    absent: &[NodeId],
 ) -> Result<Vec<Need>, Error> {
     let mut needs = vec![Need::Unasked; graph.len()];
     mark_reruns(graph, rerun, changed, &mut needs);
     let mut reached = vec![false; graph.len()];
     let mut level: Vec<NodeId> = Vec::new();
     reach(graph.roots.iter().copied(), &mut reached, &mut level);
+    for root in absent {
+        let mut below = Vec::new();
+        graph
+            .node(*root)
+            .for_each_requirement(|required| below.push(required));
+        reach(below, &mut reached, &mut level);
+    }
+    let mut is_first = true;
     while !level.is_empty() {
         let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
             level.drain(..).partition(|node| needs[node.index()].runs());
         for (node, need) in ask(graph, unknown.clone(), workspace).await? {
             needs[node.index()] = need;
+        }
+        let is_made = |root: &NodeId| !needs[root.index()].runs();
+        if std::mem::take(&mut is_first) && absent.iter().any(is_made) {
+            // Somebody has made it meanwhile, and what it requires may be no business of this run.
+            return Box::pin(survey(graph, workspace, rerun, changed, &[])).await;
         }
         for node in marked.into_iter().chain(unknown) {
             if needs[node.index()].runs() {

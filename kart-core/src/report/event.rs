@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::chain;
 use crate::own::Owner;
 use crate::plan::TaskInfo;
 
@@ -110,6 +109,8 @@ pub enum Event<'a> {
         task: TaskInfo<'a>,
         /// Which attempt failed, from 1.
         attempt: u32,
+        /// How long that attempt took.
+        elapsed: Duration,
         /// The pause before the next.
         pause: Duration,
         /// What went wrong.
@@ -187,6 +188,10 @@ pub enum Event<'a> {
     Interrupted {
         /// The task.
         task: TaskInfo<'a>,
+        /// Which attempt was cut off, from 1.
+        attempt: u32,
+        /// How long that attempt took; zero where it did not end by itself.
+        elapsed: Duration,
     },
     /// A task failed for good.
     Failed {
@@ -194,6 +199,8 @@ pub enum Event<'a> {
         task: TaskInfo<'a>,
         /// How many attempts were made.
         attempts: u32,
+        /// How long the last one took.
+        elapsed: Duration,
         /// What went wrong in the last.
         error: &'a (dyn std::error::Error + 'static),
     },
@@ -204,98 +211,4 @@ pub enum Event<'a> {
         /// The task that failed.
         by: TaskInfo<'a>,
     },
-}
-
-impl Event<'_> {
-    /// Writes the event to the `tracing` subscriber.
-    pub(crate) fn trace(&self) {
-        match self {
-            Event::Planned {
-                tasks,
-                complete,
-                missing,
-                ..
-            } => tracing::info!(tasks, complete, missing, "planned"),
-            Event::Started { task, attempt, .. } => {
-                tracing::debug!(task = task.name(), key = %task.key(), attempt, "started");
-            }
-            Event::Progress {
-                task,
-                done,
-                total,
-                message,
-            } => {
-                tracing::debug!(task = task.name(), key = %task.key(), done, total, message, "progress");
-            }
-            Event::Asked { task, by } => {
-                tracing::debug!(task = task.name(), key = %task.key(), by = %by.key(), "asked for");
-            }
-            Event::Retrying {
-                task,
-                attempt,
-                pause,
-                error,
-            } => {
-                tracing::warn!(task = task.name(), key = %task.key(), attempt, ?pause, error = chain(*error), "retrying");
-            }
-            Event::Finished {
-                task,
-                attempt,
-                elapsed,
-                bytes,
-            } => {
-                tracing::debug!(task = task.name(), key = %task.key(), attempt, ?elapsed, bytes, "finished");
-            }
-            Event::Differed { task } => {
-                tracing::warn!(task = task.name(), key = %task.key(), "another process published other bytes first: the task is not deterministic");
-            }
-            Event::Elsewhere { task, owner } => {
-                tracing::debug!(task = task.name(), key = %task.key(), %owner, "elsewhere");
-            }
-            Event::MadeElsewhere { task } => {
-                tracing::debug!(task = task.name(), key = %task.key(), "made elsewhere");
-            }
-            Event::MadeByOtherCode { task } => {
-                tracing::warn!(task = task.description(), key = %task.key(), "made by other code than today's");
-            }
-            Event::HeldBack {
-                task,
-                expected,
-                left,
-            } => {
-                tracing::warn!(task = task.description(), key = %task.key(), ?expected, ?left, "held back: it would not end before the deadline");
-            }
-            Event::TooLong {
-                task,
-                expected,
-                deadline,
-            } => {
-                tracing::warn!(
-                    task = task.name(),
-                    ?expected,
-                    ?deadline,
-                    "takes longer than any run may: split it, or use cx.step, cx.save or cx.map"
-                );
-            }
-            Event::LogFailed { error } => tracing::warn!(error, "failed to write the run log"),
-            Event::Stopping {
-                reason,
-                running,
-                grace,
-            } => tracing::warn!(?reason, running, ?grace, "stopping"),
-            Event::Interrupted { task } => {
-                tracing::warn!(task = task.description(), key = %task.key(), "interrupted");
-            }
-            Event::Failed {
-                task,
-                attempts,
-                error,
-            } => {
-                tracing::error!(task = task.description(), key = %task.key(), attempts, error = chain(*error), "failed");
-            }
-            Event::Blocked { task, by } => {
-                tracing::warn!(task = task.name(), key = %task.key(), by = %by.key(), "blocked");
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@ mod error;
 mod event;
 mod outcome;
 mod summary;
+mod trace;
 
 pub use error::{MissingResource, RunError};
 pub use event::{Event, Expected, Family, StopReason};

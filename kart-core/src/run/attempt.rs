@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, poll};
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::handover::Handover;
 use super::inbox::{Inbox, Step};
@@ -40,6 +42,8 @@ pub(super) struct Shop {
     /// The kinds of tasks whose last output was large.
     pub(super) large: Mutex<HashSet<&'static str>>,
     pub(super) ownership: Ownership,
+    /// The span in which the run was started.
+    pub(super) span: Span,
 }
 
 /// An attempt that is to be made.
@@ -144,6 +148,36 @@ impl Shop {
     }
 
     async fn attempt(self: &Arc<Self>, work: Work, claim: Option<&Claim>) -> Attempted {
+        let span = self.span(work);
+        if span.is_disabled() {
+            return self.attempt_in_span(work, claim).await;
+        }
+        let attempting = self.attempt_in_span(work, claim);
+        let attempted = attempting.instrument(span.clone()).await;
+        if let End::Failed(error) = &attempted.end {
+            span.record("error", crate::error::chain(error.as_ref()));
+            span.record("otel.status_code", "ERROR");
+        }
+        attempted
+    }
+
+    /// What a body logs is logged within it, and so says of which task it is.
+    fn span(&self, work: Work) -> Span {
+        let node = self.graph.node(work.node);
+        info_span!(
+            target: "kart",
+            parent: &self.span,
+            "task",
+            task = node.task.spec().name,
+            key = %node.key,
+            // Of other integers OpenTelemetry would make texts.
+            attempt = i64::from(work.number),
+            error = Empty,
+            otel.status_code = Empty,
+        )
+    }
+
+    async fn attempt_in_span(self: &Arc<Self>, work: Work, claim: Option<&Claim>) -> Attempted {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
         let made = caught(self.make(work.node, work.number, &mut waited)).await;

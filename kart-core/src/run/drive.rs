@@ -75,6 +75,7 @@ impl Drive {
             asks: AtomicU64::new(0),
             large: Mutex::default(),
             ownership: ownership.clone(),
+            span: tracing::Span::current(),
         });
         Drive {
             ledger,

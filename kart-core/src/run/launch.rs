@@ -87,7 +87,9 @@ impl Runner {
                 .await;
         }
         let ownership = Ownership::take(self, member, &graph, started).await?;
-        let result = self.run_owning(run, &ownership, graph, past, started).await;
+        let result = self
+            .run_owning(run, &ownership, graph, &needs, past, started)
+            .await;
         ownership.give_back(result.is_ok()).await;
         result
     }
@@ -97,10 +99,13 @@ impl Runner {
         run: RunId,
         ownership: &Ownership,
         graph: Arc<Graph>,
+        before: &[Need],
         past: Past,
         started: Instant,
     ) -> Result<Report, RunError> {
-        let needs = self.survey(&graph, &past).await?;
+        let is_absent = |root: &NodeId| before[root.index()].runs();
+        let absent: Vec<NodeId> = graph.roots.iter().copied().filter(is_absent).collect();
+        let needs = self.survey(&graph, &past, &absent).await?;
         self.check_runs(&graph, &needs)?;
         if needs.iter().any(|need| need.runs()) {
             self.workspace.prepare().await.map_err(RunError::Store)?;
@@ -179,11 +184,16 @@ impl Runner {
         Ok(Arc::new(graph))
     }
 
-    pub(super) async fn survey(&self, graph: &Graph, past: &Past) -> Result<Vec<Need>, RunError> {
+    pub(super) async fn survey(
+        &self,
+        graph: &Graph,
+        past: &Past,
+        absent: &[NodeId],
+    ) -> Result<Vec<Need>, RunError> {
         let again = match self.on_code_change {
             OnCodeChange::Rerun => &past.changed,
             OnCodeChange::Ignore | OnCodeChange::Warn => &HashSet::new(),
         };
-        Ok(survey(graph, &self.workspace, &self.rerun, again).await?)
+        Ok(survey(graph, &self.workspace, &self.rerun, again, absent).await?)
     }
 }

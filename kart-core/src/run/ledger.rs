@@ -200,6 +200,7 @@ impl Ledger {
         self.emit(&Event::Retrying {
             task: self.task(failed.node),
             attempt: failed.number,
+            elapsed: failed.elapsed,
             pause,
             error: failed.error.as_ref(),
         });
@@ -253,6 +254,7 @@ impl Ledger {
         self.emit(&Event::Failed {
             task,
             attempts: failed.number,
+            elapsed: failed.elapsed,
             error: failed.error.as_ref(),
         });
         let error = Arc::new(failed.error);
@@ -295,6 +297,8 @@ impl Ledger {
         self.outcomes[node.index()] = Outcome::Interrupted;
         self.emit(&Event::Interrupted {
             task: self.task(node),
+            attempt,
+            elapsed,
         });
     }
 

@@ -268,7 +268,7 @@ impl Runner {
     ) -> Result<Plan, RunError> {
         let graph = self.expand(roots).await?;
         let past = self.past(&graph).await;
-        let needs = self.survey(&graph, &past).await?;
+        let needs = self.survey(&graph, &past, &[]).await?;
         let expected = past.expected(&graph);
         Ok(Plan::new(graph, needs, expected))
     }

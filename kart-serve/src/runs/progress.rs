@@ -182,6 +182,7 @@ impl Progress {
                 attempt,
                 pause,
                 error,
+                ..
             } => {
                 let took = self.end(*task);
                 let error = short(&redacted(&task.task(), &chain(*error)), LONGEST_ERROR);
@@ -192,6 +193,7 @@ impl Progress {
                 task,
                 attempts,
                 error,
+                ..
             } => {
                 let took = self.end(*task);
                 self.counts.failed += 1;
@@ -223,7 +225,7 @@ impl Progress {
                 self.family(task.name()).elsewhere += 1;
                 tell("made_elsewhere", task, None, json!({}))
             }
-            Event::Interrupted { task } => {
+            Event::Interrupted { task, .. } => {
                 let took = self.end(*task);
                 self.counts.interrupted += 1;
                 self.family(task.name()).interrupted += 1;

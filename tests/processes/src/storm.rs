@@ -307,6 +307,15 @@ pub fn expected_long() -> Expected {
 ///
 /// It cannot be built.
 pub fn long_batch() -> anyhow::Result<std::path::PathBuf> {
+    example("long_batch")
+}
+
+/// The program of an example, built if need be.
+///
+/// # Errors
+///
+/// It cannot be built.
+pub fn example(name: &str) -> anyhow::Result<std::path::PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let me = std::env::current_exe()?;
     let mut profile = me.parent().context("a program lies somewhere")?;
@@ -320,16 +329,16 @@ pub fn long_batch() -> anyhow::Result<std::path::PathBuf> {
             "--quiet",
             "--all-features",
             "--example",
-            "long_batch",
+            name,
             "--target-dir",
         ])
         .arg(target)
         .current_dir(root)
         .status()?;
     if !built.success() {
-        bail!("the example long_batch cannot be built");
+        bail!("the example {name} cannot be built");
     }
     Ok(profile
         .join("examples")
-        .join(format!("long_batch{}", std::env::consts::EXE_SUFFIX)))
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

@@ -1,0 +1,103 @@
+//! What is deleted, and what is kept.
+
+use serde_json::{Value, json};
+
+use super::Place;
+
+#[test]
+fn rm_deletes_an_output_after_it_has_asked() {
+    let place = Place::new();
+    place.call(&[]);
+    let rows = ["Rows", "--day", "2024-01-31"];
+    let said = place.call(&[&["rm"], &rows[..]].concat());
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("--yes"), "{}", said.stderr);
+    assert!(place.has("summary-2024-01-31.json"));
+    let gone = place.json(&["rm", "--yes"]);
+    assert_eq!(gone["deleted"], json!(["summary-2024-01-31.json"]));
+    assert!(
+        !place.has("summary-2024-01-31.json")
+            && !place.has("_kart/paths/summary-2024-01-31.json.key")
+    );
+    assert_eq!(place.json(&["rm", "--yes"])["deleted"], json!([]));
+}
+
+#[test]
+fn rm_downstream_takes_all_that_depends_on_a_task() {
+    let place = Place::new();
+    place.call(&[]);
+    let gone = place.json(&["rm", "Rows", "--day", "2024-01-31", "--yes", "--downstream"]);
+    assert_eq!(gone["deleted"].as_array().unwrap().len(), 3, "{gone}");
+    assert!(!place.has("summary-2024-01-31.json"));
+    assert_eq!(place.json(&["plan"])["runs"], 3);
+    let said = place.call(&["rm", "Page", "--number", "3", "--yes", "--downstream"]);
+    assert_eq!(
+        said.status, 2,
+        "it is not known what depends on what a body asks for"
+    );
+}
+
+#[test]
+fn gc_takes_what_kart_has_written_and_no_task_needs_and_nothing_else() {
+    let place = Place::new();
+    place.call(&["--count", "2"]);
+    place.call(&["--count", "3"]);
+    place.call(&["--day", "2024-02-01"]);
+    place.write("kart-workspace/foreign.txt", "somebody else's");
+    place.write("kart-workspace/etl/Rows/foreign.json", "somebody else's");
+    let paths = |gc: &Value| -> Vec<String> {
+        let objects = gc["objects"].as_array().unwrap();
+        objects
+            .iter()
+            .map(|object| object["path"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(paths(&place.json(&["gc"])).is_empty(), "nothing is old");
+    let dry = place.json(&["gc", "--older-than", "0s"]);
+    let garbage = paths(&dry);
+    assert_eq!(dry["dry_run"], true);
+    // The rows, the total and the page of two rows, and the summary and its companion, rows and total of the other day.
+    assert_eq!(garbage.len(), 7, "{garbage:?}");
+    assert!(garbage.contains(&"summary-2024-02-01.json".to_owned()));
+    assert!(garbage.contains(&"_kart/paths/summary-2024-02-01.json.key".to_owned()));
+    // What is needed by a root that is named is kept.
+    let kept = place.json(&[
+        "gc",
+        "--older-than",
+        "0s",
+        "--root",
+        "{\"task\":\"Summary\",\"params\":{\"day\":\"2024-02-01\"}}",
+    ]);
+    assert_eq!(paths(&kept).len(), 3, "{kept}");
+    assert_eq!(
+        place
+            .call(&["gc", "--older-than", "0s", "--quarantine"])
+            .status,
+        2,
+        "nobody was asked"
+    );
+    assert!(place.has("summary-2024-02-01.json"));
+    place.json(&["gc", "--older-than", "0s", "--quarantine", "--yes"]);
+    assert!(!place.has("summary-2024-02-01.json"));
+    assert!(place.has("foreign.txt") && place.has("etl/Rows/foreign.json"));
+    assert!(paths(&place.json(&["gc", "--older-than", "0s"])).is_empty());
+    assert_eq!(place.json(&["plan"])["runs"], 0, "what is needed is there");
+    assert_eq!(
+        place.json(&["plan", "Page", "--number", "3"])["runs"],
+        0,
+        "and what its body has asked for"
+    );
+    assert_eq!(
+        place.json(&["gc", "--delete", "--yes"])["deleted"],
+        0,
+        "it has not been in quarantine for long"
+    );
+    assert_eq!(
+        place.json(&["gc", "--delete", "--yes", "--older-than", "0s"])["deleted"],
+        7
+    );
+    assert_eq!(
+        place.json(&["gc", "--delete", "--yes", "--older-than", "0s"])["deleted"],
+        0
+    );
+}
