@@ -103,11 +103,16 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
         ServeError::Settings(_) => End::wrong_use(error),
         error => End::new(FAILED, format!("error: {error}")),
     })?;
-    print::note(&format!(
+    let listening = format!(
         "listening on http://{}; outputs in {}",
         server.address(),
         session.workspace.location()
-    ));
+    );
+    if session.watch.logged.is_json {
+        tracing::info!(target: "kart", "{listening}");
+    } else {
+        print::note(&listening);
+    }
     let stop = Stop::new();
     signals::listen(stop.clone());
     match server.run(&stop).await {

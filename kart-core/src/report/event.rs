@@ -1,5 +1,6 @@
 //! What happens in a run, as it happens.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::own::Owner;
@@ -28,7 +29,7 @@ pub struct Expected {
 }
 
 /// The tasks of one name in a run's graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Family {
     /// Their stable name.
@@ -39,6 +40,12 @@ pub struct Family {
     pub complete: usize,
     /// How many of them will run if all goes well.
     pub missing: usize,
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.name, self.complete, self.tasks)
+    }
 }
 
 impl Family {
