@@ -32,7 +32,7 @@ impl Setting {
             Command::Serve => Command::Run,
             command => command,
         };
-        self.of.is_empty() || self.of.contains(&command)
+        self.of.is_empty() || self.of.contains(&command) || command == Command::Config
     }
 
     /// Its variable in the environment.

@@ -171,8 +171,14 @@ fn try_main(
     let log = LogSettings::of(&parsed, &config);
     let out = Out::new(&parsed, log);
     match parsed.command {
-        Command::List => return command::list::list(&parsed, root, &out),
-        Command::Config => return command::config::config(&config, &out),
+        Command::List => {
+            command::list::list(&parsed, root, &out)?;
+            return out.finish();
+        }
+        Command::Config => {
+            command::config::config(&parsed, &config, &out)?;
+            return out.finish();
+        }
         Command::Completions => return command::completions(root, &parsed),
         _ => {}
     }
@@ -220,7 +226,8 @@ fn perform(
             out,
             watch,
         };
-        command::run_command(&session).await
+        command::run_command(&session).await?;
+        session.out.finish()
     });
     // A plain `fn` that goes on after the grace would keep the process from ending.
     runtime.shutdown_background();

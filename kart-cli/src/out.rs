@@ -1,18 +1,22 @@
 //! How results are shown: lines for people, JSON for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::args::Parsed;
 use crate::logging::LogSettings;
+use crate::{End, FAILED};
 
 /// Where results go.
 pub(crate) struct Out {
     pub(crate) is_json: bool,
     pub(crate) is_quiet: bool,
     has_color: bool,
+    /// The first write that failed.
+    failure: RefCell<Option<io::Error>>,
 }
 
 /// How a word is set off.
@@ -25,38 +29,60 @@ pub(crate) enum Ink {
     Bold,
 }
 
-#[expect(
-    clippy::unused_self,
-    reason = "whoever writes results has been given where to"
-)]
 impl Out {
     pub(crate) fn new(parsed: &Parsed, log: LogSettings) -> Self {
         Out {
             is_json: parsed.flag("json"),
             is_quiet: log.quiet,
-            has_color: log.color.resolve(std::io::stdout().is_terminal()),
+            failure: RefCell::new(None),
+            has_color: log.color.resolve(io::stdout().is_terminal()),
         }
     }
 
-    /// One line of results. A reader that went away, such as `head`, is no failure of the run.
+    /// One line of results.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
-        let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+        self.note(writeln!(io::stdout(), "{}", text.as_ref()));
     }
 
     /// Many lines of results at once.
     pub(crate) fn text(&self, text: &str) {
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
+        let mut stdout = io::stdout().lock();
+        self.note(
+            stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush()),
+        );
     }
 
     /// Results for programs.
     pub(crate) fn json(&self, value: &impl Serialize) {
-        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-        // A reader that went away is no failure.
-        let _ = serde_json::to_writer_pretty(&mut stdout, value);
-        let _ = writeln!(stdout).and_then(|()| stdout.flush());
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let written = serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from);
+        self.note(
+            written
+                .and_then(|()| writeln!(stdout))
+                .and_then(|()| stdout.flush()),
+        );
+    }
+
+    /// A reader that went away, such as `head`, is no failure.
+    pub(crate) fn note(&self, written: io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.failure.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    /// Whether all results could be written.
+    pub(crate) fn finish(&self) -> Result<(), End> {
+        match self.failure.borrow_mut().take() {
+            None => Ok(()),
+            Some(error) => Err(End::new(
+                FAILED,
+                format!("error: failed to write the results: {error}"),
+            )),
+        }
     }
 
     pub(crate) fn ink(&self, ink: Ink, text: impl AsRef<str>) -> String {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use kart_core::{AnyTask, Given, ParamError, ParamKind, TaskSpec};
+use kart_core::{AnyTask, Given, ParamError, ParamKind, ParamSpec, TaskSpec};
 use serde_json::Value as Json;
 
 use crate::args::{Parsed, option_of};
 use crate::config::{Config, Source};
-use crate::out::nearest;
+use crate::out::{nearest, plural, quoted};
 use crate::{End, Session};
 
 /// More tasks than that are a mistyped range.
@@ -65,11 +65,15 @@ pub(crate) fn all_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
     Ok(roots)
 }
 
-fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<AnyTask>, End> {
+/// The parameters of a task that are given, each from the strongest layer that has it.
+pub(crate) fn layers(
+    spec: &'static TaskSpec,
+    parsed: &Parsed,
+    config: &Config,
+) -> Result<Vec<(&'static ParamSpec, Given, Source)>, End> {
     let mut file = params_file(spec, parsed)?;
     let table = config.tasks.get(spec.name);
     let mut given = Vec::new();
-    let mut missing = Vec::new();
     for param in spec.params {
         let option = if std::ptr::eq(spec, parsed.task) {
             parsed.param(param.name)
@@ -77,24 +81,27 @@ fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<A
             None
         };
         let env = format!("KART_PARAM_{}", param.name.to_uppercase());
-        let (value, source) = if let Some(text) = option {
-            (Given::Text(text), Source::Option)
-        } else if let Some((path, Some(json))) = file
-            .as_mut()
-            .map(|(path, file)| (path.clone(), file.remove(param.name)))
-        {
-            (Given::Json(json), Source::File(path))
+        let mut in_file = || {
+            let (path, members) = file.as_mut()?;
+            Some((members.remove(param.name)?, path.clone()))
+        };
+        if let Some(text) = option {
+            given.push((param, Given::Text(text), Source::Option));
+        } else if let Some((json, path)) = in_file() {
+            given.push((param, Given::Json(json), Source::File(path)));
         } else if let Ok(text) = std::env::var(&env) {
-            (Given::Text(text), Source::Environment(env))
+            given.push((param, Given::Text(text), Source::Environment(env)));
         } else if let Some(value) = table.and_then(|table| table.get(param.name)) {
             let path = config.path.clone().unwrap_or_default();
-            (Given::Json(json(value)), Source::Toml(path))
-        } else {
-            if param.default.is_none() {
-                missing.push(format!("{} <{}>", option_of(param.name), param.ty));
-            }
-            continue;
-        };
+            given.push((param, Given::Json(json(value)), Source::Toml(path)));
+        }
+    }
+    Ok(given)
+}
+
+fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<AnyTask>, End> {
+    let mut given = Vec::new();
+    for (param, value, source) in layers(spec, parsed, config)? {
         let values = match &value {
             Given::Text(text) if param.kind != ParamKind::Secret => range(text, param.ty)?,
             _ => None,
@@ -105,13 +112,21 @@ fn of(spec: &'static TaskSpec, parsed: &Parsed, config: &Config) -> Result<Vec<A
             source,
         });
     }
-    if !missing.is_empty() {
+    let is_given = |name: &str| given.iter().any(|values| values.name == name);
+    let lacking = spec
+        .params
+        .iter()
+        .filter(|param| param.default.is_none() && !is_given(param.name));
+    let lacking: Vec<String> = lacking
+        .map(|param| format!("{} <{}>", option_of(param.name), param.ty))
+        .collect();
+    if !lacking.is_empty() {
         return Err(End::wrong_use(format!(
             "the parameter{} {} of {} {} missing",
-            if missing.len() == 1 { "" } else { "s" },
-            missing.join(", "),
+            plural(lacking.len()),
+            lacking.join(", "),
             spec.name,
-            if missing.len() == 1 { "is" } else { "are" },
+            if lacking.len() == 1 { "is" } else { "are" },
         )));
     }
     each(spec, &given)
@@ -262,11 +277,11 @@ fn range(text: &str, ty: &str) -> Result<Option<Vec<Given>>, End> {
     Ok(Some(values))
 }
 
-/// The command line that runs just that task.
+/// The command line that runs just that task. What is secret is to be in the variable TOKEN, or whatever its name is.
 pub(crate) fn command_of(program: &str, task: &AnyTask) -> String {
     let spec = task.spec();
-    let mut words = vec![program.to_owned(), "run".to_owned(), spec.name.to_owned()];
-    let wire = task.to_json().unwrap_or(Json::Null);
+    let mut words = vec![quoted(program), "run".to_owned(), quoted(spec.name)];
+    let wire = task.to_shown_json().unwrap_or(Json::Null);
     for param in spec.params {
         let Some(value) = wire
             .pointer("/params")
@@ -276,11 +291,10 @@ pub(crate) fn command_of(program: &str, task: &AnyTask) -> String {
         };
         words.push(option_of(param.name));
         words.push(match (param.kind, value) {
-            (ParamKind::Secret, _) => "…".to_owned(),
-            (_, Json::String(text)) => text.clone(),
-            (_, value) => value.to_string(),
+            (ParamKind::Secret, _) => format!("\"${}\"", param.name.to_uppercase()),
+            (_, Json::String(text)) => quoted(text),
+            (_, value) => quoted(&value.to_string()),
         });
     }
-    let words: Vec<_> = words.iter().map(|word| crate::out::quoted(word)).collect();
     words.join(" ")
 }

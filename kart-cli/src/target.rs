@@ -29,6 +29,7 @@ pub(crate) async fn target(session: &Session) -> Result<Target, End> {
     let Some(named) = session.parsed.get::<String>("target") else {
         return Target::of(params::one(session)?);
     };
+    let named = below(&named, session.workspace.location()).to_owned();
     if let Some(spec) = registry::tasks()
         .iter()
         .find(|spec| crate::config::is_named(spec, &named))
@@ -90,6 +91,17 @@ pub(crate) async fn target(session: &Session) -> Result<Target, End> {
             )))
         }
     }
+}
+
+/// A path as it is shown, within its workspace, as one relative to it.
+fn below<'p>(path: &'p str, workspace: &str) -> &'p str {
+    let plain = |text: &'p str| text.strip_prefix("./").unwrap_or(text);
+    let workspace = workspace.strip_prefix("./").unwrap_or(workspace);
+    let path = plain(path);
+    let inner = path.strip_prefix(workspace.trim_end_matches('/'));
+    inner
+        .and_then(|inner| inner.strip_prefix('/'))
+        .unwrap_or(path)
 }
 
 /// The task of a record, where its parameters are all there and make the same key.

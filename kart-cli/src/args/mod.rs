@@ -119,7 +119,7 @@ static COMMANDS: &[Entry] = &[
     entry(
         Command::Rm,
         "rm",
-        Takes::Task,
+        Takes::Target,
         "Delete an output, so that it is made again",
     ),
     entry(
@@ -137,8 +137,8 @@ static COMMANDS: &[Entry] = &[
     entry(
         Command::Config,
         "config",
-        Takes::Nothing,
-        "Show the settings, and where each comes from",
+        Takes::Task,
+        "Show the settings and the parameters, and where each comes from",
     ),
     entry(
         Command::Completions,

@@ -48,12 +48,17 @@ pub(super) fn id(spec: &TaskSpec, param: &str) -> String {
 fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
     let mut help = param.doc.to_owned();
     match param.kind {
-        ParamKind::Dependency => help.push_str(" (a task as JSON)"),
+        ParamKind::Dependency => {
+            help.push_str(" (a task as JSON: {\"task\": \"…\", \"params\": {…}})");
+        }
         ParamKind::Secret => help.push_str(" (secret)"),
         ParamKind::Significant | ParamKind::Insignificant => {}
     }
     if let Some(default) = param.default.filter(|_| param.kind != ParamKind::Secret) {
         help = format!("{help} [default: {default}]");
+    }
+    if param.default.is_none() {
+        help.push_str(" [required]");
     }
     Arg::new(id(spec, param.name))
         .long(long(param.name))

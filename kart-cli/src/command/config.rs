@@ -1,70 +1,105 @@
-//! `config`: the settings, and where each comes from.
+//! `config`: the settings and the parameters of a task, and where each comes from.
 
-use serde_json::json;
+use kart_core::{Given, ParamKind};
+use serde_json::{Map, Value as Json, json};
 
 use crate::End;
-use crate::config::{Config, SETTINGS};
+use crate::args::Parsed;
+use crate::config::{Config, SETTINGS, Source};
 use crate::out::{Ink, Out};
+use crate::params::layers;
 
-pub(crate) fn config(config: &Config, out: &Out) -> Result<(), End> {
+/// A line: what it is, its value, where that comes from.
+struct Line {
+    name: String,
+    value: Json,
+    source: String,
+}
+
+pub(crate) fn config(parsed: &Parsed, config: &Config, out: &Out) -> Result<(), End> {
+    let settings: Vec<Line> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let set = config.values.get(setting.name);
+            Line {
+                name: setting.name.to_owned(),
+                value: set.map_or(Json::Null, |set| set.text.clone().into()),
+                source: set
+                    .map_or(Source::Default, |set| set.source.clone())
+                    .to_string(),
+            }
+        })
+        .collect();
+    let limits = config.limits.iter().map(|(name, (units, source))| Line {
+        name: name.clone(),
+        value: (*units).into(),
+        source: source.to_string(),
+    });
+    let limits: Vec<Line> = limits.collect();
+    let params = layers(parsed.task, parsed, config)?;
+    let params: Vec<Line> = params
+        .into_iter()
+        .map(|(param, given, source)| Line {
+            name: param.name.to_owned(),
+            value: match given {
+                _ if param.kind == ParamKind::Secret => "***".into(),
+                Given::Json(json) => json,
+                Given::Text(text) => text.into(),
+            },
+            source: source.to_string(),
+        })
+        .collect();
     if out.is_json {
-        let settings: serde_json::Map<_, _> = config
-            .values
-            .iter()
-            .map(|(name, set)| {
-                (
-                    (*name).to_owned(),
-                    json!({"value": set.text, "source": set.source.to_string()}),
-                )
-            })
-            .collect();
-        let limits: serde_json::Map<_, _> = config
-            .limits
-            .iter()
-            .map(|(name, (units, source))| {
-                (
-                    name.clone(),
-                    json!({"value": units, "source": source.to_string()}),
-                )
-            })
-            .collect();
-        let tasks: serde_json::Map<_, _> = config
-            .tasks
-            .iter()
-            .map(|(name, params)| {
-                (
-                    name.clone(),
-                    serde_json::to_value(params).unwrap_or_default(),
-                )
-            })
-            .collect();
-        out.json(&json!({"settings": settings, "limits": limits, "tasks": tasks}));
+        out.json(&json!({
+            "settings": object(settings),
+            "limits": object(limits),
+            "params": object(params),
+        }));
         return Ok(());
     }
-    for setting in &SETTINGS {
-        let (value, source) = match config.values.get(setting.name) {
-            Some(set) => (set.text.as_str(), set.source.to_string()),
-            None => (setting.otherwise, "default".to_owned()),
+    for (line, setting) in settings.iter().zip(&SETTINGS) {
+        let otherwise = Json::from(setting.otherwise);
+        let value = if line.value.is_null() {
+            &otherwise
+        } else {
+            &line.value
         };
-        let source = out.ink(Ink::Dim, format!("({source})"));
-        out.line(format!("{:<18} {value:<24} {source}", setting.name));
+        show(out, &line.name, value, &line.source);
     }
-    for (name, (units, source)) in &config.limits {
-        let source = out.ink(Ink::Dim, format!("({source})"));
-        out.line(format!(
-            "{:<18} {units:<24} {source}",
-            format!("limit {name}")
-        ));
+    for line in &limits {
+        show(
+            out,
+            &format!("limit {}", line.name),
+            &line.value,
+            &line.source,
+        );
     }
-    for (task, params) in &config.tasks {
-        for (param, value) in params {
-            let path = config
-                .path
-                .as_deref()
-                .unwrap_or_else(|| std::path::Path::new("kart.toml"));
-            let source = out.ink(Ink::Dim, format!("({})", path.display()));
-            out.line(format!("{task} {param} = {value} {source}"));
-        }
+    for line in &params {
+        show(
+            out,
+            &format!("{} {}", parsed.task.name, line.name),
+            &line.value,
+            &line.source,
+        );
     }
     Ok(())
+}
+
+fn show(out: &Out, name: &str, value: &Json, source: &str) {
+    let value = match value {
+        Json::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let source = out.ink(Ink::Dim, format!("({source})"));
+    out.line(format!("{name:<18} {value:<24} {source}"));
+}
+
+fn object(lines: Vec<Line>) -> Map<String, Json> {
+    let member = |line: Line| {
+        (
+            line.name,
+            json!({"value": line.value, "source": line.source}),
+        )
+    };
+    lines.into_iter().map(member).collect()
 }

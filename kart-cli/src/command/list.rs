@@ -60,7 +60,7 @@ fn described(spec: &TaskSpec) -> serde_json::Value {
                     ParamKind::Secret => "secret",
                     ParamKind::Dependency => "dependency",
                 },
-                "default": param.default,
+                "default": param.default.map(|default| if param.kind == ParamKind::Secret { "***" } else { default }),
             })
         })
         .collect();

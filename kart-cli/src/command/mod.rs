@@ -41,7 +41,7 @@ pub(crate) async fn run_command(session: &Session) -> Result<(), End> {
         Command::Gc => gc::gc(session).await,
         Command::Check => check::check(session).await,
         Command::List => list::list(&session.parsed, session.root, &session.out),
-        Command::Config => config::config(&session.config, &session.out),
+        Command::Config => config::config(&session.parsed, &session.config, &session.out),
         Command::Completions => completions(session.root, &session.parsed),
         #[cfg(feature = "serve")]
         Command::Serve => serve::serve(session).await,

@@ -7,14 +7,25 @@ use serde_json::json;
 
 use crate::ask::ask;
 use crate::out::plural;
-use crate::target::consumers;
+use crate::target::{consumers, target};
 use crate::{End, Session, params};
 
 /// How many outputs are named before it is asked.
 const SHOWN: usize = 20;
 
 pub(crate) async fn rm(session: &Session) -> Result<(), End> {
-    let named = params::roots(session)?;
+    let named = if session.parsed.get::<String>("target").is_some() {
+        let target = target(session).await?;
+        let Some(task) = target.task else {
+            return Err(End::wrong_use(format!(
+                "only the run log knows `{}`: `gc` finds what no task needs",
+                target.path
+            )));
+        };
+        vec![task]
+    } else {
+        params::roots(session)?
+    };
     let tasks = if session.parsed.flag("downstream") {
         downstream(session, named).await?
     } else {

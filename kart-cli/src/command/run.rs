@@ -48,16 +48,16 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
         Err(error) => error.report(),
     };
     if let Some(report) = report {
-        if let (Some(file), Some(recorder)) = (&file, &recorder) {
-            let data = Data::of_run(session, report, &result, recorder, before);
-            write(file, &report::page(&data))?;
-        }
         if session.out.is_json {
             session
                 .out
                 .json(&summary(session, report, result.as_ref().err(), before));
         } else if !session.out.is_quiet || result.is_err() {
             told(session, report, before, file.as_deref());
+        }
+        if let (Some(file), Some(recorder)) = (&file, &recorder) {
+            let data = Data::of_run(session, report, &result, recorder, before);
+            write(file, &report::page(&data))?;
         }
     }
     let Err(error) = result else { return Ok(()) };

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use kart_core::{AnyTask, Key, Need, Plan, Planned, RecordedOutcome, TaskInfo, TaskRecord};
+use kart_core::{
+    AnyTask, Key, Need, ParamKind, Plan, Planned, RecordedOutcome, TaskInfo, TaskRecord,
+};
 use serde_json::json;
 
+use super::history::attempt;
 use super::show::params_of;
 use crate::out::{Ink, time};
 use crate::target::{described, target};
@@ -22,10 +25,12 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
     let Some(planned) = plan.find(target.key) else {
         return Err(End::wrong_use(format!("{task:?} is not in its own plan")));
     };
-    let records = session
-        .workspace
-        .records(|record| record.outcome == RecordedOutcome::Ran)
-        .await?;
+    let mut records = session.workspace.records(|_| true).await?;
+    let newest = records
+        .iter()
+        .find(|record| record.key == target.key)
+        .cloned();
+    records.retain(|record| record.outcome == RecordedOutcome::Ran);
     let last = last(task, &planned, &records);
     let differences = last.map(|record| differences(task, &planned, record, &plan, &records));
     let differences = differences.unwrap_or_default();
@@ -69,6 +74,10 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
     }
     for (_, text) in &differences {
         out.line(format!("  - {text}"));
+    }
+    if let Some(newest) = newest.filter(|record| record.outcome != RecordedOutcome::Ran) {
+        out.line("  its last attempt came to nothing:");
+        out.line(format!("    {}", attempt(session, &newest)));
     }
     if last.is_some() && differences.is_empty() && planned.need == Need::Missing {
         out.line("  nothing differs: the output was deleted since");
@@ -147,7 +156,7 @@ fn differences(
             (Some(then), Some(now)) if then == now => {}
             (Some(then), Some(now)) => found.push((
                 "parameter",
-                format!("parameter `{name}`: {now}, and then {then}"),
+                format!("parameter `{name}`: now {now}, then {then}"),
             )),
             (None, Some(now)) => {
                 found.push(("parameter", format!("parameter `{name}` is new: {now}")));
@@ -162,7 +171,7 @@ fn differences(
     if record.version != spec.version {
         found.push((
             "version",
-            format!("version {}, and then {}", spec.version, record.version),
+            format!("version: now {}, then {}", spec.version, record.version),
         ));
     }
     if record.code != spec.code {
@@ -172,6 +181,16 @@ fn differences(
         ));
     }
     found.extend(requirements(planned, record, plan, records));
+    let has_secret = spec
+        .params
+        .iter()
+        .any(|param| param.kind == ParamKind::Secret);
+    if found.is_empty() && has_secret && record.key != planned.task.key() {
+        found.push((
+            "parameter",
+            "a secret parameter is another one now".to_owned(),
+        ));
+    }
     found
 }
 
@@ -185,7 +204,7 @@ fn requirements(
     let requires = planned.task.requires();
     if record.requires.len() < record.required {
         let (now, then) = (requires.len(), record.required);
-        let text = format!("requires {now} tasks, and then {then}");
+        let text = format!("requires now {now} tasks, then {then}");
         return if now == then {
             Vec::new()
         } else {
@@ -218,6 +237,7 @@ fn requirements(
                 .push(format!("another task [{key}]")),
         }
     }
+    let mut upstream = BTreeSet::new();
     let names: BTreeSet<&String> = new.keys().chain(old.keys()).collect();
     let pair = |name: &&String| {
         let such = |of: &BTreeMap<String, Vec<String>>| match of.get(*name).map(Vec::as_slice) {
@@ -226,11 +246,40 @@ fn requirements(
             Some(many) => Some(format!("{} such as {}", many.len(), many[0])),
         };
         let text = match (such(&new), such(&old)) {
-            (Some(new), Some(old)) => format!("requires {new}\n    and then {old}"),
+            (Some(new), Some(old)) => format!("requires now {new}\n    and required then {old}"),
             (Some(new), None) => format!("requires {new}, and did not then"),
             (None, old) => format!("required {} then", old.unwrap_or_default()),
         };
         ("requirement", text)
     };
-    names.iter().map(pair).collect()
+    let mut found: Vec<_> = names.iter().map(pair).collect();
+    for required in planned.task.requires() {
+        let spec = required.spec();
+        let was = record
+            .requires
+            .iter()
+            .filter_map(|key| known.get(key))
+            .find(|was| was.task == spec.name);
+        let Some(was) = was.filter(|_| upstream.insert(spec.name)) else {
+            continue;
+        };
+        if was.version != spec.version {
+            found.push((
+                "requirement",
+                format!(
+                    "{}: version now {}, then {}",
+                    spec.name, spec.version, was.version
+                ),
+            ));
+        } else if was.code != spec.code {
+            found.push((
+                "requirement",
+                format!(
+                    "{}: the code at {}:{} has changed since",
+                    spec.name, spec.file, spec.line
+                ),
+            ));
+        }
+    }
+    found
 }

@@ -74,6 +74,17 @@ impl AnyTask {
             .map_err(|error| Error::Wire(error.to_string()))
     }
 
+    /// The wire form with `***` for what is secret, in it and in the tasks that it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wire`] if a parameter cannot be written as JSON.
+    pub fn to_shown_json(&self) -> Result<Json, Error> {
+        let mut json = self.to_json()?;
+        mask(&mut json);
+        Ok(json)
+    }
+
     /// What is known of the task apart from its parameters' values.
     #[must_use]
     pub fn spec(&self) -> &'static TaskSpec {
@@ -131,6 +142,35 @@ pub(crate) fn shown_params(task: &dyn DynTask) -> serde_json::Map<String, Json> 
         }
     }
     params
+}
+
+/// Hides what is secret in whatever holds tasks in their wire form.
+pub(super) fn mask(json: &mut Json) {
+    match json {
+        Json::Array(items) => items.iter_mut().for_each(mask),
+        Json::Object(members) => {
+            let spec = members
+                .get("task")
+                .and_then(Json::as_str)
+                .and_then(wire::registered);
+            for (name, member) in members.iter_mut() {
+                if let (Some(entry), "params", Json::Object(params)) =
+                    (spec, name.as_str(), &mut *member)
+                {
+                    for (name, value) in params.iter_mut() {
+                        let is_secret = |param: &&super::spec::ParamSpec| {
+                            param.name == name && param.kind == ParamKind::Secret
+                        };
+                        if entry.spec.params.iter().any(|param| is_secret(&param)) {
+                            *value = "***".into();
+                        }
+                    }
+                }
+                mask(member);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// How the outputs of one type are shown: by `Serialize`, else by `Debug`, else not at all. The compiler finds the

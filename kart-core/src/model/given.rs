@@ -116,6 +116,21 @@ fn read<T: DeserializeOwned>(
     }))
 }
 
+/// A value as errors show it: without what is secret in the tasks that it holds.
+fn shown(given: &Given) -> String {
+    let json = match given {
+        Given::Json(json) => Some(json.clone()),
+        Given::Text(text) => serde_json::from_str(text).ok(),
+    };
+    match json {
+        Some(mut json @ (Json::Object(_) | Json::Array(_))) => {
+            super::any::mask(&mut json);
+            json.to_string()
+        }
+        _ => given.to_string(),
+    }
+}
+
 /// The parameters as the members of the task's struct.
 struct Members {
     params: &'static [ParamSpec],
@@ -144,7 +159,7 @@ impl<'de> MapAccess<'de> for Members {
         let Some((name, given)) = self.value.take() else {
             return Err(ParamError::new("a value without a name"));
         };
-        let shown = given.to_string();
+        let shown = shown(&given);
         let read = match given {
             Given::Json(json) => seed.deserialize(json).map_err(ParamError::custom),
             Given::Text(text) => seed.deserialize(Text { text }),

@@ -25,11 +25,15 @@ pub(crate) fn linked() -> impl Iterator<Item = &'static TaskSpec> {
         .map(|entry| entry.spec)
 }
 
-/// The entry of a task in the registry.
+/// The entry of a task in the registry: by its whole name, or by the last part of it where no other has the same.
 pub(crate) fn registered(name: &str) -> Option<&'static Registration> {
-    inventory::iter::<Registration>
-        .into_iter()
-        .find(|entry| entry.spec.name == name)
+    let entries = || inventory::iter::<Registration>.into_iter();
+    if let Some(entry) = entries().find(|entry| entry.spec.name == name) {
+        return Some(entry);
+    }
+    let mut alike = entries().filter(|entry| entry.spec.name.rsplit('/').next() == Some(name));
+    let entry = alike.next()?;
+    alike.next().is_none().then_some(entry)
 }
 
 /// A task in its wire form.

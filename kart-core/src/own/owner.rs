@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::claim::ClaimRecord;
+use super::origin::{here, is_gone};
+use crate::claim::{ClaimRecord, Origin, ProcessId};
 
-/// The process that holds what another wants to run. What it says is for people; no decision is made by it.
+/// The process that holds what another wants to run. What it says is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Owner {
@@ -19,17 +20,32 @@ pub struct Owner {
     pub since: SystemTime,
     /// What it runs, with its parameters.
     pub what: String,
+    process: ProcessId,
+    origin: Origin,
 }
 
 impl Owner {
     pub(super) fn new(claim: ClaimRecord) -> Self {
         Owner {
-            host: claim.origin.host,
+            host: claim.origin.host.clone(),
             pid: claim.origin.pid,
             run: claim.run,
             since: claim.since,
             what: claim.what,
+            process: claim.process,
+            origin: claim.origin,
         }
+    }
+
+    /// Whether it is a process of this machine, as far as that can be told.
+    pub(crate) fn is_here(&self) -> bool {
+        let here = here();
+        !here.boot.is_empty() && self.origin.boot == here.boot && self.origin.host == here.host
+    }
+
+    /// Whether it is known to have ended, without asking the store: it is worth while to try its claim.
+    pub(crate) fn is_gone(&self) -> bool {
+        is_gone(self.process, &self.origin)
     }
 }
 

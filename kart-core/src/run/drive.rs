@@ -179,6 +179,7 @@ impl Drive {
         self.shop.stop.stop();
         self.ledger.stopping(reason, self.attempts);
         for failed in std::mem::take(&mut self.resting).into_values() {
+            self.schedule.interrupt(failed.node);
             self.interrupted(failed.node, failed.number, failed.elapsed);
         }
         self.end_vain_waits(None);

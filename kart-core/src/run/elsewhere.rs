@@ -20,11 +20,24 @@ use crate::workspace::Workspace;
 /// The tasks that other processes have.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
-    /// Each with the number of its next attempt here, and when it was last tried.
-    tasks: BTreeMap<NodeId, (u32, Instant)>,
+    tasks: BTreeMap<NodeId, Held>,
     /// How many looks were in vain since something was made.
     vain: u32,
 }
+
+/// A task that another process has.
+#[derive(Debug)]
+struct Held {
+    /// The number of its next attempt here.
+    number: u32,
+    /// When it was last tried.
+    tried: Instant,
+    by: Option<Owner>,
+}
+
+/// What another process of this machine has is looked at so often, at least: it costs little, and who is killed
+/// is found out at once.
+const LONGEST_PAUSE_HERE: Duration = Duration::from_millis(500);
 
 impl Drive {
     /// Another process has `node`, or this one has lost it.
@@ -37,7 +50,12 @@ impl Drive {
             return;
         }
         self.schedule.set_aside(node);
-        self.elsewhere.tasks.insert(node, (number, Instant::now()));
+        let held = Held {
+            number,
+            tried: Instant::now(),
+            by: owner.cloned(),
+        };
+        self.elsewhere.tasks.insert(node, held);
         self.look();
     }
 
@@ -48,9 +66,20 @@ impl Drive {
         let again = self.runner.ttl / 3;
         let tasks = self.elsewhere.tasks.iter();
         let tasks: Vec<(NodeId, bool)> = tasks
-            .map(|(node, (_, tried))| (*node, tried.elapsed() >= again))
+            .map(|(node, held)| {
+                let is_gone = held.by.as_ref().is_some_and(Owner::is_gone);
+                (*node, is_gone || held.tried.elapsed() >= again)
+            })
             .collect();
-        let pause = pause(self.elsewhere.vain, self.runner.ttl);
+        let mut pause = pause(self.elsewhere.vain, self.runner.ttl);
+        let mut holders = self
+            .elsewhere
+            .tasks
+            .values()
+            .filter_map(|held| held.by.as_ref());
+        if self.runner.workspace.is_directory() && holders.any(Owner::is_here) {
+            pause = pause.min(LONGEST_PAUSE_HERE);
+        }
         let (graph, workspace) = (Arc::clone(&self.graph), self.runner.workspace.clone());
         self.aside.look(look(graph, workspace, tasks, pause));
     }
@@ -73,8 +102,8 @@ impl Drive {
                     self.made_elsewhere(node);
                 }
                 Found::Free => {
-                    if let Some((number, _)) = self.elsewhere.tasks.get(&node) {
-                        self.numbers.insert(node, *number);
+                    if let Some(held) = self.elsewhere.tasks.get(&node) {
+                        self.numbers.insert(node, held.number);
                     }
                     self.schedule.retry(node);
                 }

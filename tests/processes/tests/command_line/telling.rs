@@ -121,7 +121,7 @@ fn why_tells_parameters_versions_code_and_requirements_apart() {
         &["why", "--day", "2024-01-31", "--count", "2"],
         &[],
     );
-    for part in ["version 2, and then 1", "the code at", "would run"] {
+    for part in ["version: now 2, then 1", "the code at", "would run"] {
         assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
     }
     place.call(&["rm", "--yes", "--count", "2"]);
