@@ -89,9 +89,9 @@ impl Progress {
         Some(running.since.elapsed())
     }
 
-    fn warn(&mut self, text: String) {
+    fn warn(&mut self, text: &str) {
         if self.warnings.len() < MOST_NOTES {
-            self.warnings.push(short(&text, LONGEST));
+            self.warnings.push(short(text, LONGEST));
         }
     }
 
@@ -244,28 +244,28 @@ impl Progress {
                 tell("held_back", task, None, more)
             }
             Event::Differed { task } => {
-                self.warn(format!(
+                self.warn(&format!(
                     "{} is not deterministic: other bytes were published first, and kept",
                     task.description()
                 ));
                 tell("differed", task, None, json!({}))
             }
             Event::MadeByOtherCode { task } => {
-                self.warn(format!(
+                self.warn(&format!(
                     "{} was made by other code, and is kept: bump its `version`",
                     task.description()
                 ));
                 None
             }
             Event::TooLong { task, expected, .. } => {
-                self.warn(format!(
+                self.warn(&format!(
                     "{} may take {expected:.1?}, longer than any run may: split it, or use cx.step, cx.save or cx.map",
                     task.description()
                 ));
                 None
             }
             Event::LogFailed { error } => {
-                self.warn(format!("failed to write the run log: {error}"));
+                self.warn(&format!("failed to write the run log: {error}"));
                 None
             }
             Event::Stopping { reason, .. } => {
@@ -278,6 +278,11 @@ impl Progress {
             }
             _ => None,
         }
+    }
+
+    /// Whether its deadline is why it stops.
+    pub(super) fn is_at_deadline(&self) -> bool {
+        self.stopping == Some("deadline")
     }
 
     /// How many attempts are under way.
