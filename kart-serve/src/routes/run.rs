@@ -17,7 +17,7 @@ use crate::answer::{Answer, Refusal, json_answer};
 use crate::app::{App, as_json, made};
 use crate::auth::Caller;
 use crate::deadline::{Due, of_caller};
-use crate::runs::{Link, Order, Run, Waiter};
+use crate::runs::{HANDING_ON, Link, Order, Run, Waiter};
 
 /// `POST /`: what the service was started for.
 pub(super) async fn default(
@@ -184,9 +184,12 @@ async fn over(
     let ended = match ended {
         Some(ended) => Some(ended),
         // It stops with its last waiter, and its orderly end is worth waiting for.
-        None if run.is_stopping() => {
-            let grace = due.grace + Duration::from_secs(1);
-            timeout_at(Instant::now() + grace, run.over()).await.ok()
+        None if run.is_ending() => {
+            let mut end = Instant::now() + due.grace + Duration::from_secs(1);
+            if app.settings.continuation.is_some() {
+                end += HANDING_ON;
+            }
+            timeout_at(end, run.over()).await.ok()
         }
         None => None,
     };

@@ -28,7 +28,7 @@ pub(crate) use run::{Order, Run, Waiter};
 /// How often it is told how far a run is.
 const TICK: Duration = Duration::from_millis(250);
 /// How long it may take to hand a run on: it happens in the margin before the caller, or the platform, loses patience.
-const HANDING_ON: Duration = Duration::from_secs(3);
+pub(crate) const HANDING_ON: Duration = Duration::from_secs(3);
 /// How many runs that are over are remembered.
 const MOST_ENDED: usize = 64;
 

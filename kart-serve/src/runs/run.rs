@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kart_core::{AnyTask, Event, Key, Requests, RunId, Stop};
 use serde_json::{Value as Json, json};
@@ -22,6 +22,9 @@ const MOST_TOLD: usize = 50;
 
 /// How many characters of a root are told.
 const LONGEST: usize = 500;
+
+/// How far the clock of a run may be behind that of the request that started it.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -228,6 +231,12 @@ impl Run {
     /// Whether it has been told to end.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_stopping()
+    }
+
+    /// Whether it ends at once, or nearly: who started it comes to the end of their time a moment before the run does.
+    pub(crate) fn is_ending(&self) -> bool {
+        let is_due = |stop| self.begun.elapsed() + AT_ONCE >= stop;
+        self.is_stopping() || self.order.due.stop.is_some_and(is_due)
     }
 
     /// How many wait for it.
