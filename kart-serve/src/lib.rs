@@ -18,7 +18,7 @@ mod server;
 mod settings;
 mod shape;
 
-pub use continuation::{Continuation, HandedOn, Interrupted};
+pub use continuation::{Continuation, ContinueWith, HandedOn, Interrupted};
 pub use deadline::Limits;
 pub use error::ServeError;
 pub use server::{Ending, Server};

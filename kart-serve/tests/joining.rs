@@ -5,8 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Service, request, settings};
-use kart::BoxError;
-use kart_serve::{Continuation, Ending, HandedOn, Interrupted};
+use kart_serve::Ending;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -136,45 +135,5 @@ async fn a_queue_that_has_shown_who_it_is_has_its_own_deadline() {
     assert!(run["deadline_seconds"].is_null(), "{run}");
     service.gate.open();
     assert_eq!(other.await.unwrap().status, 200);
-    service.end().await;
-}
-
-#[derive(Debug, Default)]
-struct Next(std::sync::Mutex<Vec<(String, u32)>>);
-
-impl Continuation for Next {
-    fn hand_on<'a>(&'a self, interrupted: &'a Interrupted) -> HandedOn<'a> {
-        Box::pin(async {
-            let mut all = self.0.lock().unwrap();
-            if interrupted.attempt > 7 {
-                return Err(BoxError::from("the queue is away"));
-            }
-            all.push((interrupted.key.clone(), interrupted.attempt));
-            Ok(())
-        })
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_run_that_is_handed_on_is_200() {
-    let next = std::sync::Arc::new(Next::default());
-    let mut settings = settings();
-    settings.continuation = Some(next.clone());
-    let service = Service::start(settings).await;
-    let deadline = ("X-Kart-Deadline", "300ms");
-    let answer = service
-        .ask_with("POST", "/", &[deadline, ("X-Kart-Attempt", "7")], "")
-        .await;
-    let json = answer.json();
-    assert_eq!(
-        (answer.status, json["handed_on"].as_bool()),
-        (200, Some(true))
-    );
-    let key = json["roots"][0]["key"].as_str().unwrap().to_owned();
-    assert_eq!(*next.0.lock().unwrap(), [(key, 7)]);
-    let answer = service
-        .ask_with("POST", "/", &[deadline, ("X-Kart-Attempt", "8")], "")
-        .await;
-    assert_eq!(answer.status, 503);
     service.end().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction};
 use kart_core::{AnyTask, Stop};
-use kart_serve::{Allow, Ending, Oidc, ServeError, Server, Settings};
+use kart_serve::{Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings};
 
 use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
@@ -47,7 +47,7 @@ const fn switch(name: &'static str, help: &'static str) -> Choice {
 }
 
 #[rustfmt::skip]
-static CHOICES: [Choice; 14] = [
+static CHOICES: [Choice; 17] = [
     one("listen", "ADDRESS", "Where to listen [default: 127.0.0.1:8080, or 0.0.0.0:$PORT where PORT is set]"),
     many("allow", "TASK", "A task that may be started besides the root"),
     switch("allow-all", "Let every task be started"),
@@ -61,6 +61,9 @@ static CHOICES: [Choice; 14] = [
     one("margin", "DURATION", "How long before that a run stops [default: 15s, at most a tenth]"),
     switch("detach", "Let a run go on when all who waited for it have gone away"),
     switch("ack-permanent", "Answer 200 where no retry can mend the failures, so that a queue does not repeat them"),
+    one("continue-with", "URL", "Hand interrupted runs on: https://… or cloud-tasks://projects/P/locations/L/queues/Q"),
+    one("public-url", "URL", "Where that queue reaches this service"),
+    one("continue-as", "EMAIL", "The service account by whose identity tokens the queue calls"),
     one("max-runs", "N", "How many runs are under way at once [default: 4]"),
 ];
 
@@ -94,7 +97,8 @@ pub(crate) fn options(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn serve(session: &Session) -> Result<(), End> {
-    let settings = settings(session)?;
+    let mut settings = settings(session)?;
+    settings.continuation = continuation(session, &settings).await?;
     let roots = roots(session)?;
     let (runner, workspace) = (session.runner.clone(), session.workspace.clone());
     let root = session.parsed.task;
@@ -178,6 +182,39 @@ fn settings(session: &Session) -> Result<Settings, End> {
         telemetry.event(event);
     }));
     Ok(settings)
+}
+
+/// What interrupted runs are handed on to.
+async fn continuation(
+    session: &Session,
+    settings: &Settings,
+) -> Result<Option<Arc<dyn Continuation>>, End> {
+    let (public_url, account) = (text(session, "public-url"), text(session, "continue-as"));
+    let Some(target) = text(session, "continue-with") else {
+        if account.is_some() {
+            return Err(End::wrong_use("--continue-as needs --continue-with"));
+        }
+        return Ok(None);
+    };
+    let is_queue = target.starts_with("cloud-tasks:");
+    let mut with = ContinueWith::new(target);
+    with.public_url = public_url;
+    with.service_account = account;
+    with.audience = settings.oidc.as_ref().map(|oidc| oidc.audience.clone());
+    with.token = std::env::var("KART_CONTINUE_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty());
+    with.dispatch = settings.limits.dispatch;
+    with.endpoint = std::env::var("CLOUD_TASKS_ENDPOINT")
+        .ok()
+        .filter(|endpoint| !endpoint.is_empty());
+    let is_guarded = settings.token.is_some() || settings.oidc.is_some();
+    if is_queue && is_guarded && with.service_account.is_none() && with.token.is_none() {
+        return Err(End::wrong_use(
+            "the queue would be refused by this service: give --continue-as EMAIL, or set KART_CONTINUE_TOKEN",
+        ));
+    }
+    with.open().await.map(Some).map_err(End::wrong_use)
 }
 
 fn listen(session: &Session) -> Result<SocketAddr, End> {

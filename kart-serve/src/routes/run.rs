@@ -17,7 +17,7 @@ use crate::answer::{Answer, Refusal, json_answer};
 use crate::app::{App, as_json, made};
 use crate::auth::Caller;
 use crate::deadline::{Due, of_caller};
-use crate::runs::{Order, Run, Waiter};
+use crate::runs::{HANDING_ON, Link, Order, Run, Waiter};
 
 /// `POST /`: what the service was started for.
 pub(super) async fn default(
@@ -59,7 +59,7 @@ async fn answer(
     let asked = async {
         let waits = waits(uri)?;
         let own = of_caller(headers)?;
-        let attempt = attempt(headers)?;
+        let link = link(headers, caller)?;
         let params = request::params(&app.settings, body).await?;
         let roots = roots(params).await?;
         let settings = &app.settings;
@@ -68,7 +68,7 @@ async fn answer(
             key: key(roots.clone()).await?,
             roots,
             due,
-            attempt,
+            link,
             is_detached: settings.detach || !waits,
         };
         let asked = Instant::now();
@@ -112,6 +112,33 @@ fn attempt(headers: &HeaderMap) -> Result<u32, Refusal> {
     number.ok_or_else(|| Refusal::bad("the header X-Kart-Attempt is no number", "leave it away"))
 }
 
+/// Where the run that is asked for stands in a row of runs.
+fn link(headers: &HeaderMap, caller: Caller) -> Result<Link, Refusal> {
+    let attempt = attempt(headers)?;
+    let chain = match headers.get("x-kart-chain") {
+        Some(value) => Some(chain(value).ok_or_else(|| {
+            Refusal::bad(
+                "the header X-Kart-Chain is no name",
+                "it has up to 64 letters, digits and hyphens; or leave it away",
+            )
+        })?),
+        // However often a queue delivers one task, it is one row.
+        None if caller.is_queue => headers.get("x-cloudtasks-taskname").map(|name| {
+            let hash = blake3::hash(name.as_bytes()).to_hex();
+            hash[..32].to_owned()
+        }),
+        None => None,
+    };
+    Ok(Link { attempt, chain })
+}
+
+/// It becomes part of a task's name, and of a header.
+fn chain(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    ((1..=64).contains(&text.len()) && text.bytes().all(is_fine)).then(|| text.to_owned())
+}
+
 /// One key for all roots. To find it everything is expanded, which may take long.
 async fn key(roots: Vec<AnyTask>) -> Result<String, Refusal> {
     let found = tokio::task::spawn_blocking(move || {
@@ -149,13 +176,20 @@ async fn over(
         Some(stop) => timeout_at(asked + stop, run.over()).await.ok(),
         None => Some(run.over().await),
     };
-    drop(waiter);
+    if ended.is_none() {
+        waiter.time_is_up();
+    } else {
+        drop(waiter);
+    }
     let ended = match ended {
         Some(ended) => Some(ended),
         // It stops with its last waiter, and its orderly end is worth waiting for.
-        None if run.is_stopping() => {
-            let grace = due.grace + Duration::from_secs(1);
-            timeout_at(Instant::now() + grace, run.over()).await.ok()
+        None if run.is_ending() => {
+            let mut end = Instant::now() + due.grace + Duration::from_secs(1);
+            if app.settings.continuation.is_some() {
+                end += HANDING_ON;
+            }
+            timeout_at(end, run.over()).await.ok()
         }
         None => None,
     };

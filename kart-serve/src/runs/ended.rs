@@ -33,8 +33,8 @@ pub(crate) struct Ended {
     owner: Option<Json>,
     /// What had been asked of the store when it ended.
     pub(super) requests: Option<Requests>,
-    /// Whether something else goes on with it.
-    pub(crate) is_handed_on: bool,
+    /// The name of what goes on with it.
+    successor: Option<String>,
 }
 
 /// What is answered to who waited.
@@ -74,7 +74,7 @@ impl Ended {
             }),
             owner: None,
             requests: None,
-            is_handed_on: false,
+            successor: None,
         };
         if let Some(RunError::Busy(owner)) = &error {
             ended.owner = Some(json!({
@@ -119,9 +119,25 @@ impl Ended {
         }
     }
 
+    pub(super) fn counts(&self) -> Option<Counts> {
+        self.counts
+    }
+
+    /// Something else goes on with it, so that nothing is wrong with its having been interrupted.
+    pub(super) fn handed_on(&mut self, successor: &str) {
+        self.successor = Some(successor.to_owned());
+        self.error = None;
+    }
+
+    /// Nothing else goes on with it.
+    pub(super) fn not_handed_on(&mut self, reason: &str) {
+        let error = self.error.take().unwrap_or_default();
+        self.error = Some(format!("{error}; it was not handed on: {reason}"));
+    }
+
     /// Whether there is something left that another run would do.
     pub(super) fn has_left(&self) -> bool {
-        matches!(self.state, "interrupted" | "busy") && !self.is_handed_on
+        matches!(self.state, "interrupted" | "busy") && self.successor.is_none()
     }
 
     pub(super) fn fill(&self, json: &mut Json) {
@@ -143,8 +159,9 @@ impl Ended {
         if let Some(owner) = &self.owner {
             json["owner"] = owner.clone();
         }
-        if self.is_handed_on {
+        if let Some(successor) = &self.successor {
             json["handed_on"] = true.into();
+            json["successor"] = successor.clone().into();
         }
     }
 
@@ -163,7 +180,7 @@ impl Ended {
         };
         match self.state {
             "complete" => fine,
-            "interrupted" if self.is_handed_on => fine,
+            "interrupted" if self.successor.is_some() => fine,
             "interrupted" => verdict(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Some(AT_ONCE),

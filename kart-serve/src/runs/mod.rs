@@ -1,6 +1,7 @@
 //! The runs of this process: started, joined, stopped, handed on.
 
 mod ended;
+mod handing;
 mod progress;
 mod run;
 
@@ -12,7 +13,7 @@ use axum::http::StatusCode;
 use kart_core::{Runner, Workspace};
 use tokio::sync::watch;
 use tokio::task::JoinError;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::answer::Refusal;
 use crate::continuation::Interrupted;
@@ -20,10 +21,14 @@ use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use ended::Ended;
+pub(crate) use handing::Link;
+use handing::is_worth_it;
 pub(crate) use run::{Order, Run, Waiter};
 
 /// How often it is told how far a run is.
 const TICK: Duration = Duration::from_millis(250);
+/// How long it may take to hand a run on: it happens in the margin before the caller, or the platform, loses patience.
+pub(crate) const HANDING_ON: Duration = Duration::from_secs(3);
 /// How many runs that are over are remembered.
 const MOST_ENDED: usize = 64;
 
@@ -88,9 +93,10 @@ impl Runs {
                     ));
                 }
                 match state.active.get(&order.key) {
-                    Some(run) if run.is_stopping() => Arc::clone(run),
+                    Some(run) if run.is_closed() => Arc::clone(run),
                     Some(run) => {
                         tracing::info!(run = %run.id, "joined");
+                        run.adopt(order.link);
                         let waiter = Self::waiter(run, waits, order.is_detached);
                         run.tell(&self.feed);
                         return Ok((Arc::clone(run), waiter));
@@ -195,19 +201,35 @@ impl Runs {
         if ended.state != "interrupted" {
             return;
         }
+        let link = {
+            // Whoever joins holds the same lock.
+            let _state = self.state();
+            run.seal()
+        };
+        if let Err(reason) = is_worth_it(run.cut(), ended.counts(), run.is_waited_for()) {
+            ended.not_handed_on(reason);
+            return;
+        }
         let interrupted = Interrupted {
             run: run.id,
             roots: run.order.roots.clone(),
             key: run.order.key.clone(),
-            attempt: run.order.attempt,
+            chain: link.chain.unwrap_or_else(|| run.id.to_string()),
+            attempt: link.attempt,
         };
-        match continuation.hand_on(&interrupted).await {
-            Ok(()) => ended.is_handed_on = true,
-            Err(error) => {
-                let error = kart_core::chain(error.as_ref());
-                tracing::warn!(run = %run.id, error, "failed to hand the run on");
+        let error = match timeout(HANDING_ON, continuation.hand_on(&interrupted)).await {
+            Ok(Ok(())) => {
+                tracing::info!(run = %run.id, successor = interrupted.successor(), "handed on");
+                return ended.handed_on(&interrupted.successor());
             }
-        }
+            Ok(Err(error)) => kart_core::chain(error.as_ref()),
+            Err(_) => format!(
+                "no answer within {}",
+                humantime::format_duration(HANDING_ON)
+            ),
+        };
+        tracing::warn!(run = %run.id, error, "failed to hand the run on");
+        ended.not_handed_on(&error);
     }
 
     fn finish(&self, run: &Arc<Run>, ended: Ended) {

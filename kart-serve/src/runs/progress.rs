@@ -280,6 +280,11 @@ impl Progress {
         }
     }
 
+    /// Whether its deadline is why it stops.
+    pub(super) fn is_at_deadline(&self) -> bool {
+        self.stopping == Some("deadline")
+    }
+
     /// How many attempts are under way.
     pub(super) fn running(&self) -> usize {
         self.running.len()

@@ -1,8 +1,8 @@
 //! One run of this process, under way or over.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use kart_core::{AnyTask, Event, Key, Requests, RunId, Stop};
 use serde_json::{Value as Json, json};
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ended::Ended;
+use super::handing::{Cut, Link};
 use super::progress::Progress;
 use crate::deadline::Due;
 use crate::feed::Feed;
@@ -22,6 +23,9 @@ const MOST_TOLD: usize = 50;
 /// How many characters of a root are told.
 const LONGEST: usize = 500;
 
+/// How far the clock of a run may be behind that of the request that started it.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -29,8 +33,8 @@ pub(crate) struct Order {
     /// The same for the same roots.
     pub(crate) key: String,
     pub(crate) due: Due,
-    /// Which run in a row it is.
-    pub(crate) attempt: u32,
+    /// Where it stands in a row of runs.
+    pub(crate) link: Link,
     /// Whether it goes on when nobody waits for it.
     pub(crate) is_detached: bool,
 }
@@ -57,6 +61,12 @@ pub(crate) struct Run {
 struct Waiting {
     count: usize,
     is_detached: bool,
+    /// By all who asked for it.
+    link: Link,
+    /// Whether it is given to its successor, and nobody can join it any more.
+    is_sealed: bool,
+    /// Why it stops, where its last waiter left.
+    cut: Option<Cut>,
 }
 
 impl Run {
@@ -71,7 +81,13 @@ impl Run {
         if order.roots.len() > names.len() {
             root = format!("{root} and {} more", order.roots.len() - names.len());
         }
-        let is_detached = order.is_detached;
+        let waiting = Waiting {
+            count: 0,
+            is_detached: order.is_detached,
+            link: order.link.clone(),
+            is_sealed: false,
+            cut: None,
+        };
         Run {
             id: RunId::now(),
             order,
@@ -83,10 +99,7 @@ impl Run {
             progress: Mutex::default(),
             told: AtomicUsize::new(0),
             untold: AtomicUsize::new(0),
-            waiting: Mutex::new(Waiting {
-                count: 0,
-                is_detached,
-            }),
+            waiting: Mutex::new(waiting),
             ended: watch::Sender::new(None),
         }
     }
@@ -161,15 +174,57 @@ impl Run {
 
     /// Somebody waits for it from now on.
     pub(super) fn wait_for(self: &Arc<Self>) -> Waiter {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         waiting.count += 1;
         drop(waiting);
-        Waiter(Arc::clone(self))
+        Waiter {
+            run: Arc::clone(self),
+            cut: Cut::Abandoned,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody joins it, who stands elsewhere in a row of runs.
+    pub(super) fn adopt(&self, link: Link) {
+        self.lock().link.adopt(link);
+    }
+
+    /// Nobody can join it any more: a successor must not join what it is to succeed. Where it stands in its row.
+    pub(super) fn seal(&self) -> Link {
+        let mut waiting = self.lock();
+        waiting.is_sealed = true;
+        waiting.link.clone()
+    }
+
+    /// Whether somebody who has just come would get nothing out of it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_stopping() || self.lock().is_sealed
+    }
+
+    /// Whether somebody waits for its end, who can ask for it again.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.lock().count > 0
+    }
+
+    /// Why it stopped.
+    pub(super) fn cut(&self) -> Cut {
+        if let Some(cut) = self.lock().cut {
+            return cut;
+        }
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if progress.is_at_deadline() {
+            Cut::Deadline
+        } else {
+            Cut::Other
+        }
     }
 
     /// It goes on whether anybody waits for it or not.
     pub(super) fn detach(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         waiting.is_detached = true;
     }
 
@@ -178,17 +233,23 @@ impl Run {
         self.stop.is_stopping()
     }
 
-    /// How many wait for it.
-    fn waiting(&self) -> usize {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.count
+    /// Whether it ends at once, or nearly: who started it comes to the end of their time a moment before the run does.
+    pub(crate) fn is_ending(&self) -> bool {
+        let is_due = |stop| self.begun.elapsed() + AT_ONCE >= stop;
+        self.is_stopping() || self.order.due.stop.is_some_and(is_due)
     }
 
-    fn leave(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many wait for it.
+    fn waiting(&self) -> usize {
+        self.lock().count
+    }
+
+    fn leave(&self, cut: Cut) {
+        let mut waiting = self.lock();
         waiting.count -= 1;
         if waiting.count == 0 && !waiting.is_detached && self.ended.borrow().is_none() {
             tracing::info!(run = %self.id, "nobody waits for the run any more: it stops");
+            waiting.cut = Some(cut);
             self.stop.stop();
         }
     }
@@ -233,10 +294,20 @@ impl Run {
 
 /// Somebody who waits for a run. When the last one has gone the run stops, unless it is detached.
 #[derive(Debug)]
-pub(crate) struct Waiter(Arc<Run>);
+pub(crate) struct Waiter {
+    run: Arc<Run>,
+    cut: Cut,
+}
+
+impl Waiter {
+    /// Leaves because there is no more time, and not because nobody wants to know any more.
+    pub(crate) fn time_is_up(mut self) {
+        self.cut = Cut::Deadline;
+    }
+}
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.0.leave();
+        self.run.leave(self.cut);
     }
 }

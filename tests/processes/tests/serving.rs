@@ -182,6 +182,19 @@ fn settings_that_would_let_everybody_in_are_wrong_use() {
     assert!(refused(&["--margin", "soon"], None).contains("--margin"));
     assert!(refused(&["--oidc-email", "a@b.example"], None).contains("--oidc-audience"));
     assert!(refused(&["--ms", "soon"], None).contains("--ms"));
+    assert!(refused(&["--continue-with", "queue"], None).contains("--continue-with"));
+    assert!(refused(&["--continue-as", "a@b.example"], None).contains("--continue-with"));
+    let target = "cloud-tasks://projects/p/locations/l/queues/q";
+    let text = refused(
+        &[
+            "--oidc-audience",
+            "https://x.example",
+            "--continue-with",
+            target,
+        ],
+        None,
+    );
+    assert!(text.contains("KART_CONTINUE_TOKEN"), "{text}");
 }
 
 #[test]
