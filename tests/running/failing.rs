@@ -181,8 +181,8 @@ async fn a_failed_attempt_is_made_again_after_a_pause_within_the_doubled_backoff
         for (pause, most) in pauses.iter().zip([10, 20, 40]) {
             assert!(*pause <= Duration::from_secs(most), "round {n}: {pauses:?}");
         }
-        let paused: Duration = pauses.iter().sum();
-        assert!(started.elapsed() >= paused, "{pauses:?}");
+        let rest: Duration = pauses.iter().sum();
+        assert!(started.elapsed() >= rest, "{pauses:?}");
     }
 }
 

@@ -130,6 +130,21 @@ fn four_that_share_the_work_do_each_task_once() {
     assert!(starts.values().all(|count| *count == 1), "{starts:?}");
 }
 
+/// By the ttl alone nobody would look at what it had before twenty minutes have passed.
+#[test]
+fn who_is_killed_on_this_machine_is_succeeded_however_long_the_ttl_is() {
+    let place = Place::new();
+    let args = ["--count", "24", "--ms", "100", "--shared", "--ttl", "1h"];
+    let mut killed = naps(&place.workspace(), &place.notes, &args);
+    wait_for_starts(&place.notes, 2);
+    let other = naps(&place.workspace(), &place.notes, &args);
+    wait_for_starts(&place.notes, 8);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let (status, out, said) = end(other);
+    assert_eq!(status, Some(0), "{out}{said}");
+}
+
 #[test]
 fn one_is_killed_and_one_is_stopped_and_continued_and_all_completes() {
     let place = Place::new();

@@ -25,6 +25,12 @@ async fn private(#[param(secret)] token: &str, n: u8) -> kart::Result<String> {
     Ok(format!("{} characters, {n}", token.len()))
 }
 
+/// Takes whatever text the caller chooses, and never does well.
+#[task]
+async fn opened(#[requires] text: &String) -> anyhow::Result<String> {
+    anyhow::bail!("{} characters are too many", text.len())
+}
+
 /// Fails for odd numbers, with a cause.
 #[task]
 async fn fragile(n: u32) -> anyhow::Result<u32> {

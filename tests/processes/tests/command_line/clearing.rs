@@ -20,6 +20,9 @@ fn rm_deletes_an_output_after_it_has_asked() {
             && !place.has("_kart/paths/summary-2024-01-31.json.key")
     );
     assert_eq!(place.json(&["rm", "--yes"])["deleted"], json!([]));
+    place.call(&[]);
+    let gone = place.json(&["rm", "kart-workspace/summary-2024-01-31.json", "--yes"]);
+    assert_eq!(gone["deleted"], json!(["summary-2024-01-31.json"]));
 }
 
 #[test]

@@ -22,8 +22,30 @@ fn a_secret_is_shown_nowhere() {
             said.stderr += &one.stderr;
         }
     }
-    let wrong = place.call(&["plan", "Private", "--n", "7", "--token"]);
-    said.stderr += &wrong.stderr;
+    let wire = "{\"task\":\"Private\",\"params\":{\"token\":\"hunter2\",\"n\":7}}";
+    let inner = ["run", "Opened", "--text", wire];
+    for args in [
+        &["plan", "Private", "--n", "7", "--token"][..],
+        &inner,
+        &[&inner[..], &["--json"]].concat(),
+        &[&inner[..], &report[..]].concat(),
+        &["run", "Total", "--rows", wire],
+    ] {
+        let one = place.call(args);
+        assert_ne!(one.status, 0, "{args:?}");
+        said.stdout += &one.stdout;
+        said.stderr += &one.stderr;
+    }
+    let page = fs::read_to_string(place.path().join("report.html")).unwrap();
+    said.stdout += &page_data(&page).to_string();
+    place.write("kart.toml", "[tasks.Private]\ntoken = \"hunter2\"\n");
+    for args in [
+        &["config", "Private"][..],
+        &["config", "Private", "--json"],
+        &["list", "--json"],
+    ] {
+        said.stdout += &place.call(args).stdout;
+    }
     assert!(!said.stdout.contains("hunter2") && !said.stderr.contains("hunter2"));
     assert!(said.stdout.contains("***"));
 }
@@ -68,7 +90,8 @@ fn show_finds_a_task_by_its_name_its_key_and_its_path() {
     assert_eq!(by_name["path"], "summary-2024-01-31.json");
     assert_eq!(by_name["attempts"][0]["outcome"], "ran");
     let key = by_name["key"].as_str().unwrap();
-    for named in [key, &key[..6], "summary-2024-01-31.json"] {
+    let shown = "./kart-workspace/summary-2024-01-31.json";
+    for named in [key, &key[..6], "summary-2024-01-31.json", shown] {
         assert_eq!(place.json(&["show", named])["key"], key, "{named}");
     }
     let total = place.json(&[
@@ -229,4 +252,22 @@ fn a_large_plan_is_a_page_and_a_large_report_a_few_megabytes() {
         .unwrap()
         .len();
     assert!(size < 2 << 20, "{size} bytes");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn results_that_cannot_be_written_are_an_error() {
+    let place = Place::new();
+    for args in [&["list"][..], &["plan", "--json"], &["tree"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"))
+            .args(args)
+            .current_dir(place.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{args:?}");
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert!(stderr.contains("failed to write the results"), "{stderr}");
+    }
 }

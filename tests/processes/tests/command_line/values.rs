@@ -145,6 +145,21 @@ fn settings_come_from_their_layers_and_config_says_which() {
     };
     assert_eq!(workers(&["--workers", "9", "config", "--json"]), "9");
     assert_eq!(workers(&["--json", "config"]), "3");
+    assert_eq!(workers(&["config", "--workers", "7", "--json"]), "7");
+    let env = [("KART_PARAM_DAY", "2024-05-05")];
+    let said = place.call_with(
+        env!("CARGO_BIN_EXE_pipeline"),
+        &["config", "--json", "--count", "4"],
+        &env,
+    );
+    let config: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        config["params"],
+        json!({
+            "count": {"value": "4", "source": "option"},
+            "day": {"value": "2024-05-05", "source": "environment, KART_PARAM_DAY"},
+        })
+    );
     place.call(&["run", "Page", "--number", "1"]);
     assert!(place.path().join("from-toml").is_dir());
 }
