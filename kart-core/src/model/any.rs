@@ -184,10 +184,10 @@ pub mod show {
 
     /// Where autoref specialization starts.
     #[derive(Debug)]
-    pub struct Show<T>(PhantomData<fn() -> T>);
+    pub struct Show<R>(PhantomData<fn() -> R>);
 
-    impl<T> Show<T> {
-        /// For outputs of type `T`.
+    impl<R> Show<R> {
+        /// For the outputs of a function that returns `R`.
         #[must_use]
         #[expect(clippy::new_without_default, reason = "only generated code makes one")]
         pub fn new() -> Self {
@@ -213,20 +213,20 @@ pub mod show {
         fn show(&self, output: &Erased) -> Option<Json>;
     }
 
-    impl<T> ViaNothing for Show<T> {
+    impl<R> ViaNothing for Show<R> {
         fn show(&self, _: &Erased) -> Option<Json> {
             None
         }
     }
 
-    impl<T: Any + Debug> ViaDebug for &Show<T> {
+    impl<T: Any + Debug, E> ViaDebug for &Show<Result<T, E>> {
         fn show(&self, output: &Erased) -> Option<Json> {
             let output = output.downcast_ref::<T>()?;
             Some(Json::String(format!("{output:#?}")))
         }
     }
 
-    impl<T: Any + serde::Serialize> ViaSerialize for &&Show<T> {
+    impl<T: Any + serde::Serialize, E> ViaSerialize for &&Show<Result<T, E>> {
         fn show(&self, output: &Erased) -> Option<Json> {
             serde_json::to_value(output.downcast_ref::<T>()?).ok()
         }

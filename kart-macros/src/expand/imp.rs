@@ -17,6 +17,11 @@ pub(super) fn emit(task: &Task) -> TokenStream {
     let default = default(task);
     let spec = spec::emit(task);
     let imp = task_impl(task);
+    // As it is written: what is wrong with it is reported where it is asked for its output.
+    let returned = task
+        .func
+        .output()
+        .map_or_else(|| quote!(()), |ty| quote!(#ty));
     quote! {
         #(#lints)*
         #deprecated
@@ -29,9 +34,9 @@ pub(super) fn emit(task: &Task) -> TokenStream {
                 #kart::__private::Registration {
                     spec: &__KART_SPEC,
                     build: #kart::__private::build::<#ident>,
-                    show: |output| {
+                    show: |value| {
                         use #kart::__private::show::*;
-                        (&&&Show::<<#ident as #kart::__private::Task>::Output>::new()).show(output)
+                        (&&&Show::<#returned>::new()).show(value)
                     },
                 }
             }

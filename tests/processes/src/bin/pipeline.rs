@@ -27,7 +27,7 @@ async fn private(#[param(secret)] token: &str, n: u8) -> kart::Result<String> {
 
 /// Takes whatever text the caller chooses, and never does well.
 #[task]
-async fn opened(#[requires] text: &String) -> anyhow::Result<String> {
+async fn opened(#[requires] text: String) -> anyhow::Result<String> {
     anyhow::bail!("{} characters are too many", text.len())
 }
 
