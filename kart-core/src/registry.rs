@@ -10,15 +10,16 @@ use crate::model::{TaskSpec, linked};
 /// # Examples
 ///
 /// ```
-/// /// Squares.
-/// #[kart::task]
-/// async fn unit(n: u64) -> kart::Result<u64> {
-///     Ok(n * n)
+/// /// Cubes.
+/// #[kart::task(name = "maths/Cube")]
+/// async fn cube(n: u64) -> kart::Result<u64> {
+///     Ok(n * n * n)
 /// }
 ///
-/// let unit = kart::registry::tasks().into_iter().find(|spec| spec.name == "Unit").unwrap();
-/// assert_eq!(unit.doc, "Squares.");
-/// assert_eq!((unit.params[0].name, unit.params[0].ty), ("n", "u64"));
+/// let tasks = kart::registry::tasks();
+/// let cube = tasks.iter().find(|spec| spec.name == "maths/Cube").unwrap();
+/// assert_eq!(cube.doc, "Cubes.");
+/// assert_eq!((cube.params[0].name, cube.params[0].ty), ("n", "u64"));
 /// ```
 #[must_use]
 pub fn tasks() -> Vec<&'static TaskSpec> {

@@ -20,14 +20,14 @@ use crate::error::Error;
 /// use kart::AnyTask;
 /// use serde_json::json;
 ///
-/// #[kart::task]
-/// async fn unit(n: u64) -> kart::Result<u64> {
+/// #[kart::task(name = "maths/Square")]
+/// async fn square(n: u64) -> kart::Result<u64> {
 ///     Ok(n * n)
 /// }
 ///
-/// let task = AnyTask::from(Unit { n: 3 });
+/// let task = AnyTask::from(Square { n: 3 });
 /// let wire = task.to_json()?;
-/// assert_eq!(wire, json!({"task": "Unit", "params": {"n": 3}}));
+/// assert_eq!(wire, json!({"task": "maths/Square", "params": {"n": 3}}));
 /// assert_eq!(AnyTask::from_json(wire)?.try_key()?, task.try_key()?);
 /// # Ok::<(), kart::Error>(())
 /// ```
