@@ -98,7 +98,7 @@ impl Log {
         self.shared.note(Noted::Task(note));
     }
 
-    /// Writes the rest, and the digest for the next start: what could not be written, if so.
+    /// Writes the rest, and beside it the digest for the next start: what could not be written, if so.
     pub(crate) async fn end(mut self, end: EndRecord, known: &mut Known) -> Option<String> {
         self.shared.note(Noted::Record(Record::End(end)));
         self.over.send_replace(true);
@@ -107,10 +107,14 @@ impl Log {
                 // It does not panic.
                 let _ = writer.await;
             }
-            known.include(self.shared.run, self.shared.lock().segments);
+            // The rest is one segment more. Where it cannot be written the digest knows what would have been in it.
+            known.include(self.shared.run, self.shared.lock().segments + 1);
             let digest = digest(self.shared.run);
             let text = Bytes::from(serde_json::to_vec(known).unwrap_or_default());
-            self.shared.workspace.replace(&digest, text).await?;
+            let workspace = &self.shared.workspace;
+            let ((), digested) =
+                tokio::join!(self.shared.flush(), workspace.replace(&digest, text));
+            digested?;
             if known.unpacked() > pack::UNPACKED {
                 pack::pack(&self.shared.workspace, self.shared.run).await?;
             }
@@ -221,15 +225,12 @@ impl Shared {
 
 async fn write(shared: Arc<Shared>, mut over: watch::Receiver<bool>) {
     loop {
-        let is_over = tokio::select! {
+        tokio::select! {
             // A sender that is gone has been dropped with its run.
-            _ = over.wait_for(|over| *over) => true,
-            () = sleep(EVERY) => false,
-            () = shared.is_full.notified() => false,
-        };
-        shared.flush().await;
-        if is_over {
-            return;
+            _ = over.wait_for(|over| *over) => return,
+            () = sleep(EVERY) => {}
+            () = shared.is_full.notified() => {}
         }
+        shared.flush().await;
     }
 }

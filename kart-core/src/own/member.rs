@@ -102,6 +102,33 @@ impl Member {
     /// The store did not answer, or does not honour create-only writes.
     pub(crate) async fn claim(&self, key: Key, what: &str) -> Result<Claimed, StoreError> {
         let life = self.life().await?;
+        let workspace = &self.shared.workspace;
+        let alive = worker(life.id);
+        // The liveness is there, so that to create it must fail.
+        let (claimed, honours) = tokio::join!(
+            self.contest(life, key, what),
+            workspace.honours_create(&alive)
+        );
+        match (claimed?, honours) {
+            (claimed, Ok(true)) => Ok(claimed),
+            (claimed, refused) => {
+                if let Claimed::Won(claim) = claimed {
+                    claim.release(false).await;
+                }
+                refused?;
+                Err(StoreError {
+                    operation: "claim",
+                    location: workspace.location().to_owned(),
+                    advice: Some(
+                        "let one process at a time run here, and ask for `Coordination::None`".to_owned(),
+                    ),
+                    source: "the store does not honour create-only writes: it wrote over an object that was there".into(),
+                })
+            }
+        }
+    }
+
+    async fn contest(&self, life: Arc<Life>, key: Key, what: &str) -> Result<Claimed, StoreError> {
         let shared = &self.shared;
         let mut contest = Contest::new(life.id, Nonce::random());
         let mut ask = Contest::START;
@@ -151,7 +178,10 @@ impl Member {
                         won,
                         looked: Mutex::new((Instant::now(), SystemTime::now())),
                     };
-                    return self.won(claim, holder, what).await;
+                    if let Some(from) = holder {
+                        self.took_over(&claim, from, what).await;
+                    }
+                    return Ok(Claimed::Won(claim));
                 }
                 Move::Held { .. } => break,
                 Move::Unclear => {
@@ -172,36 +202,14 @@ impl Member {
         }
     }
 
-    async fn won(
-        &self,
-        claim: Claim,
-        from: Option<ClaimRecord>,
-        what: &str,
-    ) -> Result<Claimed, StoreError> {
-        if claim.won.generation == 1
-            && !self
-                .shared
-                .workspace
-                .honours_create(&super::claim(claim.key, 1))
-                .await?
-        {
-            claim.release(false).await;
-            return Err(StoreError {
-                operation: "claim",
-                location: self.shared.workspace.location().to_owned(),
-                advice: Some(
-                    "let one process at a time run here, and ask for `Coordination::None`".to_owned(),
-                ),
-                source: "the store does not honour create-only writes: it wrote over an object that was there".into(),
-            });
+    async fn took_over(&self, claim: &Claim, from: ClaimRecord, what: &str) {
+        if from.process == claim.life.id {
+            return;
         }
-        if let Some(from) = from.filter(|from| from.process != claim.life.id) {
-            tracing::info!(%what, from = %Owner::new(from.clone()), "took over");
-            self.sweeps();
-            // It is dead; whoever else waits for it need not look for long.
-            let _ = self.shared.workspace.delete(&worker(from.process)).await;
-        }
-        Ok(Claimed::Won(claim))
+        tracing::info!(%what, from = %Owner::new(from.clone()), "took over");
+        self.sweeps();
+        // It is dead; whoever else waits for it need not look for long.
+        let _ = self.shared.workspace.delete(&worker(from.process)).await;
     }
 
     /// Leaves in good order: whatever is still claimed in this life is free for others at once.
