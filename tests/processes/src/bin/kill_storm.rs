@@ -3,12 +3,16 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use processes::storm::{Expected, Storm, Tally, expected_dag, expected_long, long_batch};
 
 const HELP: &str = "kill_storm [--seed S] [--count N] [--batch dag|long] [--nodes N] [--workspace URL]
 Kills a batch with SIGKILL at random moments and starts it again until it is done, N times over; the workspace is a
 fresh directory unless one is named, below which each storm has its own.";
+
+/// About what a run of the graph takes: to begin, and for each node.
+const DAG_STARTS: Duration = Duration::from_millis(20);
+const DAG_NODE: Duration = Duration::from_micros(250);
 
 fn main() -> anyhow::Result<ExitCode> {
     let (mut seed, mut count, mut nodes) = (1_u64, 10_u64, 2_000_u32);
@@ -66,13 +70,18 @@ fn main() -> anyhow::Result<ExitCode> {
             workspace: &place,
             root: if long.is_some() { "Agg" } else { "Dag" },
             expected: &expected,
-            longest: Duration::from_millis(if long.is_some() { 400 } else { 600 }),
+            longest: if long.is_some() {
+                Duration::from_millis(400)
+            } else {
+                DAG_STARTS + nodes * DAG_NODE
+            },
         };
         let tally = storm.run()?;
         println!("seed {seed}: {tally}");
         total += tally;
     }
     println!("{count} storms: {total}");
+    ensure!(total.kills > 0, "every run was over before it was killed");
     Ok(if total.is_clean() {
         ExitCode::SUCCESS
     } else {
