@@ -19,8 +19,28 @@ pub(crate) struct Setting {
     pub(crate) default: Option<&'static str>,
     /// What holds where it has no value.
     pub(crate) otherwise: &'static str,
-    check: fn(&str) -> Result<(), String>,
+    pub(crate) check: Check,
     of: &'static [Command],
+}
+
+/// What a value has to be.
+pub(crate) enum Check {
+    Reads(fn(&str) -> Result<(), String>),
+    OneOf(&'static [&'static str]),
+}
+
+impl Check {
+    fn check(&self, text: &str) -> Result<(), String> {
+        match self {
+            Check::Reads(reads) => reads(text),
+            Check::OneOf(choices) if choices.contains(&text) => Ok(()),
+            Check::OneOf(choices) => Err(format!(
+                "it is one of {}{}",
+                choices.join(", "),
+                crate::out::nearest(text, choices.iter().copied())
+            )),
+        }
+    }
 }
 
 impl Setting {
@@ -50,17 +70,17 @@ const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
 
 #[rustfmt::skip]
 pub(crate) static SETTINGS: [Setting; 11] = [
-    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: any, of: &[] },
-    Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: count, of: &[Command::Run, Command::Plan] },
-    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: duration, of: RUN },
-    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: duration, of: RUN },
-    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: duration, of: RUN },
-    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: duration, of: RUN },
-    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: coordination, of: RUN },
-    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: on_code_change, of: PLANS },
-    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: boolean, of: RUN },
-    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: count, of: &[Command::Run, Command::Plan, Command::Tree] },
-    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: log_format, of: RUN },
+    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: Check::Reads(any), of: &[] },
+    Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: Check::Reads(count), of: &[Command::Run, Command::Plan] },
+    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: Check::Reads(duration), of: RUN },
+    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: Check::Reads(duration), of: RUN },
+    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: Check::Reads(duration), of: RUN },
+    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: Check::Reads(duration), of: RUN },
+    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: Check::OneOf(&["exclusive", "shared", "none"]), of: RUN },
+    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: Check::OneOf(&["ignore", "warn", "rerun"]), of: PLANS },
+    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
+    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
+    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: Check::OneOf(&["text", "json"]), of: RUN },
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
@@ -81,29 +101,6 @@ fn duration(text: &str) -> Result<(), String> {
     parsed
         .map(drop)
         .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
-}
-
-fn one_of(text: &str, known: &[&str]) -> Result<(), String> {
-    if known.contains(&text) {
-        return Ok(());
-    }
-    Err(format!("it is one of {}", known.join(", ")))
-}
-
-fn coordination(text: &str) -> Result<(), String> {
-    one_of(text, &["exclusive", "shared", "none"])
-}
-
-fn on_code_change(text: &str) -> Result<(), String> {
-    one_of(text, &["ignore", "warn", "rerun"])
-}
-
-fn boolean(text: &str) -> Result<(), String> {
-    one_of(text, &["true", "false"])
-}
-
-fn log_format(text: &str) -> Result<(), String> {
-    one_of(text, &["text", "json"])
 }
 
 /// Where a value comes from, the strongest first.
@@ -182,7 +179,7 @@ impl Config {
     }
 
     fn set(&mut self, setting: &'static Setting, text: String, source: Source) -> Result<(), End> {
-        if let Err(reason) = (setting.check)(&text) {
+        if let Err(reason) = setting.check.check(&text) {
             let place = match &source {
                 Source::Option => format!("'--{} <{}>'", setting.name, setting.value),
                 Source::Toml(path) => format!("`{}` in {}", setting.toml(), path.display()),

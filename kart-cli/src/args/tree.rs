@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ColorChoice, value_parser};
 use kart_core::TaskSpec;
 
 use super::{COMMANDS, Command, Takes, task};
-use crate::config::SETTINGS;
+use crate::config::{Check, SETTINGS};
 use crate::logging::logging_args;
 use crate::out::brief;
 
@@ -94,12 +94,17 @@ fn with_settings(command: clap::Command, of: Command) -> clap::Command {
     }
     for setting in SETTINGS.iter().filter(|setting| setting.is_of(of)) {
         let default = setting.default.unwrap_or(setting.otherwise);
-        command = command.arg(
-            Arg::new(setting.name)
-                .long(setting.name)
-                .value_name(setting.value)
-                .help(format!("{} [default: {default}]", setting.help)),
-        );
+        let arg = Arg::new(setting.name)
+            .long(setting.name)
+            .value_name(setting.value)
+            .help(format!("{} [default: {default}]", setting.help));
+        command = command.arg(match setting.check {
+            // The help names them already; completions want to know.
+            Check::OneOf(choices) => arg
+                .value_parser(choices.to_vec())
+                .hide_possible_values(true),
+            Check::Reads(_) => arg,
+        });
     }
     if matches!(
         of,

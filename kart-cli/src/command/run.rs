@@ -1,5 +1,7 @@
 //! `run`: what is missing is run, and the summary says what came of it.
 
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +21,9 @@ const SHOWN: usize = 20;
 pub(crate) async fn run(session: &Session) -> Result<(), End> {
     let roots = params::roots(session)?;
     let file = session.parsed.get::<String>("report");
+    if let Some(file) = &file {
+        can_write(file)?;
+    }
     let recorder = file.as_ref().map(|_| Arc::new(Recorder::new()));
     let stop = Stop::new();
     signals::listen(stop.clone());
@@ -72,17 +77,36 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     Err(end)
 }
 
-fn write(file: &str, page: &str) -> Result<(), End> {
-    let made = Path::new(file)
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all);
-    made.and_then(|()| std::fs::write(file, page))
-        .map_err(|error| {
-            End::new(
-                FAILED,
-                format!("error: failed to write the report to {file}: {error}"),
-            )
+/// Finds out before anything runs that a report has no place.
+fn can_write(file: &str) -> Result<(), End> {
+    let is_new = !Path::new(file).exists();
+    let mut open = OpenOptions::new();
+    open.append(true).create(true);
+    let opened = make_room(file).and_then(|()| open.open(file));
+    opened
+        .and_then(|_| {
+            if is_new {
+                fs::remove_file(file)
+            } else {
+                Ok(())
+            }
         })
+        .map_err(|error| End::wrong_use(unwritten(file, &error)))
+}
+
+fn write(file: &str, page: &str) -> Result<(), End> {
+    make_room(file)
+        .and_then(|()| fs::write(file, page))
+        .map_err(|error| End::new(FAILED, format!("error: {}", unwritten(file, &error))))
+}
+
+fn make_room(file: &str) -> io::Result<()> {
+    let directory = Path::new(file).parent();
+    directory.map_or(Ok(()), fs::create_dir_all)
+}
+
+fn unwritten(file: &str, error: &io::Error) -> String {
+    format!("failed to write the report to {file}: {error}")
 }
 
 /// How just the failed tasks are run again.

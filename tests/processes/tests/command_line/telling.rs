@@ -230,6 +230,25 @@ fn a_report_is_written_also_for_a_run_that_failed_and_its_values_are_inert() {
 }
 
 #[test]
+fn a_report_that_has_no_place_is_told_before_anything_runs() {
+    let place = Place::new();
+    place.write("taken", "no directory");
+    let said = place.call(&["run", "Shaky", "--report", "taken/report.html"]);
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("taken/report.html"), "{}", said.stderr);
+    assert!(!place.path().join("kart-workspace").exists());
+}
+
+#[test]
+fn completions_know_the_choices_of_a_setting() {
+    let said = Place::new().call(&["completions", "bash"]);
+    assert_eq!(said.status, 0);
+    for choices in ["exclusive shared none", "ignore warn rerun", "text json"] {
+        assert!(said.stdout.contains(choices), "{choices}");
+    }
+}
+
+#[test]
 fn a_large_plan_is_a_page_and_a_large_report_a_few_megabytes() {
     let place = Place::new();
     let wide = |args: &[&str]| {
