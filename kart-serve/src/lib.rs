@@ -22,4 +22,4 @@ pub use continuation::{Continuation, ContinueWith, HandedOn, Interrupted};
 pub use deadline::Limits;
 pub use error::ServeError;
 pub use server::{Ending, Server};
-pub use settings::{Allow, Oidc, OnEvent, Settings};
+pub use settings::{Allow, Oidc, OnEvent, Settings, WithoutToken};

@@ -23,8 +23,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// Whose identity tokens are taken.
     pub oidc: Option<Oidc>,
-    /// Whether everybody may call although it listens beyond this machine.
-    pub allow_unauthenticated: bool,
+    /// Who may call where neither a bearer token nor an identity token is asked for.
+    pub without_token: WithoutToken,
     /// What can be started besides the root.
     pub allow: Allow,
     /// What bounds the time of a run.
@@ -66,6 +66,19 @@ impl Default for Allow {
     }
 }
 
+/// Who may call a service that asks for no token of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutToken {
+    /// This machine alone: the service does not start where others could reach it.
+    #[default]
+    Local,
+    /// Whom the platform has checked before a request comes here, as Cloud Run does with a service that is not public.
+    /// Queues are believed.
+    Platform,
+    /// Everybody.
+    Everybody,
+}
+
 /// Whose identity tokens (`OpenID` Connect) are taken.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -86,7 +99,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             token: None,
             oidc: None,
-            allow_unauthenticated: false,
+            without_token: WithoutToken::default(),
             allow: Allow::default(),
             limits: Limits::default(),
             grace: Duration::from_secs(8),

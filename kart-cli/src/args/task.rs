@@ -68,7 +68,7 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 40] = [
+const OWN: [&str; 44] = [
     "ack-permanent",
     "all",
     "allow",
@@ -77,6 +77,8 @@ const OWN: [&str; 40] = [
     "alone",
     "color",
     "config",
+    "continue-as",
+    "continue-with",
     "delete",
     "depth",
     "detach",
@@ -101,6 +103,7 @@ const OWN: [&str; 40] = [
     "older-than",
     "params",
     "platform-limit",
+    "public-url",
     "quarantine",
     "quiet",
     "raw",
@@ -108,6 +111,7 @@ const OWN: [&str; 40] = [
     "rerun",
     "root",
     "shared",
+    "trust-platform",
     "width",
 ];
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction};
 use kart_core::{AnyTask, Stop};
-use kart_serve::{Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings};
+use kart_serve::{
+    Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings, WithoutToken,
+};
 
 use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
@@ -47,11 +49,12 @@ const fn switch(name: &'static str, help: &'static str) -> Choice {
 }
 
 #[rustfmt::skip]
-static CHOICES: [Choice; 17] = [
+static CHOICES: [Choice; 18] = [
     one("listen", "ADDRESS", "Where to listen [default: 127.0.0.1:8080, or 0.0.0.0:$PORT where PORT is set]"),
     many("allow", "TASK", "A task that may be started besides the root"),
     switch("allow-all", "Let every task be started"),
-    switch("allow-unauthenticated", "Let everybody call, although it listens beyond this machine: the platform keeps others out"),
+    switch("allow-unauthenticated", "Let everybody call, although it listens beyond this machine"),
+    switch("trust-platform", "Ask nobody for a token: the platform has checked who calls, as Cloud Run does unless the service is public"),
     one("oidc-audience", "URL", "Take identity tokens of Google that are made out for this audience"),
     many("oidc-email", "EMAIL", "Of those only the ones of this account"),
     one("oidc-issuer", "URL", "Who makes the identity tokens, where it is not Google"),
@@ -151,7 +154,7 @@ fn settings(session: &Session) -> Result<Settings, End> {
     } else {
         Allow::Named(all(session, "allow"))
     };
-    settings.allow_unauthenticated = flag(session, "allow-unauthenticated")?;
+    settings.without_token = without_token(session)?;
     settings.limits.deadline = session.config.duration("deadline");
     settings.limits.platform = duration(session, "platform-limit")?;
     settings.limits.margin = duration(session, "margin")?;
@@ -208,8 +211,11 @@ async fn continuation(
     with.endpoint = std::env::var("CLOUD_TASKS_ENDPOINT")
         .ok()
         .filter(|endpoint| !endpoint.is_empty());
-    let is_guarded = settings.token.is_some() || settings.oidc.is_some();
-    if is_queue && is_guarded && with.service_account.is_none() && with.token.is_none() {
+    let is_behind_platform = settings.without_token == WithoutToken::Platform;
+    let is_guarded = settings.token.is_some() || settings.oidc.is_some() || is_behind_platform;
+    // A platform knows accounts, and no token of this service.
+    let has_token = with.token.is_some() && !is_behind_platform;
+    if is_queue && is_guarded && with.service_account.is_none() && !has_token {
         return Err(End::wrong_use(
             "the queue would be refused by this service: give --continue-as EMAIL, or set KART_CONTINUE_TOKEN",
         ));
@@ -233,6 +239,19 @@ fn listen(session: &Session) -> Result<SocketAddr, End> {
             ))),
         },
         None => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+    }
+}
+
+fn without_token(session: &Session) -> Result<WithoutToken, End> {
+    let is_behind_platform = flag(session, "trust-platform")?;
+    let is_open = flag(session, "allow-unauthenticated")?;
+    match (is_behind_platform, is_open) {
+        (true, true) => Err(End::wrong_use(
+            "--trust-platform and --allow-unauthenticated exclude each other",
+        )),
+        (true, false) => Ok(WithoutToken::Platform),
+        (false, true) => Ok(WithoutToken::Everybody),
+        (false, false) => Ok(WithoutToken::Local),
     }
 }
 

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::answer::Refusal;
 use crate::error::ServeError;
-use crate::settings::Settings;
+use crate::settings::{Settings, WithoutToken};
 use oidc::Verifier;
 
 /// The cookie by which the page of this service shows that somebody has given it the token.
@@ -32,6 +32,8 @@ pub(crate) struct Guard {
     oidc: Option<Verifier>,
     /// Nobody shows who they are, and only this machine can call: pages of the web must not, through a browser here.
     is_local: bool,
+    /// Callers have shown to the platform who they are.
+    is_behind_platform: bool,
 }
 
 /// Digests of one length are compared, so that the time tells nothing of the token, nor of its length.
@@ -63,11 +65,18 @@ impl Guard {
                 "identity tokens need an audience: --oidc-audience URL".into(),
             ));
         }
-        let is_open = token.is_none() && settings.oidc.is_none();
+        let asks_for_nothing = token.is_none() && settings.oidc.is_none();
+        let is_behind_platform = settings.without_token == WithoutToken::Platform;
+        if is_behind_platform && !asks_for_nothing {
+            return Err(ServeError::Settings(
+                "the platform checks who calls, or this service does: leave --trust-platform away, or KART_TOKEN and --oidc-audience".into(),
+            ));
+        }
+        let is_open = asks_for_nothing && !is_behind_platform;
         let is_loopback = settings.listen.ip().is_loopback();
-        if is_open && !is_loopback && !settings.allow_unauthenticated {
+        if is_open && !is_loopback && settings.without_token == WithoutToken::Local {
             return Err(ServeError::Settings(format!(
-                "anybody who reaches {} could start runs: set KART_TOKEN, or --oidc-audience, or say --allow-unauthenticated where the platform keeps others out",
+                "anybody who reaches {} could start runs: set KART_TOKEN, or --oidc-audience, or say --trust-platform where the platform checks who calls, or --allow-unauthenticated",
                 settings.listen
             )));
         }
@@ -80,6 +89,7 @@ impl Guard {
             }),
             oidc: settings.oidc.as_ref().map(Verifier::new).transpose()?,
             is_local: is_open && is_loopback,
+            is_behind_platform,
         })
     }
 
@@ -105,6 +115,13 @@ impl Guard {
         headers: &HeaderMap,
     ) -> Result<Caller, Refusal> {
         self.check_origin(headers)?;
+        let caller = Caller {
+            is_queue: headers.contains_key("x-cloudtasks-queuename")
+                || headers.contains_key("x-cloudtasks-taskname"),
+        };
+        if self.is_behind_platform {
+            return Ok(caller);
+        }
         if self.is_open() {
             return Ok(Caller { is_queue: false });
         }
@@ -114,10 +131,7 @@ impl Guard {
         } else if !(is_reading && self.has_cookie(headers)) {
             return Err(Refusal::unauthorized("who calls is not known"));
         }
-        Ok(Caller {
-            is_queue: headers.contains_key("x-cloudtasks-queuename")
-                || headers.contains_key("x-cloudtasks-taskname"),
-        })
+        Ok(caller)
     }
 
     async fn check_bearer(&self, bearer: &str) -> Result<(), Refusal> {

@@ -17,6 +17,9 @@ const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
 /// How far the clocks of the issuer and of this machine may be apart.
 const LEEWAY: Duration = Duration::from_mins(1);
 
+/// What Cloud Run puts in the place of a signature that it has checked itself.
+const REMOVED: &str = ".SIGNATURE_REMOVED_BY_GOOGLE";
+
 /// Longer ones are not looked at.
 const LONGEST: usize = 16 << 10;
 
@@ -55,6 +58,11 @@ impl Verifier {
         let refused = |why: &str| Refusal::unauthorized(format!("the identity token {why}"));
         if token.len() > LONGEST {
             return Err(refused("is too long"));
+        }
+        if token.ends_with(REMOVED) {
+            return Err(refused(
+                "has no signature any more: the platform has checked and removed it, so start with --trust-platform instead",
+            ));
         }
         // Only names of known algorithms are read: `none` is not one.
         let header = decode_header(token).map_err(|_| refused("cannot be read"))?;
