@@ -109,6 +109,9 @@ resource "google_cloud_run_v2_service" "this" {
   location = var.region
   ingress  = "INGRESS_TRAFFIC_ALL" # for people who watch, by `gcloud run services proxy`; the queue would do with less
 
+  # Only who has roles/run.invoker gets through: KART_TRUST_PLATFORM relies on it.
+  invoker_iam_disabled = false
+
   template {
     service_account                  = google_service_account.runner.email
     timeout                          = "3600s"

@@ -55,6 +55,7 @@ fn path() -> impl Strategy<Value = String> {
         "/readyz",
         "/metrics",
         "/session",
+        "/pubsub",
         "/page.js",
         "//",
         "/..",
@@ -113,6 +114,8 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         2 => Just(Vec::new()),
         2 => "\\{\"(n|name|rate|is_permanent|password|x)\": ?(-?[0-9]{1,4}|-?[0-9.e]{1,9}|true|null|\"[ -!#-~]{0,12}\"|\\[\\]|\\{\\})\\}"
+            .prop_map(String::into_bytes),
+        1 => "\\{\"message\": ?\\{\"(data|attributes|messageId)\": ?(\"[A-Za-z0-9+/]{0,16}=?\"|null|\\{\\})\\}\\}"
             .prop_map(String::into_bytes),
         1 => "[\\[{]{0,200}".prop_map(String::into_bytes),
         1 => prop::collection::vec(any::<u8>(), 0..6000),

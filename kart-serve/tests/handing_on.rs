@@ -214,7 +214,7 @@ async fn a_webhook_gets_the_task_and_a_key_that_is_the_same_each_time() {
 #[tokio::test]
 async fn a_target_that_is_no_use_is_refused_at_the_start() {
     for target in [
-        "pubsub://projects/p/topics/t",
+        "pubsub://topic",
         "ftp://host/path",
         "cloud-tasks://projects/p/queues/q",
         "https://",

@@ -4,6 +4,7 @@ mod common;
 mod issuer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Service, assert_refused, settings, within};
 use issuer::{Issuer, claims, now};
@@ -209,6 +210,59 @@ async fn keys_are_fetched_once_and_not_for_every_unknown_name() {
     }
     // The keys had been asked for less than a minute before.
     assert_eq!(issuer.fetched(), 1);
+    service.end().await;
+}
+
+/// Lets time pass at once; requests are under way at no other time, so that none of them runs out of it.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_new_key_is_picked_up_and_an_old_one_is_dropped() {
+    let (service, issuer) = with_issuer(&[EMAIL]).await;
+    let good = claims(&issuer, AUDIENCE, EMAIL);
+    let (old, new) = (issuer.sign("ec", &good), issuer.sign("next", &good));
+    assert_eq!(status(&service, &old).await, 200);
+    issuer.rotate();
+    // The issuer was asked a moment ago.
+    assert_eq!(status(&service, &new).await, 401);
+    assert_eq!((status(&service, &old).await, issuer.fetched()), (200, 1));
+    pass(Duration::from_secs(61)).await;
+    assert_eq!((status(&service, &new).await, issuer.fetched()), (200, 2));
+    assert_eq!(status(&service, &old).await, 401);
+    service.end().await;
+}
+
+#[tokio::test]
+async fn keys_are_fetched_again_when_they_have_expired() {
+    let (service, issuer) = with_issuer(&[EMAIL]).await;
+    let good = issuer.sign("ec", &claims(&issuer, AUDIENCE, EMAIL));
+    assert_eq!((status(&service, &good).await, issuer.fetched()), (200, 1));
+    // The issuer says: an hour.
+    pass(Duration::from_mins(50)).await;
+    assert_eq!((status(&service, &good).await, issuer.fetched()), (200, 1));
+    pass(Duration::from_secs(601)).await;
+    assert_eq!((status(&service, &good).await, issuer.fetched()), (200, 2));
+    // A revoked key is taken no longer than that.
+    issuer.rotate();
+    pass(Duration::from_secs(3610)).await;
+    assert_eq!((status(&service, &good).await, issuer.fetched()), (401, 3));
+    service.end().await;
+}
+
+#[tokio::test]
+async fn keys_outlive_an_issuer_that_is_away_for_a_day() {
+    let (service, issuer) = with_issuer(&[EMAIL]).await;
+    let good = issuer.sign("ec", &claims(&issuer, AUDIENCE, EMAIL));
+    assert_eq!(status(&service, &good).await, 200);
+    issuer.fail();
+    pass(Duration::from_hours(24)).await;
+    assert_eq!((status(&service, &good).await, issuer.fetched()), (200, 2));
+    pass(Duration::from_hours(2)).await;
+    assert_eq!(status(&service, &good).await, 503);
     service.end().await;
 }
 

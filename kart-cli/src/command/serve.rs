@@ -64,7 +64,7 @@ static CHOICES: [Choice; 18] = [
     one("margin", "DURATION", "How long before that a run stops [default: 15s, at most a tenth]"),
     switch("detach", "Let a run go on when all who waited for it have gone away"),
     switch("ack-permanent", "Answer 200 where no retry can mend the failures, so that a queue does not repeat them"),
-    one("continue-with", "URL", "Hand interrupted runs on: https://… or cloud-tasks://projects/P/locations/L/queues/Q"),
+    one("continue-with", "URL", "Hand interrupted runs on: https://…, cloud-tasks://projects/P/locations/L/queues/Q or pubsub://projects/P/topics/T"),
     one("public-url", "URL", "Where that queue reaches this service"),
     one("continue-as", "EMAIL", "The service account by whose identity tokens the queue calls"),
     one("max-runs", "N", "How many runs are under way at once [default: 4]"),
@@ -200,17 +200,20 @@ async fn continuation(
         return Ok(None);
     };
     let is_queue = target.starts_with("cloud-tasks:");
+    let is_topic = target.starts_with("pubsub:");
+    let given = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let mut with = ContinueWith::new(target);
     with.public_url = public_url;
     with.service_account = account;
     with.audience = settings.oidc.as_ref().map(|oidc| oidc.audience.clone());
-    with.token = std::env::var("KART_CONTINUE_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty());
+    with.token = given("KART_CONTINUE_TOKEN");
     with.dispatch = settings.limits.dispatch;
-    with.endpoint = std::env::var("CLOUD_TASKS_ENDPOINT")
-        .ok()
-        .filter(|endpoint| !endpoint.is_empty());
+    with.endpoint = if is_topic {
+        // As Google's own clients read it: a host and a port.
+        given("PUBSUB_EMULATOR_HOST").map(|host| format!("http://{host}"))
+    } else {
+        given("CLOUD_TASKS_ENDPOINT")
+    };
     let is_behind_platform = settings.without_token == WithoutToken::Platform;
     let is_guarded = settings.token.is_some() || settings.oidc.is_some() || is_behind_platform;
     // A platform knows accounts, and no token of this service.
@@ -320,4 +323,17 @@ fn duration(session: &Session, name: &str) -> Result<Option<Duration>, End> {
 
 fn invalid(name: &str, text: &str, reason: &str) -> End {
     End::wrong_use(format!("invalid value '{text}' for '--{name}': {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::option_of;
+
+    #[test]
+    fn a_parameter_that_is_called_like_an_option_has_an_option_of_another_name() {
+        for choice in &CHOICES {
+            assert_eq!(option_of(choice.name), format!("--task-{}", choice.name));
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub(crate) const COOKIE_NAME: &str = "kart";
 /// What is known of whoever makes a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
+    /// Whether it has shown who it is, here or to the platform.
+    pub(crate) is_known: bool,
     /// Whether it is a queue: it says so, and has shown who it is.
     pub(crate) is_queue: bool,
 }
@@ -116,6 +118,7 @@ impl Guard {
     ) -> Result<Caller, Refusal> {
         self.check_origin(headers)?;
         let caller = Caller {
+            is_known: true,
             is_queue: headers.contains_key("x-cloudtasks-queuename")
                 || headers.contains_key("x-cloudtasks-taskname"),
         };
@@ -123,7 +126,10 @@ impl Guard {
             return Ok(caller);
         }
         if self.is_open() {
-            return Ok(Caller { is_queue: false });
+            return Ok(Caller {
+                is_known: false,
+                is_queue: false,
+            });
         }
         let is_reading = *method == Method::GET || *method == Method::HEAD;
         if let Some(bearer) = bearer(headers)? {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cloud-tasks")]
 mod cloud_tasks;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod webhook;
 
 use std::fmt;
@@ -66,7 +68,7 @@ pub trait Continuation: fmt::Debug + Send + Sync {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ContinueWith {
-    /// `http(s)://…` or `cloud-tasks://projects/P/locations/L/queues/Q`.
+    /// `http(s)://…`, `cloud-tasks://projects/P/locations/L/queues/Q` or `pubsub://projects/P/topics/T`.
     pub target: String,
     /// Where a queue reaches this service.
     pub public_url: Option<String>,
@@ -78,7 +80,7 @@ pub struct ContinueWith {
     pub token: Option<String>,
     /// When a queue cuts a request off.
     pub dispatch: Duration,
-    /// Where the queue's interface is, if it is not Google's own.
+    /// Where the interface of the queue or topic is, if it is not Google's own.
     pub endpoint: Option<String>,
 }
 
@@ -113,12 +115,15 @@ impl ContinueWith {
             Some(("cloud-tasks", _)) => refused(
                 "this program was built without Cloud Tasks: build it with kart's feature `cloud-tasks`",
             ),
+            #[cfg(feature = "pubsub")]
+            Some(("pubsub", _)) => Ok(Arc::new(pubsub::Topic::open(self)?)),
+            #[cfg(not(feature = "pubsub"))]
             Some(("pubsub", _)) => refused(
-                "Pub/Sub is not there yet: take cloud-tasks://projects/P/locations/L/queues/Q, or a webhook",
+                "this program was built without Pub/Sub: build it with kart's feature `pubsub`",
             ),
-            _ => {
-                refused("it is https://HOST/PATH or cloud-tasks://projects/P/locations/L/queues/Q")
-            }
+            _ => refused(
+                "it is https://HOST/PATH, cloud-tasks://projects/P/locations/L/queues/Q or pubsub://projects/P/topics/T",
+            ),
         }
     }
 }

@@ -5,6 +5,7 @@ mod events;
 mod page;
 mod plan;
 mod probes;
+mod push;
 mod request;
 mod run;
 mod runs;
@@ -50,6 +51,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/page.css", read(get(page::style)))
         .route("/session", write(post(page::session)))
         .route("/run/{*task}", write(post(run::named)))
+        .route("/pubsub", write(post(push::pushed)))
         .route("/runs", read(get(runs::list)))
         .route("/runs/{id}", read(get(runs::one)))
         .route("/tasks/{key}", read(get(tasks::task)))

@@ -47,16 +47,23 @@ pub(super) fn number(uri: &Uri, name: &str, default: usize) -> Result<usize, Ref
 /// Parameters as a JSON object, or nothing.
 pub(super) async fn params(settings: &Settings, body: Body) -> Result<Map<String, Json>, Refusal> {
     let bytes = bytes(settings, body).await?;
+    object(
+        &bytes,
+        "send the parameters as an object, such as {\"day\": \"2024-01-31\"}, or nothing",
+    )
+}
+
+/// A JSON object, or nothing.
+pub(super) fn object(bytes: &[u8], hint: &str) -> Result<Map<String, Json>, Refusal> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
-    let hint = "send the parameters as an object, such as {\"day\": \"2024-01-31\"}, or nothing";
-    match serde_json::from_slice(&bytes) {
-        Ok(Json::Object(params)) => Ok(params),
-        Ok(_) => Err(Refusal::bad("the body is no JSON object", hint)),
+    match serde_json::from_slice(bytes) {
+        Ok(Json::Object(members)) => Ok(members),
+        Ok(_) => Err(Refusal::bad("what was sent is no JSON object", hint)),
         Err(error) => Err(Refusal::bad(
             format!(
-                "the body is no JSON, at line {}, column {}",
+                "what was sent is no JSON, at line {}, column {}",
                 error.line(),
                 error.column()
             ),

@@ -59,31 +59,58 @@ async fn answer(
     let asked = async {
         let waits = waits(uri)?;
         let own = of_caller(headers)?;
-        let link = link(headers, caller)?;
+        let link = link_of(headers, caller)?;
         let params = request::params(&app.settings, body).await?;
-        let roots = roots(params).await?;
-        let settings = &app.settings;
-        let due = settings.limits.due(own, caller.is_queue, settings.grace);
-        let order = Order {
-            key: key(roots.clone()).await?,
-            roots,
-            due,
+        Ok(Asked {
+            roots: roots(params).await?,
             link,
-            is_detached: settings.detach || !waits,
-        };
-        let asked = Instant::now();
-        let (run, waiter) = app.runs.join(order, waits).await?;
-        Ok((run, waiter, due, asked))
+            own,
+            waits,
+            is_queue: caller.is_queue,
+        })
     };
     match asked.await {
-        Ok((run, Some(waiter), due, asked)) => over(app, caller, &run, waiter, due, asked).await,
-        Ok((run, None, ..)) => accepted(&run),
+        Ok(asked) => fulfil(app, asked).await,
+        Err(refusal) => Refusal::into_response(refusal),
+    }
+}
+
+/// What a caller asks for, however they say it.
+pub(super) struct Asked {
+    pub(super) roots: Vec<AnyTask>,
+    pub(super) link: Link,
+    /// How long the caller waits.
+    pub(super) own: Option<Duration>,
+    pub(super) waits: bool,
+    pub(super) is_queue: bool,
+}
+
+/// Starts the run, or joins it, and answers when it is over.
+pub(super) async fn fulfil(app: &App, asked: Asked) -> Answer {
+    let is_queue = asked.is_queue;
+    let settings = &app.settings;
+    let due = settings.limits.due(asked.own, is_queue, settings.grace);
+    let joined = async {
+        let order = Order {
+            key: key(asked.roots.clone()).await?,
+            roots: asked.roots,
+            due,
+            link: asked.link,
+            is_detached: settings.detach || !asked.waits,
+        };
+        let at = Instant::now();
+        let (run, waiter) = app.runs.join(order, asked.waits).await?;
+        Ok((run, waiter, at))
+    };
+    match joined.await {
+        Ok((run, Some(waiter), at)) => over(app, is_queue, &run, waiter, due, at).await,
+        Ok((run, None, _)) => accepted(&run),
         Err(refusal) => Refusal::into_response(refusal),
     }
 }
 
 /// Whether the caller waits for the end of the run.
-fn waits(uri: &Uri) -> Result<bool, Refusal> {
+pub(super) fn waits(uri: &Uri) -> Result<bool, Refusal> {
     let mut waits = true;
     for (name, value) in request::query(uri) {
         waits = match (&*name, &*value) {
@@ -100,43 +127,42 @@ fn waits(uri: &Uri) -> Result<bool, Refusal> {
     Ok(waits)
 }
 
-/// Which run in a row it is, for who hands an interrupted one on.
-fn attempt(headers: &HeaderMap) -> Result<u32, Refusal> {
-    let Some(value) = headers.get("x-kart-attempt") else {
-        return Ok(0);
-    };
-    let number = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    number.ok_or_else(|| Refusal::bad("the header X-Kart-Attempt is no number", "leave it away"))
+fn link_of(headers: &HeaderMap, caller: Caller) -> Result<Link, Refusal> {
+    // What is no text is no number and no name either.
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    // However often a queue delivers one task, it is one row.
+    let delivered = text("x-cloudtasks-taskname").filter(|_| caller.is_queue);
+    link(text("x-kart-attempt"), text("x-kart-chain"), delivered)
 }
 
-/// Where the run that is asked for stands in a row of runs.
-fn link(headers: &HeaderMap, caller: Caller) -> Result<Link, Refusal> {
-    let attempt = attempt(headers)?;
-    let chain = match headers.get("x-kart-chain") {
-        Some(value) => Some(chain(value).ok_or_else(|| {
-            Refusal::bad(
-                "the header X-Kart-Chain is no name",
-                "it has up to 64 letters, digits and hyphens; or leave it away",
-            )
-        })?),
-        // However often a queue delivers one task, it is one row.
-        None if caller.is_queue => headers.get("x-cloudtasks-taskname").map(|name| {
-            let hash = blake3::hash(name.as_bytes()).to_hex();
-            hash[..32].to_owned()
-        }),
-        None => None,
-    };
-    Ok(Link { attempt, chain })
-}
-
-/// It becomes part of a task's name, and of a header.
-fn chain(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
+/// Where the run that is asked for stands in a row of runs, for who hands an interrupted one on; a row without a name
+/// takes it from what was delivered.
+pub(super) fn link(
+    attempt: Option<&str>,
+    chain: Option<&str>,
+    delivered: Option<&str>,
+) -> Result<Link, Refusal> {
+    let attempt = attempt.map_or(Ok(0), |text| text.trim().parse());
+    // It becomes part of a task's name, and of a header.
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    ((1..=64).contains(&text.len()) && text.bytes().all(is_fine)).then(|| text.to_owned())
+    let is_name = |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(is_fine);
+    if chain.is_some_and(|chain| !is_name(chain)) {
+        return Err(Refusal::bad(
+            "X-Kart-Chain is no name",
+            "it has up to 64 letters, digits and hyphens; or leave it away",
+        ));
+    }
+    let of_delivered = |name: &str| {
+        let hash = blake3::hash(name.as_bytes()).to_hex();
+        hash[..32].to_owned()
+    };
+    Ok(Link {
+        attempt: attempt
+            .map_err(|_| Refusal::bad("X-Kart-Attempt is no number", "leave it away"))?,
+        chain: chain
+            .map(str::to_owned)
+            .or_else(|| delivered.map(of_delivered)),
+    })
 }
 
 /// One key for all roots. To find it everything is expanded, which may take long.
@@ -165,7 +191,7 @@ async fn key(roots: Vec<AnyTask>) -> Result<String, Refusal> {
 /// Waits for the end of the run, as long as this caller may.
 async fn over(
     app: &App,
-    caller: Caller,
+    is_queue: bool,
     run: &Run,
     waiter: Waiter,
     due: Due,
@@ -203,7 +229,7 @@ async fn over(
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return answer;
     };
-    let verdict = ended.verdict(caller.is_queue, app.settings.ack_permanent);
+    let verdict = ended.verdict(is_queue, app.settings.ack_permanent);
     if let Some((error, hint)) = verdict.error {
         body["error"] = error.into();
         body["hint"] = hint.into();

@@ -1,7 +1,7 @@
 //! Somebody who makes out identity tokens, with a server for the public keys.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -19,7 +19,11 @@ pub(crate) struct Issuer {
     url: String,
     rsa: EncodingKey,
     ec: EncodingKey,
-    keys: Json,
+    /// The one that comes after them.
+    next: EncodingKey,
+    keys: Mutex<Json>,
+    /// What is given after a change of keys.
+    later: Json,
     fetched: AtomicUsize,
     fails: AtomicBool,
 }
@@ -59,8 +63,11 @@ impl Issuer {
         let rsa = KeyPair::generate(KeySize::Rsa2048).unwrap();
         // PKCS #8 wraps the PKCS #1 that is wanted in 26 bytes, for a key of this size.
         let rsa = EncodingKey::from_rsa_der(&rsa.as_der().unwrap().as_ref()[26..]);
-        let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let ec = EncodingKey::from_ec_der(ec.to_pkcs8v1().unwrap().as_ref());
+        let curve = || {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+            EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref())
+        };
+        let (ec, next) = (curve(), curve());
         let public = |key: &EncodingKey, algorithm, kid: &str| {
             let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
             jwk.common.key_id = Some(kid.to_owned());
@@ -72,11 +79,14 @@ impl Issuer {
             public(&rsa, Algorithm::RS256, "rsa"),
             public(&ec, Algorithm::ES256, "ec"),
         ]});
+        let later = json!({"keys": [public(&next, Algorithm::ES256, "next")]});
         let issuer = Arc::new(Issuer {
             url,
             rsa,
             ec,
-            keys,
+            next,
+            keys: Mutex::new(keys),
+            later,
             fetched: AtomicUsize::new(0),
             fails: AtomicBool::new(false),
         });
@@ -100,7 +110,7 @@ impl Issuer {
             } else {
                 "200 OK"
             };
-            let body = self.keys.to_string();
+            let body = self.keys.lock().unwrap().to_string();
             let answer = format!(
                 "HTTP/1.1 {status}\r\nConnection: close\r\nCache-Control: public, max-age=3600\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
@@ -118,6 +128,11 @@ impl Issuer {
         self.fetched.load(Ordering::SeqCst)
     }
 
+    /// Gives the key `next` from now on, and no other.
+    pub(crate) fn rotate(&self) {
+        self.keys.lock().unwrap().clone_from(&self.later);
+    }
+
     /// The server has a bad day.
     pub(crate) fn fail(&self) {
         self.fails.store(true, Ordering::SeqCst);
@@ -130,6 +145,7 @@ impl Issuer {
     pub(crate) fn sign_as(&self, key: &str, kid: &str, claims: &Json) -> String {
         let (algorithm, key) = match key {
             "rsa" => (Algorithm::RS256, &self.rsa),
+            "next" => (Algorithm::ES256, &self.next),
             _ => (Algorithm::ES256, &self.ec),
         };
         let mut header = Header::new(algorithm);
@@ -139,8 +155,8 @@ impl Issuer {
 
     /// The old trick: the public key is known to everybody, and is taken for a shared secret.
     pub(crate) fn sign_with_public_key(&self, claims: &Json) -> String {
-        let public = self.keys["keys"][2]["n"].as_str().unwrap();
-        let secret = URL_SAFE_NO_PAD.decode(public).unwrap();
+        let public = self.keys.lock().unwrap()["keys"][2]["n"].clone();
+        let secret = URL_SAFE_NO_PAD.decode(public.as_str().unwrap()).unwrap();
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some("rsa".to_owned());
         encode(&header, claims, &EncodingKey::from_secret(&secret)).unwrap()

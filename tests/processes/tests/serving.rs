@@ -195,6 +195,10 @@ fn settings_that_would_let_everybody_in_are_wrong_use() {
         None,
     );
     assert!(text.contains("KART_CONTINUE_TOKEN"), "{text}");
+    let both = ["--trust-platform", "--allow-unauthenticated"];
+    assert!(refused(&both, None).contains("exclude each other"));
+    let nobody = ["--trust-platform", "--continue-with", target];
+    assert!(refused(&nobody, None).contains("--continue-as"));
 }
 
 #[test]
