@@ -1,6 +1,8 @@
 const RUNS_SHOWN = 50;
 /** How long back the rate is counted. */
 const RATE_WINDOW = 15000;
+/** The families of a graph of no more tasks are open from the begin. */
+const FEW_TASKS = 12;
 const SECTIONS = ["failures", "graph", "timeline", "critical", "slowest", "families", "tasks"];
 const RUN_STATES = {
   ...STATES,
@@ -25,6 +27,7 @@ const pressed = new Set();
 const moment = (time) => (time ? new Date(time).toLocaleString() : "");
 /** Of what goes on nobody reads the tenths. */
 const whole = (seconds) => (seconds < 60 ? `${Math.floor(seconds)} s` : duration(Math.floor(seconds)));
+const about = (seconds) => (seconds < 1 ? duration(seconds) : whole(Math.ceil(seconds)));
 const stateOf = (run) => RUN_STATES[run.state] ?? { letter: "u", word: run.state };
 
 function allRuns() {
@@ -55,6 +58,7 @@ function showRun() {
 
 function turnTo(run) {
   shown?.leave();
+  part("attempts").style.minHeight = "";
   clearSections();
   panel.hide();
   opened = null;
@@ -168,11 +172,12 @@ function shareDone(run) {
 
 function drawRunning(run) {
   const running = run.running ?? [];
-  part("running").hidden = running.length === 0;
+  const list = part("attempts");
+  part("running").hidden = running.length === 0 && !shown.isLive();
   const items = running.map((attempt) => {
     const item = el("li", { class: "attempt" });
     const again = attempt.attempt > 1 ? `, attempt ${attempt.attempt}` : "";
-    const expected = attempt.expected_seconds ? ` of about ${whole(Math.ceil(attempt.expected_seconds))}` : "";
+    const expected = attempt.expected_seconds ? ` of about ${about(attempt.expected_seconds)}` : "";
     item.append(
       button(clip(attempt.description), () => openKey(attempt.key, `[data-focus="${attempt.key}"]`), { class: "link", dir: "auto", "data-focus": attempt.key }),
       el("span", { class: "num", text: `${whole(attempt.seconds)}${expected}${again}` }));
@@ -183,7 +188,11 @@ function drawRunning(run) {
     return item;
   });
   if (run.under_way > running.length) items.push(el("li", { class: "hint", text: `… and ${number(run.under_way - running.length)} more` }));
-  keepFocus(part("attempts"), () => part("attempts").replaceChildren(...items));
+  if (!items.length) items.push(el("li", { class: "hint", text: "Nothing at the moment." }));
+  keepFocus(list, () => list.replaceChildren(...items));
+  // What stands below stays where it is while attempts come and go.
+  list.style.minHeight = shown.isLive() ? `${Math.max(parseFloat(list.style.minHeight) || 0, list.offsetHeight)}px` : "";
+  drawJumps();
 }
 
 /** The run's tasks, when its graph is there. */
@@ -192,7 +201,7 @@ function drawRun(model) {
   places = new Map(model.data.tasks.key.map((key, task) => [key, task]));
   const open = (task, from) => openKey(model.key(task), from);
   views.push(drawFailures(model, part("failures"), open));
-  if (model.count) show("graph", (section) => { views.push(createGraph(model, section, { open })); });
+  if (model.count) show("graph", (section) => { views.push(createGraph(model, section, { open, isOpened: model.count <= FEW_TASKS })); });
   show("timeline", (section) => { views.push(createTimeline(model, section, { open })); });
   show("families", (section) => { views.push(drawFamilies(model, section, (text) => filterBar.search(text))); });
   show("tasks", (section) => { views.push(createTaskTable(model, section, open)); });
@@ -212,7 +221,6 @@ function drawEnd(model, open) {
   for (const id of ["critical", "slowest"]) part(id).replaceChildren(part(id).querySelector("h2"));
   show("critical", (section) => drawCritical(model, section, open));
   show("slowest", (section) => drawSlowest(model, section, open));
-  drawJumps();
 }
 
 function redrawRun(model) {
@@ -220,6 +228,7 @@ function redrawRun(model) {
   filterBar.update();
   drawProgress(model);
   drawEnd(model, (task, from) => openKey(model.key(task), from));
+  drawJumps();
   if (opened && opened.looks !== looksOf(model, opened.task)) {
     opened.looks = looksOf(model, opened.task);
     panel.refresh(model, opened.task);

@@ -110,8 +110,11 @@ function keepClearOfBar() {
 
 function drawJumps() {
   const shown = [...document.querySelectorAll("main section:not([hidden])")];
-  part("jumps").replaceChildren(...shown.map((section) =>
-    el("a", { href: `#${section.id}`, text: section.querySelector("h2").textContent })));
+  const links = shown.map((section) =>
+    el("a", { href: `#${section.id}`, "data-focus": section.id, text: section.querySelector("h2").textContent }));
+  const { children } = part("jumps");
+  const isSame = links.length === children.length && links.every((link, i) => link.isEqualNode(children[i]));
+  if (!isSame) keepFocus(part("jumps"), () => part("jumps").replaceChildren(...links));
   part("jumps").hidden = false;
 }
 

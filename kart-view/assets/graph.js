@@ -19,11 +19,11 @@ function familyEdges(model) {
   return [...counts].map(([edge, count]) => ({ from: Math.floor(edge / total), to: edge % total, count }));
 }
 
-function createGraph(model, host, { open }) {
+function createGraph(model, host, { open, isOpened = model.count <= SHOWN_TASKS }) {
   const between = familyEdges(model);
   const { members } = model;
   const used = members.map((_, family) => family).filter((family) => members[family].length);
-  const expanded = new Set(model.count <= SHOWN_TASKS ? used : []);
+  const expanded = new Set(isOpened ? used : []);
   let mask = null;
   let selected = -1;
   let zoom = 0;

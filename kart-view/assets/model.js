@@ -179,7 +179,11 @@ function blockedBehind(model, failed) {
   return seen.size - 1;
 }
 
-/** The lowest lane that is free when an attempt starts. */
+/** How much of an attempt, and how many seconds at most, may lie below the next one of its lane: what publishes its output works no more. */
+const OVERLAP = 0.03;
+const MOST_OVERLAP = 0.25;
+
+/** The lowest lane that is free when an attempt starts, or nearly. */
 function assignLanes({ start, end, count }) {
   const order = Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => start[a] - start[b] || a - b);
   const freeAt = [];
@@ -188,7 +192,7 @@ function assignLanes({ start, end, count }) {
   for (const attempt of order) {
     let place = 0;
     while (place < freeAt.length && freeAt[place] > start[attempt] + 1e-6) place += 1;
-    freeAt[place] = end[attempt];
+    freeAt[place] = end[attempt] - Math.min(MOST_OVERLAP, OVERLAP * (end[attempt] - start[attempt]));
     lane[attempt] = place;
     (lanes[place] ??= []).push(attempt);
   }

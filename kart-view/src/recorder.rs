@@ -326,3 +326,25 @@ impl Recorded {
         self.errors.len() - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_kept_once_and_a_task_that_nobody_knew_has_room() {
+        let mut recorded = Recorded::default();
+        assert_eq!(recorded.error("no".to_owned()), 0);
+        assert_eq!(recorded.error("not".to_owned()), 1);
+        assert_eq!(recorded.error("no".to_owned()), 0);
+        recorded.start(2, 1, 0.5);
+        assert_eq!(recorded.outcomes, ['l', 'l', 'p']);
+        recorded.end(2, 0.7, |ended| ended.outcome = 'r');
+        recorded.become_of(2, 'r');
+        assert_eq!(recorded.changes, [(2, Some(0)), (2, Some(0))]);
+        assert_eq!(recorded.attempts[0].end, Some(0.7));
+        // An end without a begin is none.
+        recorded.end(2, 0.9, |ended| ended.outcome = 'f');
+        assert_eq!(recorded.attempts[0].outcome, 'r');
+    }
+}

@@ -57,9 +57,6 @@ async function whileRunning(page, address) {
     await shows(page, "#facts", "tasks a second");
     assert(await head(page, "Orders").getByRole("img", { name: "running" }).isVisible());
     await accessible(page, "running");
-    await page.setViewportSize({ ...DESKTOP, height: 1180 });
-    await look(page, "running");
-    await page.setViewportSize(DESKTOP);
   });
   await check("a family opens by a click and by the keyboard, and its tasks change as they run", async () => {
     await head(page, "Orders").click();
@@ -95,6 +92,10 @@ async function whileRunning(page, address) {
     await page.waitForSelector("#panel .cells");
   });
   await check("the end is told, with the critical path", async () => {
+    await page.keyboard.press("Escape");
+    await page.waitForFunction(() => Number(document.querySelector('.chip[data-outcome="r"] b').textContent) > 36, null, { timeout: 60000 });
+    await page.evaluate(() => scrollTo(0, 0));
+    await look(page, "running");
     await shows(page, "#state", "Complete", 60000);
     await page.waitForSelector("#critical li");
     assert.equal(await page.locator(chip("r")).locator("b").textContent(), "62");
@@ -111,6 +112,8 @@ async function whenDone(page) {
     assert.deepEqual(await page.locator("#panel .cells tbody tr").nth(1).locator("td").allTextContents(), ["1", '"good" cups', "2"]);
     await shows(page, "#panel .log", "INFO read the orders of day 5");
     await accessible(page, "done, with a task");
+    await page.fill("#query", "");
+    await page.evaluate(() => scrollTo(0, 0));
     await look(page, "done");
     await page.locator("#panel").getByRole("button", { name: "Clean { day: 5," }).click();
     await title(page, "Clean { day: 5");
@@ -123,7 +126,6 @@ async function whenDone(page) {
     assert(await page.locator("#panel").isHidden());
   });
   await check("the timeline opens a task by the keyboard", async () => {
-    await page.click("#reset");
     await page.locator("#timeline canvas").focus();
     for (const key of ["ArrowRight", "ArrowRight", "Enter"]) await page.keyboard.press(key);
     await page.waitForSelector("#panel:not([hidden])");
@@ -149,8 +151,12 @@ async function whenFailed(page, address) {
     await shows(page, "#failures .facts", "2 tasks");
     await shows(page, "#error", "1 task failed");
     await accessible(page, "failed");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.locator("#query").blur();
     await page.evaluate(() => scrollTo(0, 0));
+    await accessible(page, "failed, in the dark");
     await look(page, "failed");
+    await page.emulateMedia({ colorScheme: "light" });
     await page.getByRole("button", { name: "Show the task", exact: true }).click();
     await page.waitForSelector("#panel .panel-attempts");
     assert.equal(await page.locator("#panel .panel-attempts li").count(), 2);
