@@ -115,7 +115,7 @@ function drawCritical(model, section, open) {
   const busy = tasks.reduce((sum, task) => sum + ended(task) - began(task), 0);
   section.append(el("p", {
     class: "hint",
-    text: `${plural(tasks.length, "task")} in a chain, each the last that the next one waited for: ${duration(busy)} of ${duration(model.data.elapsed)}.${fromRoot ? "" : " No root ran, so it ends with what ended last."}`,
+    text: `${plural(tasks.length, "task")} in a chain, each the last that the next one waited for: ${duration(busy)} of ${duration(model.now)}.${fromRoot ? "" : " No root ran, so it ends with what ended last."}`,
   }));
   const longest = tasks.reduce((max, task) => Math.max(max, ended(task) - began(task)), 0);
   const item = (i) => {

@@ -38,13 +38,14 @@ async function openTask(page, text) {
 }
 
 async function whileRunning(page, address) {
+  let run;
   await check("nothing has run", async () => {
     await shows(page, "#link", "live");
     await shows(page, "#notice", "No run yet");
     await accessible(page, "empty");
   });
   await check("a run is shown within a second of its begin", async () => {
-    await post(address, "/?wait=false", { ms: 900 });
+    ({ run } = await post(address, "/?wait=false", { ms: 900 }));
     await shows(page, "#state", "Running", 1000);
     await shows(page, "#attempts", "Orders", 1500);
     await page.waitForSelector("#graph .family-head");
@@ -55,6 +56,8 @@ async function whileRunning(page, address) {
     await page.waitForFunction((before) => Number(document.querySelector("#timeline .attempts summary").textContent.replace(/\D/g, "")) > before, before, { timeout: 5000 });
     await page.waitForFunction(() => Number(document.querySelector('.chip[data-outcome="r"] b')?.textContent) > 4, null, { timeout: 10000 });
     await shows(page, "#facts", "tasks a second");
+    const { counts } = await (await fetch(`http://${address}/runs/${run}`)).json();
+    await page.waitForFunction((ran) => Number(document.querySelector('.chip[data-outcome="r"] b').textContent) >= ran, counts.ran, { timeout: 1000 });
     assert(await head(page, "Orders").getByRole("img", { name: "running" }).isVisible());
     await accessible(page, "running");
   });
@@ -113,6 +116,7 @@ async function whenDone(page) {
     await shows(page, "#panel .log", "INFO read the orders of day 5");
     await accessible(page, "done, with a task");
     await page.fill("#query", "");
+    await page.locator("#query").blur();
     await page.evaluate(() => scrollTo(0, 0));
     await look(page, "done");
     await page.locator("#panel").getByRole("button", { name: "Clean { day: 5," }).click();
@@ -213,11 +217,11 @@ async function onPhone(browser, address) {
   await check("on a phone nothing is too wide, in the dark, while it runs and when it is over", async () => {
     const page = await open(browser, address, { viewport: PHONE, scheme: "dark", complaints });
     await post(address, "/?wait=false", { ms: 500, weeks: 2 });
-    await page.waitForFunction(() => Number(document.querySelector('.chip[data-outcome="r"] b')?.textContent) > 6);
     await shows(page, "#title", "ms: 500");
+    await page.waitForFunction(() => Number(document.querySelector('.chip[data-outcome="r"] b')?.textContent) > 6);
     await narrow(page, "running");
-    await accessible(page, "running on a phone");
     await look(page, "phone-running");
+    await accessible(page, "running on a phone");
     await shows(page, "#state", "Complete", 30000);
     await page.waitForSelector("#critical li");
     await narrow(page, "done");
