@@ -147,6 +147,9 @@ pub(crate) struct Session {
 pub(crate) struct Watch {
     log: LogSettings,
     logged: Logged,
+    /// What bodies log, where the service runs.
+    #[cfg(feature = "serve")]
+    lines: Arc<kart_serve::LogLines>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -183,9 +186,17 @@ fn try_main(
         _ => {}
     }
     let telemetry = Arc::new(Telemetry::new());
+    let extra = telemetry.layer().into_iter();
+    #[cfg(feature = "serve")]
+    let lines = Arc::default();
+    #[cfg(feature = "serve")]
+    let extra =
+        extra.chain((parsed.command == Command::Serve).then(|| logging::lines::layer(&lines)));
     let watch = Watch {
         log,
-        logged: logging::init(log, telemetry.layer()),
+        logged: logging::init(log, extra.collect()),
+        #[cfg(feature = "serve")]
+        lines,
         telemetry: Arc::clone(&telemetry),
     };
     let is_json = watch.logged.is_json;

@@ -1,6 +1,8 @@
 //! Where `tracing` goes: the log of bodies and libraries, and of the run itself where no line shows it.
 
 mod json;
+#[cfg(feature = "serve")]
+pub(crate) mod lines;
 
 use std::io::IsTerminal as _;
 
@@ -156,7 +158,7 @@ impl LogSettings {
 pub(crate) type Extra = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Installs the subscriber; one that is there already is left alone, and then nothing is known of the log.
-pub(crate) fn init(settings: LogSettings, extra: Option<Extra>) -> Logged {
+pub(crate) fn init(settings: LogSettings, extra: Vec<Extra>) -> Logged {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let asked = variable("KART_LOG").or_else(|| variable("RUST_LOG"));
     // Whatever is logged within an attempt says of which task it is.

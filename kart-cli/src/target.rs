@@ -1,7 +1,6 @@
 //! Which task is meant: by its name and parameters, by its key, or by the path of its output.
 
 use kart_core::{AnyTask, Key, ParamKind, Plan, TaskRecord, registry};
-use serde_json::Value as Json;
 
 use crate::out::nearest;
 use crate::{End, FAILED, Session, params};
@@ -129,22 +128,6 @@ pub(crate) fn consumers(plan: &Plan) -> Vec<Vec<usize>> {
         }
     }
     consumers
-}
-
-/// A record's task with its parameters, as it is shown.
-pub(crate) fn described(record: &TaskRecord) -> String {
-    let name = record.task.rsplit('/').next().unwrap_or(&record.task);
-    let Json::Object(params) = &record.params else {
-        return name.to_owned();
-    };
-    if params.is_empty() {
-        return name.to_owned();
-    }
-    let params: Vec<_> = params
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
-    format!("{name} {{ {} }}", params.join(", "))
 }
 
 /// The workspace has no output of a task.

@@ -1,254 +1,364 @@
-// Shows what runs. Everything that comes from the service is put in as text, never as markup.
-"use strict";
+const RUNS_SHOWN = 50;
+/** How long back the rate is counted. */
+const RATE_WINDOW = 15000;
+/** The families of a graph of no more tasks are open from the begin. */
+const FEW_TASKS = 12;
+const SECTIONS = ["failures", "graph", "timeline", "critical", "slowest", "families", "tasks"];
+const RUN_STATES = {
+  ...STATES,
+  busy: { letter: "b", word: "Busy" },
+  refused: { letter: "f", word: "Refused" },
+  unavailable: { letter: "f", word: "Unavailable" },
+  open: { letter: "u", word: "Open" },
+};
 
-const at = (id) => document.getElementById(id);
-const runs = new Map(); // by id, the newest state of each
-let shown = null; // the id of the run that somebody chose; the newest otherwise
-let past = []; // of the log
+const live = new Map(); // the runs of the process as they were told last, by id
+let past = []; // the runs of the log
+let service = { workspace: "", version: "" };
 let source = null;
+let shown = null; // the run that is drawn
+let views = [];
+let filterBar = null;
+let places = new Map(); // of its tasks, by key
+let opened = null; // the task in the panel, and what it looked like
+let samples = []; // how much was done when
+const pressed = new Set();
 
-function el(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
+const moment = (time) => (time ? new Date(time).toLocaleString() : "");
+/** Of what goes on nobody reads the tenths. */
+const whole = (seconds) => (seconds < 60 ? `${Math.floor(seconds)} s` : duration(Math.floor(seconds)));
+const about = (seconds) => (seconds < 1 ? duration(seconds) : whole(Math.ceil(seconds)));
+const stateOf = (run) => RUN_STATES[run.state] ?? { letter: "u", word: run.state };
 
-const count = (number) => Number(number ?? 0).toLocaleString("en");
-
-function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "";
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const whole = Math.floor(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} m ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} m`;
-}
-
-function local(time) {
-  return time ? new Date(time).toLocaleString() : "";
-}
-
-// Puts children in the place of those that were there, unless they are the same: so that nothing flickers, and
-// what has the focus keeps it.
-function fill(parent, children) {
-  const same = parent.childNodes.length === children.length
-    && children.every((child, n) => child.isEqualNode(parent.childNodes[n]));
-  if (same) return;
-  const { run, key } = document.activeElement?.dataset ?? {};
-  const had = (run || key) && parent.contains(document.activeElement);
-  parent.replaceChildren(...children);
-  const again = run ? `[data-run="${CSS.escape(run)}"]` : `[data-key="${CSS.escape(key ?? "")}"]`;
-  if (had) parent.querySelector(again)?.focus();
-}
-
-function bar(value, max, label) {
-  const made = el("progress");
-  made.max = Math.max(max, 1);
-  made.value = value;
-  made.setAttribute("aria-label", label);
-  return made;
-}
-
-function known() {
+function allRuns() {
   const all = new Map(past.map((run) => [run.run, run]));
-  for (const [id, run] of runs) all.set(id, run);
-  return [...all.values()].sort((a, b) => (a.run < b.run ? 1 : -1)).slice(0, 50);
+  for (const [id, run] of live) all.set(id, run);
+  return [...all.values()].sort((a, b) => (a.run < b.run ? 1 : -1)).slice(0, RUNS_SHOWN);
 }
 
-function show() {
-  const all = known();
-  const run = all.find((one) => one.run === shown) ?? all[0];
-  at("none").hidden = all.length > 0;
-  fill(at("runs"), all.map((one) => row(one, one === run)));
-  at("run").hidden = !run;
-  if (run) showRun(run);
+/** What is chosen stands in the address, `#run` or `#run/key`; where nothing stands there the newest run is shown. */
+function chosen() {
+  const [run, key] = location.hash.slice(1).split("/");
+  return { run, key };
 }
 
-function row(run, isShown) {
-  const item = el("li");
-  const button = el("button");
-  button.type = "button";
-  button.dataset.run = run.run;
-  button.setAttribute("aria-current", String(isShown));
-  button.append(el("span", run.state, run.state), " ", el("span", run.root), el("br"));
-  const counts = run.counts ? ` · ${counted(run.counts)}` : "";
-  button.append(el("span", `${local(run.start)}${counts}`, "quiet"));
-  item.append(button);
-  return item;
+/** Shows the run that is chosen, or the newest. */
+function showRun() {
+  const all = allRuns();
+  const run = all.find((one) => one.run === chosen().run) ?? all[0];
+  drawRuns(all, run);
+  part("notice").hidden = Boolean(run);
+  part("notice").textContent = run ? "" : "No run yet: POST / starts one.";
+  if (!run) return;
+  if (shown?.id === run.run) shown.tell(run);
+  else turnTo(run);
+  drawHead(run);
+  drawRunning(run);
+}
+
+function turnTo(run) {
+  shown?.leave();
+  part("attempts").style.minHeight = "";
+  clearSections();
+  panel.hide();
+  opened = null;
+  samples = [];
+  shown = createRun(run.run, { drawn: drawRun, redrawn: redrawRun });
+  shown.tell(run);
+  shown.load();
+  if (!live.has(run.run)) lookUp(run.run);
+}
+
+/** The log has more to tell of one run than of all. */
+async function lookUp(id) {
+  const run = await askJson(`runs/${id}`).catch(() => null);
+  if (!run || live.has(id)) return;
+  past = past.map((one) => (one.run === id ? run : one));
+  showRun();
+}
+
+function clearSections() {
+  views = [];
+  for (const id of SECTIONS) {
+    part(id).hidden = true;
+    part(id).replaceChildren(part(id).querySelector("h2"));
+  }
+}
+
+function drawRuns(all, current) {
+  part("past").hidden = all.length === 0;
+  const rows = all.map((run) => {
+    const { letter, word } = stateOf(run);
+    return el("li", {}, el("button", {
+      type: "button", class: "run", "data-focus": run.run, "data-run": run.run, "aria-current": String(run === current),
+      on: { click: () => { location.hash = run.run; } },
+    },
+    el("span", { class: `outcome-word o-${letter}` }, mark(letter), word),
+    el("bdi", { text: clip(run.root ?? "", 200) }),
+    el("span", { class: "hint", text: moment(run.start) }),
+    el("span", { class: "hint counts", text: counted(run.counts) })));
+  });
+  const list = part("runs");
+  const isSame = rows.length === list.children.length && rows.every((row, i) => row.isEqualNode(list.children[i]));
+  if (!isSame) keepFocus(list, () => list.replaceChildren(...rows));
 }
 
 function counted(counts) {
-  const words = [[counts.complete, "complete before"], [counts.ran, "ran"], [counts.elsewhere, "made by others"],
-    [counts.failed, "failed"], [counts.blocked, "blocked"], [counts.interrupted, "interrupted"], [counts.left, "left"]];
-  return words.filter(([number]) => number).map(([number, word]) => `${count(number)} ${word}`).join(", ") || "nothing yet";
+  if (!counts) return "";
+  const words = OUTCOME_ORDER.map((letter) => [counts[OUTCOMES[letter].count], letter === "l" ? "left" : OUTCOMES[letter].name]);
+  return words.filter(([count]) => count > 0).map(([count, word]) => `${number(count)} ${word}`).join(", ");
 }
 
-function showRun(run) {
-  at("root").textContent = run.root;
-  at("state").textContent = run.state;
-  at("state").className = run.state;
-  const rate = run.end === null && run.counts?.ran ? ` · ${(run.counts.ran / Math.max(run.elapsed_seconds, 0.1)).toFixed(1)} tasks a second` : "";
-  const elapsed = run.elapsed_seconds ?? (run.end ? (Date.parse(run.end) - Date.parse(run.start)) / 1000 : null);
-  at("about").textContent = `${duration(elapsed)}${rate} · since ${local(run.start)}`;
-  const counts = run.counts ?? {};
-  const done = (counts.complete ?? 0) + (counts.ran ?? 0) + (counts.elsewhere ?? 0);
-  const all = done + (counts.failed ?? 0) + (counts.blocked ?? 0) + (counts.interrupted ?? 0) + (counts.left ?? 0);
-  at("bar").max = Math.max(all, 1);
-  at("bar").value = all === 0 ? 0 : done;
-  at("counts").textContent = counted(counts);
-  at("error").hidden = !run.error;
-  at("error").textContent = run.error ?? "";
-  fill(at("warnings"), (run.warnings ?? []).map((text) => el("li", text)));
-  const wanted = at("filter").value.toLowerCase();
-  const families = (run.families ?? []).filter((family) => family.name.toLowerCase().includes(wanted));
-  fill(at("families"), families.map(familyRow));
-  const running = (run.running ?? []).map(runningItem);
-  if (run.under_way > running.length) running.push(el("li", `… and ${count(run.under_way - running.length)} more`, "quiet"));
-  fill(at("running"), running.length ? running : [el("li", "nothing", "quiet")]);
-  const failures = run.failures ?? [];
-  at("failed").hidden = failures.length === 0;
-  fill(at("failures"), failures.map(failureItem));
-}
-
-function familyRow(family) {
-  const made = family.complete + family.ran + family.elsewhere;
-  const row = el("tr");
-  const progress = el("td");
-  progress.append(bar(made, family.tasks, `${family.name}: ${made} of ${family.tasks}`));
-  row.append(el("td", family.name), progress, el("td", count(made)), el("td", count(family.running)),
-    el("td", count(family.failed + family.blocked), family.failed ? "failed" : ""), el("td", count(family.tasks)));
-  return row;
-}
-
-function runningItem(task) {
-  const item = el("li");
-  const attempt = task.attempt > 1 ? `, attempt ${task.attempt}` : "";
-  const expected = task.expected_seconds ? ` of about ${duration(task.expected_seconds)}` : "";
-  item.append(taskButton(task), " ", el("span", `${duration(Math.floor(task.seconds))}${expected}${attempt}`, "quiet"));
-  if (task.total) item.append(bar(task.done, task.total, "How far it is"));
-  if (task.message) item.append(el("div", task.message, "quiet"));
-  return item;
-}
-
-function failureItem(task) {
-  const item = el("li");
-  const attempts = task.attempts === 1 ? "1 attempt" : `${task.attempts} attempts`;
-  item.append(taskButton(task, "failed"), " ", el("span", `after ${attempts}`, "quiet"), el("pre", task.error));
-  return item;
-}
-
-function taskButton(task, className = "") {
-  const button = el("button", task.description ?? task.name, `plain ${className}`);
-  button.type = "button";
-  button.dataset.key = task.key;
-  return button;
-}
-
-// All about one task, in a panel that Escape closes.
-async function showTask(key, title) {
-  at("task-title").textContent = title;
-  const list = el("dl");
-  const add = (name, value) => {
-    if (value === undefined || value === null || value === "") return;
-    const isText = typeof value === "object" || String(value).includes("\n");
-    const entry = el("dd");
-    entry.append(isText ? el("pre", typeof value === "object" ? JSON.stringify(value, null, 2) : value) : el("span", value));
-    list.append(el("dt", name), entry);
-  };
-  fill(at("task-body"), [el("p", "looking …", "quiet")]);
-  if (!at("task").open) at("task").showModal();
-  const answer = await fetch(`tasks/${encodeURIComponent(key)}`).catch(() => null);
-  const task = await answer?.json().catch(() => null);
-  if (!answer?.ok) {
-    add("Not known", task?.error ?? "the service did not answer");
-  } else {
-    add("Key", task.key);
-    add("Parameters", task.params);
-    add("Output", task.location && `${task.location} (${task.bytes === null ? "not there" : `${count(task.bytes)} bytes`})`);
-    add("Running", task.running && `attempt ${task.running.attempt}, for ${duration(task.running.seconds)}`);
-    add("Requires", task.required ? `${count(task.required)} tasks` : "nothing");
-    for (const one of task.attempts) {
-      add(`${one.outcome} at ${local(one.start)}`, `attempt ${one.attempt}, ${duration(one.duration)}, on ${one.worker}`);
-      add("Error", one.error);
-    }
-    add("Begin of the output", task.preview);
+/** The run as a whole: what is told of it four times a second. */
+function drawHead(run) {
+  const { letter, word } = stateOf(run);
+  if (part("state").textContent !== word) {
+    part("state").replaceChildren(el("span", { class: `state o-${letter}` }, mark(letter), word));
   }
-  fill(at("task-body"), [list]);
+  if (part("title").textContent !== run.root) part("title").textContent = run.root ?? "";
+  part("facts").hidden = false;
+  part("facts").replaceChildren(...headFacts(run));
+  part("error").hidden = !run.error;
+  if (part("error").textContent !== (run.error ?? "")) part("error").textContent = run.error ?? "";
+  const warnings = run.warnings ?? [];
+  part("warnings").hidden = warnings.length === 0;
+  if (part("warnings").childElementCount !== warnings.length) {
+    part("warnings").replaceChildren(...warnings.map((text) => el("li", { text })));
+  }
+  document.title = `${shareDone(run)}${run.root} · kart`;
 }
+
+function headFacts(run) {
+  const isLive = shown.isLive();
+  const took = shown.elapsed();
+  const rate = isLive ? rateOf(run) : null;
+  const left = run.counts?.left ?? 0;
+  const facts = [
+    fact("Started", el("time", { datetime: run.start, text: moment(run.start) })),
+    fact(isLive ? "Running for" : "Took", isLive ? whole(took) : duration(took)),
+  ];
+  if (rate) facts.push(fact("Rate", `${rate < 10 ? rate.toFixed(1) : number(Math.round(rate))} tasks a second`));
+  if (rate && left) facts.push(fact("Left", `${number(left)}, about ${whole(Math.ceil(left / rate))}`));
+  if (isLive && run.deadline_seconds) facts.push(fact("Stops after", duration(run.deadline_seconds)));
+  facts.push(fact("Workspace", el("bdi", { class: "mono", text: run.workspace ?? service.workspace })));
+  facts.push(fact("Host", el("bdi", { text: run.host }), ` · process ${run.pid}`));
+  if (run.bytes) facts.push(fact("Written", bytes(run.bytes)));
+  if (run.waiting) facts.push(fact("Waiting", plural(run.waiting, "client")));
+  if (run.owner) facts.push(fact("Held by", `${run.owner.host} · process ${run.owner.pid}`));
+  if (run.successor) facts.push(fact("Handed on as", el("code", { text: run.successor })));
+  return facts;
+}
+
+function doneOf({ counts }) {
+  return (counts?.ran ?? 0) + (counts?.elsewhere ?? 0) + (counts?.failed ?? 0);
+}
+
+/** Tasks a second over the last while; none before there is a while. */
+function rateOf(run) {
+  const now = performance.now();
+  const done = doneOf(run);
+  samples.push({ at: now, done });
+  while (samples.length > 2 && now - samples[0].at > RATE_WINDOW) samples.shift();
+  const [first] = samples;
+  const seconds = (now - first.at) / 1000;
+  if (seconds >= 1) return (done - first.done) / seconds;
+  return run.elapsed_seconds >= 1 ? done / run.elapsed_seconds : null;
+}
+
+function shareDone(run) {
+  const missing = run.missing ?? 0;
+  return shown.isLive() && missing ? `${Math.floor((100 * doneOf(run)) / missing)} % · ` : "";
+}
+
+function drawRunning(run) {
+  const running = run.running ?? [];
+  const list = part("attempts");
+  part("running").hidden = running.length === 0 && !shown.isLive();
+  const items = running.map((attempt) => {
+    const item = el("li", { class: "attempt" });
+    const again = attempt.attempt > 1 ? `, attempt ${attempt.attempt}` : "";
+    const expected = attempt.expected_seconds ? ` of about ${about(attempt.expected_seconds)}` : "";
+    item.append(
+      button(clip(attempt.description), () => openKey(attempt.key, `[data-focus="${attempt.key}"]`), { class: "link", dir: "auto", "data-focus": attempt.key }),
+      el("span", { class: "num", text: `${whole(attempt.seconds)}${expected}${again}` }));
+    if (attempt.total) item.append(el("progress", { max: attempt.total, value: Math.min(attempt.done, attempt.total), "aria-label": "How far it is" }));
+    const count = attempt.done ? `${number(attempt.done)}${attempt.total ? ` of ${number(attempt.total)}` : ""}` : "";
+    const at = [count, attempt.message].filter(Boolean).join(": ");
+    if (at) item.append(el("span", { class: "hint", text: at }));
+    return item;
+  });
+  if (run.under_way > running.length) items.push(el("li", { class: "hint", text: `… and ${number(run.under_way - running.length)} more` }));
+  if (!items.length) items.push(el("li", { class: "hint", text: "Nothing at the moment." }));
+  keepFocus(list, () => list.replaceChildren(...items));
+  // What stands below stays where it is while attempts come and go.
+  list.style.minHeight = shown.isLive() ? `${Math.max(parseFloat(list.style.minHeight) || 0, list.offsetHeight)}px` : "";
+  drawJumps();
+}
+
+/** The run's tasks, when its graph is there. */
+function drawRun(model) {
+  clearSections();
+  places = new Map(model.data.tasks.key.map((key, task) => [key, task]));
+  const open = (task, from) => openKey(model.key(task), from);
+  views.push(drawFailures(model, part("failures"), open));
+  if (model.count) show("graph", (section) => { views.push(createGraph(model, section, { open, isOpened: model.count <= FEW_TASKS })); });
+  show("timeline", (section) => { views.push(createTimeline(model, section, { open })); });
+  show("families", (section) => { views.push(drawFamilies(model, section, (text) => filterBar.search(text))); });
+  show("tasks", (section) => { views.push(createTaskTable(model, section, open)); });
+  part("bar").hidden = false;
+  filterBar = wireFilter(model, views, pressed);
+  drawEnd(model, open);
+  part("progress").hidden = false;
+  drawProgress(model);
+  drawJumps();
+  follow();
+  performance.mark("run-shown");
+}
+
+/** What is known at the end alone. */
+function drawEnd(model, open) {
+  if (model.data.live) return;
+  for (const id of ["critical", "slowest"]) part(id).replaceChildren(part(id).querySelector("h2"));
+  show("critical", (section) => drawCritical(model, section, open));
+  show("slowest", (section) => drawSlowest(model, section, open));
+}
+
+function redrawRun(model) {
+  for (const view of views) view.update?.();
+  filterBar.update();
+  drawProgress(model);
+  drawEnd(model, (task, from) => openKey(model.key(task), from));
+  drawJumps();
+  if (opened && opened.looks !== looksOf(model, opened.task)) {
+    opened.looks = looksOf(model, opened.task);
+    panel.refresh(model, opened.task);
+  }
+}
+
+const looksOf = (model, task) => `${model.outcome(task)}${rowOf(model.attemptsOf, task).length}`;
+
+let openedFrom = null;
+function openKey(key, from) {
+  openedFrom = typeof from === "string" ? () => document.querySelector(from) ?? part("main") : from;
+  const hash = `#${shown.id}/${key}`;
+  if (location.hash === hash) follow();
+  else location.hash = hash;
+}
+
+function closePanel() {
+  const isNewest = allRuns()[0]?.run === shown?.id;
+  history.replaceState(null, "", isNewest ? location.pathname + location.search : `#${shown.id}`);
+  hidePanel();
+}
+
+function hidePanel() {
+  panel.hide();
+  opened = null;
+  for (const view of views) view.select?.(-1);
+}
+
+/** Shows in the panel what the address names. */
+function follow() {
+  const { run, key } = chosen();
+  const task = run === shown?.id ? places.get(key) : undefined;
+  if (task === undefined || !shown.model) {
+    if (opened && !key) hidePanel();
+    return;
+  }
+  if (opened?.task !== task || opened.model !== shown.model) panel.show(shown.model, task, openedFrom);
+  openedFrom = null;
+  opened = { task, model: shown.model, looks: looksOf(shown.model, task) };
+  for (const view of views) view.select?.(task);
+}
+
+const panel = createPanel(part("panel"), {
+  open: (task, from) => openKey(shown.model.key(task), from),
+  close: closePanel,
+  more: (model, task) => aboutTask(model, task, shown.id),
+});
 
 async function lookBack() {
-  const answer = await fetch("runs?last=50").catch(() => null);
-  if (answer?.ok) past = (await answer.json()).runs;
-  show();
-}
-
-// The details of a run that this process does not know any more.
-async function details(id) {
-  if (runs.has(id)) return;
-  const answer = await fetch(`runs/${encodeURIComponent(id)}`).catch(() => null);
-  if (!answer?.ok) return;
-  const run = await answer.json();
-  past = past.map((one) => (one.run === id ? run : one));
-  show();
+  const told = await askJson(`runs?last=${RUNS_SHOWN}`).catch(() => null);
+  if (told) past = told.runs;
+  showRun();
 }
 
 function linked(text, isLost) {
-  at("link").textContent = text;
-  at("link").className = isLost ? "lost" : "";
+  part("link").textContent = text;
+  part("link").classList.toggle("lost", Boolean(isLost));
 }
 
-// The browser comes back by itself after a lost connection, but gives up after an answer that is no stream.
+function signedIn(isIn) {
+  part("session").hidden = isIn;
+  for (const id of ["head", "main"]) part(id).classList.toggle("closed", !isIn);
+  if (!isIn) part("token").focus();
+}
+
+/** The browser comes back by itself after a lost connection, but gives up after an answer that is no stream. */
 function listen() {
   source?.close();
   source = new EventSource("events");
-  source.onopen = () => { linked("live"); at("session").hidden = true; at("past").hidden = false; lookBack(); };
+  source.onopen = () => {
+    linked("live");
+    signedIn(true);
+    lookBack();
+  };
   source.onerror = async () => {
     linked("not connected: trying again", true);
     if (source.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch("runs?last=1").catch(() => null);
-    if (answer?.status === 401) {
-      linked("signed out");
-      at("past").hidden = true;
-      at("session").hidden = false;
-      at("token").focus();
-    } else {
-      setTimeout(listen, 1000);
-    }
+    const status = await ask("runs?last=1").then(() => 200, (error) => error.status);
+    if (status === 401) {
+      linked("signed out", true);
+      signedIn(false);
+    } else setTimeout(listen, 2000);
   };
-  source.addEventListener("snapshot", (event) => {
-    const data = JSON.parse(event.data);
-    at("workspace").textContent = data.workspace;
-    runs.clear();
-    for (const run of data.runs) runs.set(run.run, run);
-    show();
+  const on = (event, take) => source.addEventListener(event, ({ data }) => take(JSON.parse(data)));
+  on("snapshot", (told) => {
+    service = told;
+    live.clear();
+    for (const run of told.runs) live.set(run.run, run);
+    part("foot").textContent = `kart ${told.version}`;
+    // Another process, or this one after more than it keeps: what was known may be known otherwise.
+    shown?.again();
+    showRun();
   });
-  source.addEventListener("run", (event) => {
-    const run = JSON.parse(event.data);
-    runs.set(run.run, run);
-    show();
+  on("run", (run) => {
+    live.set(run.run, run);
+    showRun();
+  });
+  on("changes", (changes) => {
+    if (changes.run === shown?.id) shown.change(changes);
   });
 }
 
-at("runs").addEventListener("click", (event) => {
-  const id = event.target.closest("[data-run]")?.dataset.run;
-  if (!id) return;
-  shown = id;
-  show();
-  details(id);
-});
-for (const id of ["running", "failures"]) {
-  at(id).addEventListener("click", (event) => {
-    const button = event.target.closest("[data-key]");
-    if (button) showTask(button.dataset.key, button.textContent);
-  });
-}
-at("filter").addEventListener("input", show);
-at("session").addEventListener("submit", async (event) => {
+part("session").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const body = JSON.stringify({ token: at("token").value });
-  const answer = await fetch("session", { method: "POST", body }).catch(() => null);
-  at("refused").textContent = answer?.ok ? "" : "That is not the token of this service.";
-  at("token").value = "";
-  if (answer?.ok) listen();
+  const body = JSON.stringify({ token: part("token").value });
+  const headers = { "content-type": "application/json" };
+  try {
+    await ask("session", { method: "POST", headers, body });
+    part("refused").textContent = "";
+    part("token").value = "";
+    listen();
+  } catch (error) {
+    part("refused").textContent = error.status ? error.message : "The service did not answer.";
+  }
 });
+// A jump moves the page, and leaves the address to what is chosen.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#jumps a, .skip");
+  if (!link) return;
+  event.preventDefault();
+  const section = document.querySelector(link.getAttribute("href"));
+  section.scrollIntoView();
+  section.tabIndex = -1;
+  section.focus({ preventScroll: true });
+});
+window.addEventListener("hashchange", () => {
+  showRun();
+  follow();
+});
+wireTheme(() => views.forEach((view) => view.restyle?.()));
+wireSlash();
+keepClearOfBar();
 listen();

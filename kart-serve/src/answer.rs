@@ -3,9 +3,13 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use kart_core::{RunError, StoreError, chain};
 use serde_json::{Value as Json, json};
 
@@ -128,6 +132,60 @@ pub(crate) fn json_answer(status: StatusCode, body: &Json) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// What may be kept, and is asked for again only if it is another by then.
+pub(crate) fn kept_answer(
+    headers: &HeaderMap,
+    etag: &str,
+    kind: &'static str,
+    body: impl FnOnce() -> Body,
+) -> Answer {
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok());
+    let is_known = known.is_some_and(|known| {
+        let same = |tag: &str| tag == "*" || tag.trim_start_matches("W/") == etag;
+        known.split(',').map(str::trim).any(same)
+    });
+    let mut answer = Response::new(Body::empty());
+    if is_known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        *answer.body_mut() = body();
+    }
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(ETAG, etag);
+    }
+    answer
+}
+
+/// JSON that is compressed, for those who say that they can read that; others get it as it was.
+pub(crate) fn packed_answer(headers: &HeaderMap, etag: &str, packed: &Bytes) -> Answer {
+    let accepted = headers
+        .get(ACCEPT_ENCODING)
+        .and_then(|text| text.to_str().ok());
+    let takes = |text: &str| {
+        let mut parts = text.split(';').map(str::trim);
+        parts.next() == Some("gzip") && parts.all(|part| part != "q=0")
+    };
+    let is_taken = accepted.is_some_and(|text| text.split(',').any(takes));
+    let mut answer = kept_answer(headers, etag, "application/json", || {
+        if is_taken {
+            Body::from(packed.clone())
+        } else {
+            Body::from(kart_view::unpacked(packed))
+        }
+    });
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if is_taken {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     answer
 }
 

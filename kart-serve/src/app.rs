@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use kart_core::{
-    AnyTask, Given, ParamError, RunSummary, Runner, Stop, TaskRecord, TaskSpec, Workspace, registry,
+    AnyTask, Given, ParamError, RunId, RunSummary, Runner, Stop, TaskRecord, TaskSpec, Workspace,
+    registry,
 };
 use serde_json::{Map, Value as Json};
 use tokio::sync::{Mutex, Semaphore};
@@ -16,6 +17,7 @@ use crate::auth::Guard;
 use crate::error::ServeError;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
+use crate::past::Past;
 use crate::runs::Runs;
 use crate::settings::{Allow, Settings};
 
@@ -45,6 +47,8 @@ pub(crate) struct App {
     /// What may be started besides the root.
     allowed: Vec<&'static TaskSpec>,
     past: Mutex<Option<(Instant, Arc<Vec<RunSummary>>)>>,
+    /// The run of the past that somebody looked at last, when, and what is told of it.
+    picture: Mutex<Option<(RunId, Instant, Arc<Past>)>>,
     ready: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -93,6 +97,7 @@ impl App {
             roots,
             allowed,
             past: Mutex::default(),
+            picture: Mutex::default(),
             ready: Mutex::default(),
         })
     }
@@ -164,6 +169,21 @@ impl App {
         let runs = Arc::new(self.workspace.runs().await?);
         *past = Some((Instant::now(), Arc::clone(&runs)));
         Ok(runs)
+    }
+
+    /// What a page is told of a run that this process does not know.
+    pub(crate) async fn picture(&self, run: &RunSummary) -> Result<Arc<Past>, Refusal> {
+        // Held while the log is read: the page asks for two parts of it one after the other.
+        let mut picture = self.picture.lock().await;
+        if let Some((id, at, past)) = &*picture
+            && *id == run.run
+            && at.elapsed() < PAST
+        {
+            return Ok(Arc::clone(past));
+        }
+        let past = Arc::new(Past::of(self, run).await?);
+        *picture = Some((run.run, Instant::now(), Arc::clone(&past)));
+        Ok(past)
     }
 
     /// The attempts of the log that are wanted, the newest first.

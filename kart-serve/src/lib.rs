@@ -2,7 +2,7 @@
 //!
 //! It sees the public interface of the runtime and nothing else. Data flows one way: `server` listens, `auth` lets
 //! callers in, `routes` read what they ask, `runs` start, join and stop runs, `feed` and `metrics` tell of them,
-//! `shape` and `answer` write it down. `docs/http.md` is what it promises.
+//! `answer` writes it down, in the shapes of kart-view. `docs/http.md` is what it promises.
 
 mod answer;
 mod app;
@@ -11,15 +11,17 @@ mod continuation;
 mod deadline;
 mod error;
 mod feed;
+mod lines;
 mod metrics;
+mod past;
 mod routes;
 mod runs;
 mod server;
 mod settings;
-mod shape;
 
 pub use continuation::{Continuation, ContinueWith, HandedOn, Interrupted};
 pub use deadline::Limits;
 pub use error::ServeError;
+pub use lines::{LogLine, LogLines};
 pub use server::{Ending, Server};
 pub use settings::{Allow, Oidc, OnEvent, Settings, WithoutToken};

@@ -9,6 +9,7 @@ use kart_core::{Event, RunId};
 
 use crate::continuation::Continuation;
 use crate::deadline::Limits;
+use crate::lines::LogLines;
 
 /// Sees the events of all runs.
 pub type OnEvent = Arc<dyn Fn(RunId, &Event<'_>) + Send + Sync>;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub kept_events: usize,
     /// What goes on with a run that was interrupted.
     pub continuation: Option<Arc<dyn Continuation>>,
+    /// What bodies have logged, if it is kept.
+    pub lines: Option<Arc<LogLines>>,
     /// Sees the events of all runs.
     pub on_event: Option<OnEvent>,
 }
@@ -111,6 +114,7 @@ impl Default for Settings {
             read_timeout: Duration::from_mins(1),
             kept_events: 4096,
             continuation: None,
+            lines: None,
             on_event: None,
         }
     }

@@ -199,7 +199,7 @@ async function checkGraph(page) {
     const nodes = page.locator("#graph .node");
     if ((await nodes.count()) < 2) return;
     assert.equal(await page.locator('#graph .node[tabindex="0"]').count(), 1);
-    const names = () => page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+    const names = () => page.evaluate(() => document.activeElement.title);
     const moves = new Set();
     for (const key of ["ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp"]) {
       await nodes.first().focus();

@@ -259,7 +259,7 @@ async fn reach(
         if record.requires.len() < record.required {
             return Err(End::wrong_use(format!(
                 "it is not known what {} requires, which a body asked for: name it by --root",
-                crate::target::described(record)
+                kart_view::shape::described(record)
             )));
         }
         for required in &record.requires {

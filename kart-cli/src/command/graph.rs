@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
-use kart_core::{Need, Plan};
-use serde_json::{Value as Json, json};
+use kart_view::shape;
 
 use super::draw::{Drawing, State};
-use super::plan::Task;
 use super::svg;
 use crate::report::{self, Data};
 use crate::{End, Session, params};
@@ -25,7 +23,7 @@ pub(crate) async fn graph(session: &Session) -> Result<(), End> {
     let text = match format {
         "dot" => dot(&Drawing::of(&plan, expand)),
         "json" => {
-            session.out.json(&tasks(&plan));
+            session.out.json(&shape::graph(&plan));
             return Ok(());
         }
         "svg" => svg::draw(&Drawing::of(&plan, expand)),
@@ -34,27 +32,6 @@ pub(crate) async fn graph(session: &Session) -> Result<(), End> {
     };
     session.out.text(&text);
     Ok(())
-}
-
-/// Every task, with the places of what it requires.
-fn tasks(plan: &Plan) -> Json {
-    let tasks: Vec<Json> = plan
-        .tasks()
-        .map(|planned| {
-            let requires: Vec<usize> = planned
-                .task
-                .requires()
-                .iter()
-                .map(kart_core::TaskInfo::index)
-                .collect();
-            json!({"task": Task::of(planned), "requires": requires})
-        })
-        .collect();
-    json!({
-        "roots": plan.roots().map(|root| root.task.index()).collect::<Vec<_>>(),
-        "tasks": tasks,
-        "complete": plan.count(Need::Complete),
-    })
 }
 
 fn dot(drawing: &Drawing) -> String {

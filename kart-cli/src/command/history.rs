@@ -1,6 +1,7 @@
 //! `history` and `runs`: what the run log tells.
 
 use kart_core::{RecordedOutcome, TaskRecord};
+use kart_view::shape;
 use serde_json::{Value as Json, json};
 
 use crate::out::{Ink, bytes, duration, time};
@@ -18,7 +19,8 @@ pub(crate) async fn history(session: &Session) -> Result<(), End> {
         .records(|record| record.key == target.key)
         .await?;
     if session.out.is_json {
-        let records: Vec<Json> = records.iter().take(last(session)).map(record).collect();
+        let records = records.iter().take(last(session)).map(shape::attempt);
+        let records: Vec<Json> = records.collect();
         session.out.json(
             &json!({"key": target.key.to_string(), "path": target.path, "attempts": records}),
         );
@@ -72,34 +74,13 @@ fn outcome(outcome: RecordedOutcome) -> (&'static str, Ink) {
     }
 }
 
-/// An attempt as JSON: the line of the log.
-pub(super) fn record(record: &TaskRecord) -> Json {
-    let mut json = serde_json::to_value(record).unwrap_or_default();
-    if let (Json::Object(members), Some(run)) = (&mut json, record.run) {
-        members.insert("run".to_owned(), run.to_string().into());
-    }
-    json
-}
-
 pub(crate) async fn runs(session: &Session) -> Result<(), End> {
     let runs = session.workspace.runs().await?;
     if session.out.is_json {
         let runs: Vec<Json> = runs
             .iter()
             .take(last(session))
-            .map(|run| {
-                json!({
-                    "run": run.run.to_string(),
-                    "root": run.root,
-                    "start": time(run.start),
-                    "end": run.end.map(time),
-                    "host": run.host,
-                    "pid": run.pid,
-                    "tasks": run.tasks,
-                    "missing": run.missing,
-                    "counts": run.counts,
-                })
-            })
+            .map(shape::past_run)
             .collect();
         session.out.json(&json!({"runs": runs}));
         return Ok(());

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kart_core::{Outcome, Report, RunError, Stop};
+use kart_view::{Recorder, shape};
 use serde_json::{Value as Json, json};
 use tracing::Instrument as _;
 
 use crate::out::bytes;
 use crate::params::command_of;
 use crate::progress::Progress;
-use crate::report::{self, Data, Recorder};
+use crate::report::{self, Data};
 use crate::{End, FAILED, Session, params, signals};
 
 /// How many failed tasks are told how to run again.
@@ -24,7 +25,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     if let Some(file) = &file {
         can_write(file)?;
     }
-    let recorder = file.as_ref().map(|_| Arc::new(Recorder::new()));
+    let recorder = file.as_ref().map(|_| Arc::new(Recorder::default()));
     let stop = Stop::new();
     signals::listen(stop.clone());
     let watch = &session.watch;
@@ -145,10 +146,10 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         session.workspace.location(),
     ));
     if report.counts().ran > 0 {
-        let requests = report::since(session.workspace.requests(), before);
+        let requests = shape::requests(session.workspace.requests(), before);
         let requests: Vec<String> = requests
             .iter()
-            .filter(|(_, count)| *count > 0)
+            .filter(|(_, count)| **count != json!(0))
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
         session.out.line(format!(
@@ -171,31 +172,19 @@ fn summary(
     let failures: Vec<Json> = report
         .failures()
         .map(|(failed, failure)| {
-            json!({
-                "name": failed.task.name(),
-                "key": failed.task.key().to_string(),
-                "path": failed.task.path(),
-                "params": failed.task.params(),
-                "description": failure.description,
-                "attempts": failure.attempts,
-                "error": failure.chain(),
-                "again": command_of(&session.parsed.program, &failed.task.task()),
-            })
+            let mut json = shape::failure(failed.task, failure);
+            json["again"] = command_of(&session.parsed.program, &failed.task.task()).into();
+            json
         })
         .collect();
-    let requests = report::since(session.workspace.requests(), before);
     json!({
         "state": report::state(error),
         "counts": report.counts(),
         "elapsed_seconds": report.elapsed().as_secs_f64(),
         "workspace": session.workspace.location(),
-        "roots": report.roots().map(|root| json!({
-            "description": root.task.description(),
-            "key": root.task.key().to_string(),
-            "path": root.task.path(),
-        })).collect::<Vec<_>>(),
+        "roots": report.roots().map(|root| shape::root(root.task)).collect::<Vec<_>>(),
         "bytes": written(report),
-        "requests": requests.iter().map(|(kind, count)| ((*kind).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
+        "requests": shape::requests(session.workspace.requests(), before),
         "failures": failures,
     })
 }

@@ -179,6 +179,7 @@ fn settings(session: &Session) -> Result<Settings, End> {
         look => look,
     };
     let progress = Progress::new(look, watch.log.is_colored(), watch.logged.events);
+    settings.lines = Some(Arc::clone(&watch.lines));
     let telemetry = Arc::clone(&watch.telemetry);
     settings.on_event = Some(Arc::new(move |_, event| {
         progress.event(event);

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 
 use kart_core::{Need, RecordedOutcome};
+use kart_view::shape::{self, described};
 use serde_json::{Map, Value as Json, json};
 
-use super::history::{attempt, record};
-use super::plan::{Task, reason};
+use super::history::attempt;
+use super::plan::reason;
 use crate::out::{Ink, brief, bytes, time};
-use crate::target::{Target, consumers, described, no_output, target};
+use crate::target::{Target, consumers, no_output, target};
 use crate::{End, FAILED, Session, params};
 
 /// How many requirements and consumers are shown.
@@ -35,7 +36,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
             "bytes": entry,
             "requires": requires,
             "consumers": consumers,
-            "attempts": records.iter().map(record).collect::<Vec<_>>(),
+            "attempts": records.iter().map(shape::attempt).collect::<Vec<_>>(),
         }));
         return Ok(());
     }
@@ -105,7 +106,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
 async fn around(
     session: &Session,
     target: &Target,
-) -> Result<(Vec<String>, Vec<String>, Option<Task>), End> {
+) -> Result<(Vec<String>, Vec<String>, Option<Json>), End> {
     let Some(task) = &target.task else {
         return Ok((Vec::new(), Vec::new(), None));
     };
@@ -128,7 +129,7 @@ async fn around(
             };
             requires.push(format!("{}{state}", below.task.description()));
         }
-        planned_task = Some(Task::of(planned));
+        planned_task = Some(shape::planned(planned));
     }
     let mut of = Vec::new();
     if let Ok(roots) = params::default_roots(session) {
@@ -139,7 +140,7 @@ async fn around(
                 .iter()
                 .map(|index| whole.task(*index).task.description())
                 .collect();
-            planned_task = Some(Task::of(planned));
+            planned_task = Some(shape::planned(planned));
         }
     }
     Ok((requires, of, planned_task))

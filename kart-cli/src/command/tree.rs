@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use kart_core::{Need, Plan, Planned, TaskInfo};
+use kart_view::shape;
 use serde_json::{Value as Json, json};
 
-use super::plan::{Task, need};
 use crate::out::{Ink, Out, count};
 use crate::{End, Session, params};
 
@@ -36,7 +36,7 @@ pub(crate) async fn tree(session: &Session) -> Result<(), End> {
                     .iter()
                     .map(|required| required.key().to_string())
                     .collect();
-                json!({"task": Task::of(planned), "requires": requires})
+                json!({"task": shape::planned(planned), "requires": requires})
             })
             .collect();
         session.out.json(&json!({
@@ -72,7 +72,7 @@ pub(crate) async fn tree(session: &Session) -> Result<(), End> {
 pub(super) fn summary(plan: &Plan) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for planned in plan.tasks() {
-        *counts.entry(need(planned.need)).or_default() += 1;
+        *counts.entry(shape::need(planned.need)).or_default() += 1;
     }
     let counts: Vec<_> = counts
         .into_iter()

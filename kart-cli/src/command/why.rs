@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use kart_core::{
     AnyTask, Key, Need, ParamKind, Plan, Planned, RecordedOutcome, TaskInfo, TaskRecord,
 };
+use kart_view::shape::{self, described};
 use serde_json::json;
 
 use super::history::attempt;
 use super::show::params_of;
 use crate::out::{Ink, time};
-use crate::target::{described, target};
+use crate::target::target;
 use crate::{End, Session};
 
 pub(crate) async fn why(session: &Session) -> Result<(), End> {
@@ -37,9 +38,9 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
     let out = &session.out;
     if out.is_json {
         out.json(&json!({
-            "task": super::plan::Task::of(planned),
+            "task": shape::planned(planned),
             "would_run": planned.need.runs(),
-            "last": last.map(super::history::record),
+            "last": last.map(shape::attempt),
             "differences": differences.iter().map(|(what, text)| json!({"what": what, "text": text})).collect::<Vec<_>>(),
         }));
         return Ok(());

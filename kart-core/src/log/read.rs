@@ -185,12 +185,11 @@ impl Workspace {
     ) -> Result<Vec<TaskRecord>, StoreError> {
         let mut history = Vec::new();
         each_line(self, |line| {
-            if let Record::Task(record) = line.record
-                && wanted(&record)
-            {
-                let mut record = *record;
+            if let Record::Task(mut record) = line.record {
                 record.run = Some(line.run);
-                history.push((line.run, line.number, record));
+                if wanted(&record) {
+                    history.push((line.run, line.number, *record));
+                }
             }
         })
         .await?;

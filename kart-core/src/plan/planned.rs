@@ -13,6 +13,9 @@ use crate::key::Key;
 use crate::workspace::Workspace;
 
 /// What a run would do, and why; nothing was written.
+///
+/// That of a run which goes on, of [`Event::Planned`](crate::Event::Planned), tells of its begin. Tasks that bodies ask
+/// for later come to it as they are asked for, as [`Need::Missing`].
 #[derive(Clone)]
 pub struct Plan {
     graph: Arc<Graph>,
@@ -45,7 +48,7 @@ impl fmt::Debug for Plan {
 impl Plan {
     pub(crate) fn new(
         graph: Arc<Graph>,
-        needs: Vec<Need>,
+        needs: impl Into<Arc<[Need]>>,
         expected: HashMap<&'static str, Duration>,
     ) -> Self {
         Plan {
@@ -115,7 +118,7 @@ impl Plan {
         let task = TaskInfo::new(&self.graph, node_id(index));
         Planned {
             task,
-            need: self.needs[index],
+            need: self.needs.get(index).copied().unwrap_or(Need::Missing),
             expected: self.expected.get(task.name()).copied(),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::own::Owner;
-use crate::plan::TaskInfo;
+use crate::plan::{Plan, TaskInfo};
 
 /// Why a run stops before all is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub enum Event<'a> {
         expected: Expected,
         /// The same by the tasks' names, in the order in which the graph first has one.
         families: &'a [Family],
+        /// The graph itself; what bodies ask for later is added to it. It can be cloned, and read as long as it is kept.
+        plan: &'a Plan,
     },
     /// An attempt starts.
     Started {

@@ -17,7 +17,7 @@ use crate::key::Key;
 use crate::log::{Known, RecordedOutcome};
 use crate::model::{Erased, NodeId};
 use crate::own::Owner;
-use crate::plan::{Graph, Need, TaskInfo};
+use crate::plan::{Graph, Need, Plan, TaskInfo};
 use crate::report::{
     Attempts, Counts, Event, Expected, Failure, Family, Outcome, Report, RunError, StopReason,
 };
@@ -53,12 +53,6 @@ impl Ledger {
         journal: Journal,
         started: Instant,
     ) -> Self {
-        let (expected, families) = if runner.on_event.is_some() {
-            let expected = expected(&graph, needs, journal.known());
-            (expected, families(&graph, needs))
-        } else {
-            (Expected::default(), Vec::new())
-        };
         let ledger = Ledger {
             runner,
             roots: vec![None; graph.roots.len()],
@@ -71,14 +65,25 @@ impl Ledger {
             has_run: false,
             started,
         };
-        ledger.emit(&Event::Planned {
+        ledger.planned(needs);
+        ledger
+    }
+
+    fn planned(&self, needs: &[Need]) {
+        let (expected, families) = if self.runner.on_event.is_some() {
+            let expected = expected(&self.graph, needs, self.journal.known());
+            (expected, families(&self.graph, needs))
+        } else {
+            (Expected::default(), Vec::new())
+        };
+        self.emit(&Event::Planned {
             tasks: needs.len(),
             complete: needs.iter().filter(|need| need.is_complete()).count(),
             missing: needs.iter().filter(|need| need.runs()).count(),
             expected,
             families: &families,
+            plan: &Plan::new(Arc::clone(&self.graph), needs, HashMap::new()),
         });
-        ledger
     }
 
     fn task(&self, node: NodeId) -> TaskInfo<'_> {

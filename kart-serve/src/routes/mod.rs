@@ -54,7 +54,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/pubsub", write(post(push::pushed)))
         .route("/runs", read(get(runs::list)))
         .route("/runs/{id}", read(get(runs::one)))
+        .route("/runs/{id}/graph", read(get(runs::graph)))
+        .route("/runs/{id}/changes", read(get(runs::changes)))
         .route("/tasks/{key}", read(get(tasks::task)))
+        .route("/tasks/{key}/log", read(get(tasks::log)))
         .route("/plan", read(get(plan::plan)))
         .route("/plan/{*task}", read(get(plan::plan)))
         .route("/graph", read(get(plan::graph)))
@@ -98,11 +101,7 @@ async fn guarded(State(app): State<Arc<App>>, mut request: Request, next: Next) 
             next.run(request).await
         }
         // The page asks for the token, and holds nothing else.
-        Err(refusal) if is_page && refusal.status == StatusCode::UNAUTHORIZED => {
-            let mut answer = page::html().await;
-            *answer.status_mut() = StatusCode::UNAUTHORIZED;
-            answer
-        }
+        Err(refusal) if is_page && refusal.status == StatusCode::UNAUTHORIZED => page::refused(),
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use kart_core::{AnyTask, Given, Plan};
+use kart_view::shape;
 
 use super::request;
-use crate::answer::{Answer, Refusal, json_answer};
+use crate::answer::{Answer, Refusal, json_answer, kept_answer};
 use crate::app::{App, made};
-use crate::shape;
 
 /// `GET /plan` and `GET /plan/{task}`.
 pub(super) async fn plan(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer, Refusal> {
@@ -19,11 +20,20 @@ pub(super) async fn plan(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
 }
 
 /// `GET /graph` and `GET /graph/{task}`.
-pub(super) async fn graph(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer, Refusal> {
+pub(super) async fn graph(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Answer, Refusal> {
     let plan = made_plan(&app, roots(&app, &uri, "/graph")?).await?;
     let plan = plan.look(&app.workspace).await;
     let plan = plan.map_err(|error| Refusal::from(kart_core::RunError::from(error)))?;
-    Ok(json_answer(StatusCode::OK, &shape::graph(&plan)))
+    let mut text = shape::graph(&plan).to_string();
+    text.push('\n');
+    let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
+    Ok(kept_answer(&headers, &etag, "application/json", || {
+        Body::from(text)
+    }))
 }
 
 /// The task that is named, with the parameters of the query; or what the service was started for.

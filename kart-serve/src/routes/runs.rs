@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
-use kart_core::{RecordedOutcome, RunId};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use kart_core::{RecordedOutcome, RunId, RunSummary};
+use kart_view::shape;
 use serde_json::{Value as Json, json};
 
 use super::request;
-use crate::answer::{Answer, Refusal, json_answer};
+use crate::answer::{Answer, Refusal, json_answer, packed_answer};
 use crate::app::App;
-use crate::shape;
 
 /// What a list tells of each run.
 const BRIEF: [&str; 11] = [
@@ -58,21 +58,13 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
         let json = run.json_with(app.workspace.location(), app.workspace.requests());
         return Ok(json_answer(StatusCode::OK, &json));
     }
-    let unknown = || {
-        Refusal::not_found(
-            "there is no such run",
-            "GET /runs names those that are known",
-        )
-    };
-    let id: RunId = id.parse().map_err(|_| unknown())?;
-    let past = app.past().await?;
-    let run = past.iter().find(|run| run.run == id).ok_or_else(unknown)?;
+    let run = past_run(&app, &id).await?;
+    let id = run.run;
     let failed = app
-        .records(|record| record.outcome == RecordedOutcome::Failed)
+        .records(|record| record.run == Some(id) && record.outcome == RecordedOutcome::Failed)
         .await?;
     let failures: Vec<Json> = failed
         .iter()
-        .filter(|record| record.run == Some(id))
         .map(|record| {
             json!({
                 "name": record.task,
@@ -84,8 +76,75 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
             })
         })
         .collect();
-    let mut json = shape::past_run(run);
+    let mut json = shape::past_run(&run);
     json["failures"] = failures.into();
     json["workspace"] = app.workspace.location().into();
     Ok(json_answer(StatusCode::OK, &json))
+}
+
+/// A run of the log.
+async fn past_run(app: &App, id: &str) -> Result<RunSummary, Refusal> {
+    let unknown = || {
+        Refusal::not_found(
+            "there is no such run",
+            "GET /runs names those that are known",
+        )
+    };
+    let id: RunId = id.parse().map_err(|_| unknown())?;
+    let past = app.past().await?;
+    let run = past.iter().find(|run| run.run == id);
+    run.cloned().ok_or_else(unknown)
+}
+
+/// The run that `/runs/{id}/{part}` is about.
+fn run_of(uri: &Uri, part: &str) -> Result<String, Refusal> {
+    let rest = request::rest(uri, "/runs/")?;
+    Ok(rest.trim_end_matches(part).to_owned())
+}
+
+/// `GET /runs/{id}/graph`: what a page draws of a run, and does not change.
+pub(super) async fn graph(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Answer, Refusal> {
+    let id = run_of(&uri, "/graph")?;
+    if let Some(run) = app.runs.find(&id) {
+        if let Some(graph) = run.graph().await {
+            return Ok(packed_answer(&headers, &graph.etag, &graph.bytes));
+        }
+        if run.ended().is_none() {
+            return Err(Refusal::unavailable(
+                "what the run has to do is not known yet",
+                "ask again when GET /events tells of its changes",
+            )
+            .retry_after(1));
+        }
+    }
+    let past = app.picture(&past_run(&app, &id).await?).await?;
+    let graph = &past.graph;
+    Ok(packed_answer(&headers, &graph.etag, &graph.bytes))
+}
+
+/// `GET /runs/{id}/changes`: what has become of it since.
+pub(super) async fn changes(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Answer, Refusal> {
+    let id = run_of(&uri, "/changes")?;
+    let since = request::number(&uri, "since", 0)?;
+    let live = app.runs.find(&id).filter(|run| run.has_picture());
+    let past;
+    let now;
+    let changes = if let Some(run) = live {
+        now = run.changes(since);
+        &now
+    } else {
+        past = app.picture(&past_run(&app, &id).await?).await?;
+        &past.changes
+    };
+    let etag = format!("\"{id}-{}-{}\"", changes.since, changes.next);
+    let packed = kart_view::packed(changes).into();
+    Ok(packed_answer(&headers, &etag, &packed))
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use kart_core::{Key, TaskRecord};
+use kart_view::shape;
 use serde_json::{Value as Json, json};
 
 use super::request;
 use crate::answer::{Answer, Refusal, json_answer};
 use crate::app::App;
-use crate::shape;
 
 /// How many attempts are told.
 const ATTEMPTS: usize = 20;
@@ -23,26 +23,26 @@ const TEXTS: [&str; 12] = [
 
 /// `GET /tasks/{key}`.
 pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer, Refusal> {
-    let unknown = || {
-        let hint = "a task is named by its key, 32 hex digits, once it has run";
-        Refusal::not_found("there is no such task", hint)
-    };
-    let key: Key = request::rest(&uri, "/tasks/")?
-        .parse()
-        .map_err(|_| unknown())?;
+    let key = key(&request::rest(&uri, "/tasks/")?)?;
     let running = app.runs.all().iter().find_map(|run| run.running(key));
     let records = app.records(|record| record.key == key).await?;
+    let planned = app.runs.all().iter().find_map(|run| run.planned(key));
     let last = records.first();
-    if running.is_none() && last.is_none() {
+    if planned.is_none() && last.is_none() {
         return Err(unknown());
     }
     let path = last.map(|record| record.path.clone());
+    let path = path.or_else(|| Some(planned.as_ref()?["path"].as_str()?.to_owned()));
     let mut json = json!({
         "key": key.to_string(),
         "running": running,
         "path": path,
         "attempts": records.iter().take(ATTEMPTS).map(attempt).collect::<Vec<_>>(),
     });
+    if let Some(planned) = planned {
+        json["name"] = planned["name"].clone();
+        json["params"] = planned["params"].clone();
+    }
     if let Some(record) = last {
         json["name"] = record.task.clone().into();
         json["params"] = record.params.clone();
@@ -67,9 +67,26 @@ pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
     Ok(json_answer(StatusCode::OK, &json))
 }
 
+/// `GET /tasks/{key}/log`: the last lines that attempts of it have logged in this process.
+pub(super) async fn log(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer, Refusal> {
+    let rest = request::rest(&uri, "/tasks/")?;
+    let key = key(rest.trim_end_matches("/log"))?;
+    let lines = app.settings.lines.as_ref().map(|lines| lines.of(key));
+    let json = json!({"key": key.to_string(), "lines": lines.unwrap_or_default()});
+    Ok(json_answer(StatusCode::OK, &json))
+}
+
+fn key(text: &str) -> Result<Key, Refusal> {
+    text.parse().map_err(|_| unknown())
+}
+
+fn unknown() -> Refusal {
+    let hint = "a task is named by its key, 32 hex digits, once a run has come to it";
+    Refusal::not_found("there is no such task", hint)
+}
+
 fn attempt(record: &TaskRecord) -> Json {
-    let mut json = serde_json::to_value(record).unwrap_or_default();
-    json["run"] = record.run.map(|run| run.to_string()).into();
+    let mut json = shape::attempt(record);
     json["error"] = shape::past_error(record).into();
     json
 }

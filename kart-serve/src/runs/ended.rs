@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use kart_core::{Counts, Outcome, Report, Requests, RunError};
+use kart_view::shape;
 use serde_json::{Value as Json, json};
-
-use crate::shape;
 
 /// How many failures are told, and how many tasks that are left.
 const MOST_TOLD: usize = 100;

@@ -2,6 +2,7 @@
 
 mod ended;
 mod handing;
+mod picture;
 mod progress;
 mod run;
 
@@ -23,6 +24,7 @@ use crate::settings::Settings;
 use ended::Ended;
 pub(crate) use handing::Link;
 use handing::is_worth_it;
+pub(crate) use picture::Packed;
 pub(crate) use run::{Order, Run, Waiter};
 
 /// How often it is told how far a run is.
@@ -31,6 +33,9 @@ const TICK: Duration = Duration::from_millis(250);
 pub(crate) const HANDING_ON: Duration = Duration::from_secs(3);
 /// How many runs that are over are remembered.
 const MOST_ENDED: usize = 64;
+
+/// How many bytes the pictures of runs that are over may have.
+const PICTURES: usize = 64 << 20;
 
 /// The runs of this process.
 pub(crate) struct Runs {
@@ -161,11 +166,15 @@ impl Runs {
         };
         let elapsed = run.begun.elapsed();
         let mut ended = match result {
-            Ok(result) => Ended::of(result, elapsed),
+            Ok(result) => {
+                run.settle(&result);
+                Ended::of(result, elapsed)
+            }
             Err(error) => Ended::lost(panic_text(error), elapsed),
         };
         self.hand_on(&run, &mut ended).await;
         self.finish(&run, ended);
+        self.keep_pictures(&run).await;
     }
 
     fn runner_of(&self, run: &Arc<Run>) -> Runner {
@@ -185,7 +194,11 @@ impl Runs {
             Arc::clone(&self.metrics),
         );
         let also = self.settings.on_event.clone();
+        let lines = self.settings.lines.clone();
         runner.on_event(move |event| {
+            if let Some(lines) = &lines {
+                lines.take(event);
+            }
             run.take(event, &metrics, &feed);
             if let Some(also) = &also {
                 also(run.id, event);
@@ -247,6 +260,19 @@ impl Runs {
         drop(state);
         run.tell(&self.feed);
         self.count.send_replace(count);
+    }
+
+    /// Of a run that is over the picture is kept, as long as there is room for it.
+    async fn keep_pictures(&self, run: &Run) {
+        run.keep_picture().await;
+        let ended: Vec<_> = self.state().ended.iter().rev().cloned().collect();
+        let mut room = PICTURES;
+        for run in ended {
+            match room.checked_sub(run.weight()) {
+                Some(left) => room = left,
+                None => run.forget_picture().await,
+            }
+        }
     }
 
     /// Runs that are under way, then those that are over, the newest first.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use kart_core::{AnyTask, Counts, Event, Key, StopReason, TaskInfo, chain};
+use kart_view::redacted;
+use kart_view::shape::{short, time};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
-
-use crate::shape::{redacted, short, time};
 
 /// How many failures and warnings are kept while a run goes on.
 const MOST_NOTES: usize = 20;

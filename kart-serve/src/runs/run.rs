@@ -4,21 +4,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Event, Key, Requests, RunId, Stop};
+use kart_core::{AnyTask, Event, Key, Report, Requests, RunError, RunId, Stop};
+use kart_view::{Changes, shape};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::handing::{Cut, Link};
+use super::picture::{Packed, Picture};
 use super::progress::Progress;
 use crate::deadline::Due;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
-use crate::shape;
 
 /// How many events about single tasks are told between two that tell of the whole run.
 const MOST_TOLD: usize = 50;
+
+/// How many changes of a picture are told at once; who needs more asks for it.
+const MOST_CHANGES: usize = 200;
 
 /// How many characters of a root are told.
 const LONGEST: usize = 500;
@@ -50,6 +54,11 @@ pub(crate) struct Run {
     root: String,
     before: Requests,
     progress: Mutex<Progress>,
+    picture: Picture,
+    /// How many bytes the picture has, once the run is over.
+    weight: AtomicUsize,
+    /// The number of the first change in the picture that is not told yet.
+    next: AtomicUsize,
     /// How many events about tasks were told since the last one about the run, and how many were not.
     told: AtomicUsize,
     untold: AtomicUsize,
@@ -97,6 +106,9 @@ impl Run {
             root,
             before,
             progress: Mutex::default(),
+            picture: Picture::default(),
+            weight: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
             told: AtomicUsize::new(0),
             untold: AtomicUsize::new(0),
             waiting: Mutex::new(waiting),
@@ -107,6 +119,7 @@ impl Run {
     /// Takes in an event of the run. It is called under the lock of the run, so that it does little.
     pub(super) fn take(&self, event: &Event<'_>, metrics: &Metrics, feed: &Feed) {
         metrics.take(event);
+        self.picture.take(event);
         let is_wanted = self.told.fetch_add(1, Ordering::Relaxed) < MOST_TOLD;
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let told = progress.take(event, is_wanted);
@@ -126,9 +139,71 @@ impl Run {
     /// Tells how far the run is.
     pub(super) fn tell(&self, feed: &Feed) {
         self.told.store(0, Ordering::Relaxed);
+        self.tell_changes(feed);
         let mut json = self.json();
         json["untold"] = self.untold.swap(0, Ordering::Relaxed).into();
         feed.push("run", &json);
+    }
+
+    /// Tells what has changed in the picture, or, where that is much, that something has.
+    fn tell_changes(&self, feed: &Feed) {
+        let next = self.picture.next();
+        let since = self.next.swap(next, Ordering::Relaxed);
+        if since == next {
+            return;
+        }
+        let run = self.id.to_string();
+        let data = if since > 0 && next - since <= MOST_CHANGES {
+            let mut data = json!(self.picture.changes(since));
+            data["run"] = run.into();
+            data
+        } else {
+            json!({"run": run, "since": since, "next": next})
+        };
+        feed.push("changes", &data);
+    }
+
+    /// The graph as a page draws it; none before it is known, and after it was forgotten.
+    pub(crate) async fn graph(&self) -> Option<Packed> {
+        self.picture.graph(self.id).await
+    }
+
+    /// Whether there is something to be told of its tasks; not any more when there was no room for it.
+    pub(crate) fn has_picture(&self) -> bool {
+        self.ended().is_none() || self.picture.next() > 0
+    }
+
+    /// What has changed in the picture since `since`.
+    pub(crate) fn changes(&self, since: usize) -> Changes {
+        self.picture.changes(since)
+    }
+
+    /// The task of that key in the graph of a run that is under way.
+    pub(crate) fn planned(&self, key: Key) -> Option<Json> {
+        let plan = self.picture.plan()?;
+        Some(shape::planned(plan.find(key)?))
+    }
+
+    pub(super) fn settle(&self, result: &Result<Report, RunError>) {
+        let report = result.as_ref().map_or_else(RunError::report, Some);
+        if let Some(report) = report {
+            self.picture.settle(report);
+        }
+    }
+
+    pub(super) async fn keep_picture(&self) {
+        let weight = self.picture.keep(self.id).await;
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// How many bytes the picture has.
+    pub(super) fn weight(&self) -> usize {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn forget_picture(&self) {
+        self.picture.forget().await;
+        self.weight.store(0, Ordering::Relaxed);
     }
 
     /// Whether something has happened since the last time that was told.
@@ -281,13 +356,7 @@ impl Run {
         let mut json = self.json();
         let now = self.ended().and_then(|ended| ended.requests).unwrap_or(now);
         json["workspace"] = workspace.into();
-        json["requests"] = json!({
-            "exists": now.exists - self.before.exists,
-            "read": now.read - self.before.read,
-            "write": now.write - self.before.write,
-            "delete": now.delete - self.before.delete,
-            "list": now.list - self.before.list,
-        });
+        json["requests"] = shape::requests(now, self.before).into();
         json
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio::task::JoinHandle;
 
 #[allow(unused_imports, reason = "each test binary uses its own part")]
-pub(crate) use client::{Answer, Listener, raw, request, send};
+pub(crate) use client::{Answer, Heard, Listener, raw, request, send};
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use tasks::*;
 

@@ -114,3 +114,9 @@ pub(crate) async fn hidden() -> kart::Result<u32> {
 pub(crate) async fn rate(rate: f64) -> kart::Result<f64> {
     Ok(rate)
 }
+
+/// Asks for another when it runs.
+#[task]
+pub(crate) async fn asking(n: i64, #[context] cx: &Context) -> Result<usize, BoxError> {
+    Ok(cx.get(Quick { n }).await?.len())
+}

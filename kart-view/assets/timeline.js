@@ -22,15 +22,9 @@ function tickText(seconds, step) {
 }
 
 function createTimeline(model, host, { open }) {
-  const { attempts } = model;
-  const { lane, lanes } = assignLanes(attempts);
-  const whole = Math.max(model.data.elapsed, attempts.end.reduce((a, b) => Math.max(a, b), 0)) || 1;
-  const laneHeight = Math.min(24, Math.max(6, Math.floor(420 / lanes.length)));
-  const height = lanes.length * laneHeight + AXIS;
-  const critical = new Set(model.critical.tasks.map((task) => model.last[task]));
-  const longest = lanes.map((list) => list.reduce((max, i) => Math.max(max, attemptTime(model, i)), 0));
+  let attempts, lane, lanes, whole, laneHeight, height, critical, longest;
   let from = 0;
-  let to = whole;
+  let to = 0;
   let width = 0;
   let mask = null;
   let selected = -1;
@@ -40,18 +34,32 @@ function createTimeline(model, host, { open }) {
 
   const canvas = el("canvas", {
     tabindex: "0", role: "application",
-    "aria-label": `${plural(attempts.count, "attempt")} in ${plural(lanes.length, "lane")}. Left and right arrows move between attempts, up and down between lanes, Enter opens the task. The same is in the table of attempts.`,
   });
+  const table = attemptsTable(model, open);
   const tip = el("div", { class: "tip", role: "status", hidden: true });
   const scroller = el("div", { class: "timeline-view" }, canvas);
   host.append(
     el("div", { class: "tools" }, legend(), zoomButtons(() => zoomBy(0.5), () => zoomBy(2), () => show(0, whole), "timeline")),
     el("div", { class: "timeline-frame" }, scroller, tip),
-    attemptsTable(model, open));
+    table.box);
   const draw2d = canvas.getContext("2d");
 
   const xOf = (time) => GUTTER + ((time - from) / (to - from)) * (width - GUTTER);
   const timeOf = (x) => from + ((x - GUTTER) / (width - GUTTER)) * (to - from);
+
+  /** Takes in what attempts there are. Who looks at the whole goes on to see the whole. */
+  function arrange() {
+    const isWhole = to === (whole ?? 0);
+    ({ attempts } = model);
+    ({ lane, lanes } = assignLanes(attempts));
+    whole = Math.max(model.now, attempts.end.reduce((a, b) => Math.max(a, b), 0)) || 1;
+    laneHeight = Math.min(24, Math.max(6, Math.floor(420 / Math.max(1, lanes.length))));
+    height = lanes.length * laneHeight + AXIS;
+    critical = new Set(model.critical.tasks.map((task) => model.last[task]));
+    longest = lanes.map((list) => list.reduce((max, i) => Math.max(max, attemptTime(model, i)), 0));
+    if (isWhole) [from, to] = [0, whole];
+    canvas.setAttribute("aria-label", `${plural(attempts.count, "attempt")} in ${plural(lanes.length, "lane")}. Left and right arrows move between attempts, up and down between lanes, Enter opens the task. The same is in the table of attempts.`);
+  }
 
   function show(start, end) {
     const span = Math.min(whole, Math.max(whole / 1e5, end - start));
@@ -303,9 +311,17 @@ function createTimeline(model, host, { open }) {
   canvas.addEventListener("blur", () => point(-1));
   scroller.addEventListener("scroll", () => point(-1));
   new ResizeObserver(() => { if (scroller.clientWidth !== width) resize(); }).observe(scroller);
+  arrange();
   resize();
 
   return {
+    update() {
+      const before = height;
+      arrange();
+      if (height === before) redraw();
+      else resize();
+      table.update();
+    },
     filter(next) { mask = next; redraw(); },
     select(task) { selected = task; redraw(); },
     restyle() { inks = null; redraw(); },
@@ -314,67 +330,6 @@ function createTimeline(model, host, { open }) {
 
 function legend() {
   const entry = (letter) => el("span", { class: "legend-entry" }, el("i", { class: `swatch a-${letter}` }), ATTEMPT_OUTCOMES[letter]);
-  return el("p", { class: "hint legend" }, ...["r", "y", "f", "i"].map(entry),
+  return el("p", { class: "hint legend" }, ...["r", "p", "y", "f", "i"].map(entry),
     el("span", { class: "legend-entry" }, el("i", { class: "swatch on-path" }), "critical path"));
-}
-
-function onDragOrTap(canvas, { over, tap, drag }) {
-  let down = null;
-  canvas.addEventListener("pointerdown", (event) => {
-    down = { x: event.clientX, moved: false };
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!down) return over(event);
-    if (!down.moved && Math.abs(event.clientX - down.x) < 4) return undefined;
-    down.moved = true;
-    drag(event.clientX - down.x);
-    down.x = event.clientX;
-    return undefined;
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    if (down && !down.moved) tap(event);
-    down = null;
-  });
-  canvas.addEventListener("pointercancel", () => { down = null; });
-}
-
-/** The colours of the page, as a canvas can use them. */
-function readInks(host) {
-  const probe = el("span", { class: "mono" });
-  host.append(probe);
-  const read = (name) => {
-    probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color;
-  };
-  const inks = { tint: {}, hatch: {} };
-  for (const name of ["text", "muted", "line", "surface", "accent"]) inks[name] = read(name);
-  for (const letter of ["r", "y", "f", "i"]) {
-    inks[letter] = read(letter);
-    inks.tint[letter] = read(`tint-${letter}`);
-  }
-  inks.hatch = { y: hatch(inks.y, false), f: hatch(inks.f, true), i: hatch(inks.i, false) };
-  inks.font = `11px ${getComputedStyle(probe).fontFamily}`;
-  probe.remove();
-  const measure = document.createElement("canvas").getContext("2d");
-  measure.font = inks.font;
-  inks.letter = measure.measureText("m").width || 7;
-  return inks;
-}
-
-function hatch(colour, crossed) {
-  const tile = el("canvas", { width: 6, height: 6 });
-  const draw = tile.getContext("2d");
-  draw.strokeStyle = colour;
-  draw.globalAlpha = 0.6;
-  draw.beginPath();
-  for (const shift of [-6, 0, 6]) {
-    draw.moveTo(shift, 6);
-    draw.lineTo(shift + 6, 0);
-    if (!crossed) continue;
-    draw.moveTo(shift, 0);
-    draw.lineTo(shift + 6, 6);
-  }
-  draw.stroke();
-  return draw.createPattern(tile, "repeat");
 }

@@ -19,11 +19,11 @@ function familyEdges(model) {
   return [...counts].map(([edge, count]) => ({ from: Math.floor(edge / total), to: edge % total, count }));
 }
 
-function createGraph(model, host, { open }) {
+function createGraph(model, host, { open, isOpened = model.count <= SHOWN_TASKS }) {
   const between = familyEdges(model);
   const { members } = model;
   const used = members.map((_, family) => family).filter((family) => members[family].length);
-  const expanded = new Set(model.count <= SHOWN_TASKS ? used : []);
+  const expanded = new Set(isOpened ? used : []);
   let mask = null;
   let selected = -1;
   let zoom = 0;
@@ -74,8 +74,11 @@ function createGraph(model, host, { open }) {
     applyMask();
     applySelection();
     rove(stage.querySelector(".node"));
-    if (zoom) setZoom(zoom);
-    else {
+    if (zoom) {
+      const { scrollTop, scrollLeft } = scroller;
+      setZoom(zoom);
+      scroller.scrollTo(scrollLeft, scrollTop);
+    } else {
       fit(scroller.clientWidth < 600 ? 0.85 : 0.62);
       reveal(mostUrgentBox());
     }
@@ -87,7 +90,7 @@ function createGraph(model, host, { open }) {
     const boxes = used.map((family, place) => {
       boxOf.set(family, place);
       const open = expanded.has(family);
-      const shown = open ? mostUrgent(members[family]) : [];
+      const shown = open ? mostUrgent(family) : [];
       const rest = open ? members[family].length - shown.length : 0;
       const rows = shown.length + (rest ? 1 : 0);
       return { family, open, shown, rest, height: HEAD_HEIGHT + (rows ? rows * ROW_HEIGHT + 6 : 0) };
@@ -99,48 +102,63 @@ function createGraph(model, host, { open }) {
     return { boxes, boxOf, passing, width: placed.width + 2 * MARGIN, height: placed.height + 2 * MARGIN };
   }
 
-  function mostUrgent(tasks) {
+  /** Which tasks of a family are shown: those that the filter leaves before others, then by urgency. */
+  function mostUrgent(family) {
+    const tasks = members[family];
     if (tasks.length <= SHOWN_TASKS) return tasks;
-    const groups = [[], [], [], [], [], [], [], []];
-    for (const task of tasks) groups[URGENCY[model.outcome(task)]].push(task);
-    return groups.flat().slice(0, SHOWN_TASKS);
+    const groups = OUTCOME_ORDER.map(() => []);
+    const masked = [];
+    for (const task of tasks) (mask && !mask[task] ? masked : groups[URGENCY[model.outcome(task)]]).push(task);
+    return groups.flat().concat(masked).slice(0, SHOWN_TASKS);
   }
 
   function drawBox(box) {
     const { family } = box;
-    const stats = model.familyStats[family];
     const name = model.data.families[family].name;
     const head = button("", () => toggle(family), {
-      class: "node family-head", "data-family": family, "aria-expanded": String(box.open),
-      "aria-label": `Family ${clip(name)}: ${countWords(stats.outcomes)}`, title: clip(name, 500),
+      class: "node family-head", "data-family": family, "data-focus": `f${family}`, "aria-expanded": String(box.open), title: clip(name, 500),
     });
     head.append(
       el("span", { class: "family-line" },
         el("span", { class: "caret", "aria-hidden": "true" }),
         el("bdi", { class: "family-name", text: clip(name, 80) }),
-        el("span", { class: "family-count", text: number(stats.count) })),
-      el("span", { class: "stack" }, ...stackParts(stats.outcomes)),
-      el("span", { class: "family-words" }, ...familyWords(stats.outcomes)));
+        el("span", { class: "family-count", text: number(members[family].length) })),
+      el("span", { class: "stack" }),
+      el("span", { class: "family-words" }));
+    fillHead(head, family);
     const list = box.open ? [el("div", { class: "family-tasks" }, ...taskRows(box))] : [];
     const node = el("div", { class: `family-box${box.open ? " open" : ""}` }, head, ...list);
     node.style.cssText = `left:${box.x + MARGIN}px;top:${box.y + MARGIN}px;height:${box.height}px`;
     return node;
   }
 
+  function fillHead(head, family) {
+    const { outcomes } = model.familyStats[family];
+    head.querySelector(".stack").replaceChildren(...stackParts(outcomes));
+    head.querySelector(".family-words").replaceChildren(...familyWords(outcomes));
+  }
+
+  function fillRow(row, task) {
+    const letter = model.outcome(task);
+    if (row.dataset.outcome === letter) return;
+    row.dataset.outcome = letter;
+    row.querySelector(".mark").replaceWith(outcomeMark(letter));
+  }
+
   function familyWords(outcomes) {
     const letters = OUTCOME_ORDER.filter((letter) => outcomes[letter] > 0);
     return letters.slice(0, 4).map((letter) =>
-      el("span", { class: "family-word" }, mark(letter), number(outcomes[letter])));
+      el("span", { class: "family-word" }, outcomeMark(letter), number(outcomes[letter])));
   }
 
   function taskRows(box) {
     const parts = distinctParts(box.shown.map(model.label), model.data.families[box.family].name);
     const rows = box.shown.map((task, i) => {
       const row = button("", () => open(task, row), {
-        class: "node task-row", "data-task": task, title: clip(model.label(task), 500),
-        "aria-label": `${clip(model.label(task))}: ${OUTCOMES[model.outcome(task)].name}`,
+        class: "node task-row", "data-task": task, "data-focus": `t${task}`, title: clip(model.label(task), 500),
       });
-      row.append(mark(model.outcome(task)), el("bdi", { text: oneLine(parts[i], 80) }));
+      row.append(mark("l"), el("bdi", { text: oneLine(parts[i], 80) }));
+      fillRow(row, task);
       return row;
     });
     if (box.rest) rows.push(el("p", { class: "task-rest", text: `… and ${number(box.rest)} more` }));
@@ -271,8 +289,26 @@ function createGraph(model, host, { open }) {
   dragToScroll(scroller);
   draw();
 
+  /** Whether a family shows a part of its tasks, and now it would be another. */
+  const isStale = () => view.boxes.some(({ family, shown, rest }) =>
+    rest > 0 && mostUrgent(family).some((task, i) => task !== shown[i]));
+
+  function redraw() {
+    keepFocus(stage, draw);
+  }
+
   return {
-    filter(next) { mask = next; applyMask(); },
+    filter(next) {
+      mask = next;
+      if (isStale()) redraw();
+      else applyMask();
+    },
+    update() {
+      for (const [family, head] of view.heads) fillHead(head, family);
+      for (const row of stage.querySelectorAll(".task-row")) fillRow(row, Number(row.dataset.task));
+      // Nothing moves away below a pointer.
+      if (!scroller.matches(":hover, :focus-within") && isStale()) redraw();
+    },
     select(task) { selected = task; applySelection(); },
     restyle() {},
   };

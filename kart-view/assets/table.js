@@ -21,7 +21,7 @@ function createTable(host, { name, count, columns, rowTask, open, sort }) {
   const table = el("table", { class: "rows" },
     el("caption", { class: "unseen", text: name }),
     el("thead", {}, el("tr", { "aria-rowindex": 1 }, ...heads)), above, body, below);
-  const scroller = el("div", { class: "table-view", tabindex: "0", role: "region", "aria-label": name }, table);
+  const scroller = el("div", { class: "table-view", tabindex: "0", role: "region", "aria-label": `Table of ${name.toLowerCase()}` }, table);
   const none = el("p", { class: "hint", text: "Nothing matches.", hidden: true });
   host.append(scroller, none);
 
@@ -63,6 +63,18 @@ function createTable(host, { name, count, columns, rowTask, open, sort }) {
     none.hidden = rows.length > 0;
     scroller.scrollTop = 0;
     scroller.style.height = `${Math.min(rows.length, 15.6) * TABLE_ROW + 37}px`;
+    draw();
+  }
+
+  /** The same rows with new values. They keep their order as long as somebody is at them. */
+  function update() {
+    for (const column of columns) if (!column.ranks) ranks.delete(column.name);
+    const moves = !scroller.matches(":hover, :focus-within");
+    if (moves && !columns.find(({ name: each }) => each === sort.column).ranks) {
+      order = sortedBy(sort.column, sort.down);
+      rows = mask ? order.filter((row) => mask[rowTask(row)]) : order;
+    }
+    drawn = { first: -1, last: -1 };
     draw();
   }
 
@@ -143,6 +155,7 @@ function createTable(host, { name, count, columns, rowTask, open, sort }) {
       mask = next;
       refresh();
     },
+    update,
     select(task) {
       selected = task;
       for (const line of body.children) line.classList.toggle("selected", Number(line.dataset.task) === task);
@@ -170,9 +183,8 @@ function textRanks(count, textOf) {
 }
 
 function createTaskTable(model, host, open) {
-  const { attempts, attemptsOf, last, data } = model;
-  const tries = (task) => attemptsOf.offsets[task + 1] - attemptsOf.offsets[task];
-  const lastOf = (task, value, otherwise = "") => (last[task] < 0 ? otherwise : value(last[task]));
+  const tries = (task) => model.attemptsOf.offsets[task + 1] - model.attemptsOf.offsets[task];
+  const lastOf = (task, value, otherwise = "") => (model.last[task] < 0 ? otherwise : value(model.last[task]));
   return createTable(host, {
     name: "Tasks",
     count: model.count,
@@ -184,14 +196,15 @@ function createTaskTable(model, host, open) {
       { name: "label", title: "Task", opens: true, ranks: () => textRanks(model.count, model.label), cell: model.label },
       { name: "family", title: "Family", ranks: familyRanks, cell: (task) => el("bdi", { text: clip(model.familyName(task), 120) }) },
       { name: "tries num", title: "Attempts", downFirst: true, rank: tries, cell: (task) => (tries(task) ? number(tries(task)) : "") },
-      { name: "time num", title: "Time", downFirst: true, rank: (task) => attemptTime(model, last[task]), cell: (task) => lastOf(task, (i) => duration(attemptTime(model, i))) },
-      { name: "began num", title: "Began", rank: (task) => lastOf(task, (i) => attempts.start[i], Infinity), cell: (task) => lastOf(task, (i) => duration(attempts.start[i])) },
-      { name: "bytes num", title: "Bytes", downFirst: true, rank: (task) => lastOf(task, (i) => attempts.bytes[i], -1), cell: (task) => lastOf(task, (i) => (attempts.bytes[i] ? bytes(attempts.bytes[i]) : "")) },
+      { name: "time num", title: "Time", downFirst: true, rank: (task) => attemptTime(model, model.last[task]), cell: (task) => lastOf(task, (i) => duration(attemptTime(model, i))) },
+      { name: "began num", title: "Began", rank: (task) => lastOf(task, (i) => model.attempts.start[i], Infinity), cell: (task) => lastOf(task, (i) => duration(model.attempts.start[i])) },
+      { name: "bytes num", title: "Bytes", downFirst: true, rank: (task) => lastOf(task, (i) => model.attempts.bytes[i], -1), cell: (task) => lastOf(task, (i) => (model.attempts.bytes[i] ? bytes(model.attempts.bytes[i]) : "")) },
     ],
   });
 
   function familyRanks() {
-    const order = textRanks(data.families.length, (family) => data.families[family].name);
+    const { families } = model.data;
+    const order = textRanks(families.length, (family) => families[family].name);
     return Float64Array.from(model.family, (family) => order[family]);
   }
 
@@ -203,10 +216,15 @@ function createTaskTable(model, host, open) {
 
 /** The timeline's attempts as a table, made when it is asked for. */
 function attemptsTable(model, open) {
-  const { attempts } = model;
-  const box = el("details", { class: "attempts" }, el("summary", { text: `The ${plural(attempts.count, "attempt")} as a table` }));
-  box.addEventListener("toggle", () => {
-    if (!box.open || box.querySelector("table")) return;
+  const summary = el("summary");
+  const box = el("details", { class: "attempts" }, summary);
+  let drawn = 0;
+  const update = () => {
+    const { attempts } = model;
+    summary.textContent = `The ${plural(attempts.count, "attempt")} as a table`;
+    if (!box.open || drawn === attempts.count) return;
+    drawn = attempts.count;
+    box.replaceChildren(summary);
     createTable(box, {
       name: "Attempts",
       count: attempts.count,
@@ -221,6 +239,8 @@ function attemptsTable(model, open) {
         { name: "time num", title: "Time", downFirst: true, rank: (i) => attemptTime(model, i), cell: (i) => duration(attemptTime(model, i)) },
       ],
     });
-  });
-  return box;
+  };
+  box.addEventListener("toggle", update);
+  update();
+  return { box, update };
 }

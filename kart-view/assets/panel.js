@@ -1,16 +1,23 @@
 /** The panel that tells all about one task. */
-function createPanel(model, host, { open, close }) {
+function createPanel(host, { open, close, more }) {
   let returnTo = null;
 
-  function show(task, source) {
+  function show(model, task, source) {
     if (source) returnTo = source;
-    host.replaceChildren(...panelParts(model, task, { open: (other) => open(other), close: dismiss }));
+    host.replaceChildren(...panelParts(model, task, { open: (other) => open(other), close: dismiss, more }));
     host.hidden = false;
     host.scrollTop = 0;
     document.body.classList.add("with-panel");
     if (source || host.contains(document.activeElement) || document.activeElement === document.body) {
       host.querySelector("h2").focus({ preventScroll: true });
     }
+  }
+
+  /** The same task as it is by now; who reads or has the focus in it stays there. */
+  function refresh(model, task) {
+    const { scrollTop } = host;
+    keepFocus(host, () => host.replaceChildren(...panelParts(model, task, { open: (other) => open(other), close: dismiss, more })));
+    host.scrollTop = scrollTop;
   }
 
   function hide() {
@@ -29,18 +36,18 @@ function createPanel(model, host, { open, close }) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !host.hidden && host.contains(document.activeElement)) dismiss();
   });
-  return { show, hide };
+  return { show, refresh, hide };
 }
 
-function panelParts(model, task, { open, close }) {
+function panelParts(model, task, { open, close, more }) {
   const family = model.data.families[model.family[task]];
   const letter = model.outcome(task);
   const rerun = model.rerun(task);
   const parts = [
     el("div", { class: "panel-top" },
       el("span", { class: `outcome-word o-${letter}` }, mark(letter), OUTCOMES[letter].name),
-      button("✕", close, { class: "quiet", "aria-label": "Close the task" })),
-    el("h2", { id: "panel-h", tabindex: "-1", class: "mono", dir: "auto", text: model.label(task) }),
+      button("✕", close, { class: "quiet", "data-focus": "close", "aria-label": "Close the task" })),
+    el("h2", { id: "panel-h", tabindex: "-1", "data-focus": "title", class: "mono", dir: "auto", text: model.label(task) }),
     el("dl", { class: "panel-facts" },
       fact("Family", el("bdi", { text: family.name }), family.external ? el("span", { class: "tag", text: "external" }) : null),
       family.doc ? fact("About", el("bdi", { class: "doc", text: family.doc })) : null,
@@ -50,6 +57,7 @@ function panelParts(model, task, { open, close }) {
   ];
   if (rerun) parts.push(el("h3", { text: "Run it again" }), command(rerun, "Copy the command that runs this task again"));
   parts.push(...attemptParts(model, task));
+  if (more) parts.push(more(model, task));
   parts.push(...linkParts(model, "Requires", rowOf(model.requires, task), open));
   parts.push(...linkParts(model, "Required by", rowOf(model.consumers, task), open));
   return parts;

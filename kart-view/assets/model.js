@@ -1,22 +1,3 @@
-async function readData() {
-  if (typeof DecompressionStream === "undefined") {
-    throw new Error("this browser is too old to unpack it (it has no DecompressionStream)");
-  }
-  const data = await unpack(document.getElementById("data").textContent.trim()).catch((cause) => {
-    throw new Error("its data can’t be read. The file was cut off or changed on its way", { cause });
-  });
-  if (data.schema !== 1) throw new Error(`its data has form ${data.schema}, and this page knows form 1`);
-  return data;
-}
-
-async function unpack(base64) {
-  const text = atob(base64);
-  const packed = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
-
 /** Rows of numbers of different lengths, one after another in one array. */
 function packRows(rows) {
   const offsets = new Uint32Array(rows.length + 1);
@@ -53,7 +34,7 @@ function buildModel(data) {
     family: Uint32Array.from(tasks.family),
     requires,
     consumers: reversedRows(requires, count),
-    attempts: buildAttempts(data.attempts ?? []),
+    now: data.elapsed ?? 0,
     label: (task) => tasks.label[task],
     key: (task) => tasks.key[task],
     path: (task) => tasks.path[task].replaceAll("{key}", tasks.key[task]),
@@ -62,12 +43,23 @@ function buildModel(data) {
     rerun: (task) => data.rerun?.[task],
     error: (attempt) => (attempt < 0 ? undefined : data.errors?.[model.attempts.error[attempt]]),
   };
-  model.attemptsOf = attemptsByTask(model.attempts, count);
   model.members = tasksByFamily(model);
+  refreshModel(model);
+  return model;
+}
+
+/** Finds anew what follows from outcomes and attempts. */
+function refreshModel(model) {
+  model.attempts = buildAttempts(model.data.attempts ?? [], model.now);
+  model.attemptsOf = attemptsByTask(model.attempts, model.count);
   model.last = lastAttempts(model);
   model.familyStats = familyStats(model);
-  model.critical = criticalPath(model);
-  return model;
+  model.counts = {};
+  for (const { outcomes } of model.familyStats) {
+    for (const letter in outcomes) model.counts[letter] = (model.counts[letter] ?? 0) + outcomes[letter];
+  }
+  // What is last of all is known at the end.
+  model.critical = model.data.live ? { tasks: [], fromRoot: false } : criticalPath(model);
 }
 
 function tasksByFamily(model) {
@@ -76,7 +68,7 @@ function tasksByFamily(model) {
   return rows;
 }
 
-function buildAttempts(rows) {
+function buildAttempts(rows, now) {
   const count = rows.length;
   const attempts = {
     count,
@@ -92,7 +84,7 @@ function buildAttempts(rows) {
     attempts.task[i] = task;
     attempts.number[i] = place;
     attempts.start[i] = start;
-    attempts.end[i] = Math.max(start, end);
+    attempts.end[i] = Math.max(start, end ?? now);
     attempts.outcome[i] = outcome;
     attempts.bytes[i] = size;
     attempts.error[i] = error;
@@ -187,7 +179,11 @@ function blockedBehind(model, failed) {
   return seen.size - 1;
 }
 
-/** The lowest lane that is free when an attempt starts. */
+/** How much of an attempt, and how many seconds at most, may lie below the next one of its lane: what publishes its output works no more. */
+const OVERLAP = 0.03;
+const MOST_OVERLAP = 0.25;
+
+/** The lowest lane that is free when an attempt starts, or nearly. */
 function assignLanes({ start, end, count }) {
   const order = Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => start[a] - start[b] || a - b);
   const freeAt = [];
@@ -196,7 +192,7 @@ function assignLanes({ start, end, count }) {
   for (const attempt of order) {
     let place = 0;
     while (place < freeAt.length && freeAt[place] > start[attempt] + 1e-6) place += 1;
-    freeAt[place] = end[attempt];
+    freeAt[place] = end[attempt] - Math.min(MOST_OVERLAP, OVERLAP * (end[attempt] - start[attempt]));
     lane[attempt] = place;
     (lanes[place] ??= []).push(attempt);
   }

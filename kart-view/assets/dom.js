@@ -3,6 +3,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const OUTCOMES = {
   c: { name: "complete before", count: "complete" },
   r: { name: "ran", count: "ran" },
+  p: { name: "running", count: "running" },
   f: { name: "failed", count: "failed" },
   b: { name: "blocked", count: "blocked" },
   i: { name: "interrupted", count: "interrupted" },
@@ -10,9 +11,9 @@ const OUTCOMES = {
   e: { name: "made elsewhere", count: "elsewhere" },
   u: { name: "unneeded", count: "unneeded" },
 };
-const OUTCOME_ORDER = ["c", "r", "f", "b", "i", "l", "e", "u"];
-const URGENCY = { f: 0, i: 1, b: 2, l: 3, r: 4, e: 5, c: 6, u: 7 };
-const ATTEMPT_OUTCOMES = { r: "ran", y: "failed, tried again", f: "failed", i: "interrupted" };
+const OUTCOME_ORDER = ["c", "r", "p", "f", "b", "i", "l", "e", "u"];
+const URGENCY = { f: 0, p: 1, i: 2, b: 3, l: 4, r: 5, e: 6, c: 7, u: 8 };
+const ATTEMPT_OUTCOMES = { r: "ran", p: "running", y: "failed, tried again", f: "failed", i: "interrupted" };
 
 /** Makes an element. `text` and attributes are plain values: no markup is ever parsed. */
 function el(tag, options = {}, ...children) {
@@ -142,7 +143,7 @@ function command(text, label) {
   return el("div", { class: "command" }, code, copy);
 }
 
-/** A list that shows the first items and, when asked, more of them. */
+/** A list that shows the first items and, when asked, more of them. `update` takes in that there are more by now. */
 function growingList(list, count, item, first, step) {
   let shown = 0;
   const more = button("", () => {
@@ -158,5 +159,19 @@ function growingList(list, count, item, first, step) {
     return from;
   };
   grow(first);
-  return [list, more];
+  return Object.assign([list, more], {
+    update(now) {
+      count = now;
+      grow(Math.max(0, first - shown));
+    },
+  });
+}
+
+/** Draws anew what is in a host; the focus goes to the new element that has the same `data-focus`. */
+function keepFocus(host, redraw) {
+  const { activeElement } = document;
+  const selector = host.contains(activeElement) && activeElement.dataset.focus !== undefined
+    ? `[data-focus="${CSS.escape(activeElement.dataset.focus)}"]` : null;
+  redraw();
+  if (selector && !activeElement.isConnected) host.querySelector(selector)?.focus({ preventScroll: true });
 }

@@ -1,4 +1,6 @@
 const STATES = {
+  running: { letter: "p", word: "Running" },
+  stopping: { letter: "i", word: "Stopping" },
   complete: { letter: "r", word: "Complete" },
   failed: { letter: "f", word: "Failed" },
   interrupted: { letter: "i", word: "Interrupted" },
@@ -15,7 +17,8 @@ function fact(name, ...value) {
   return el("div", {}, el("dt", { text: name }), el("dd", {}, ...value));
 }
 
-function drawHeader(data) {
+function drawHeader(model) {
+  const { data } = model;
   const state = STATES[data.state] ?? { letter: "u", word: data.state };
   document.getElementById("state").replaceChildren(
     el("span", { class: `state o-${state.letter}` }, mark(state.letter), state.word));
@@ -30,20 +33,40 @@ function drawHeader(data) {
     fact("Workers", number(data.workers)),
     ...(requests.length ? [fact("Requests", requests.join(", "))] : []),
     ...(data.state === "planned" ? [] : [fact("Written", el("span", { title: `${number(data.bytes)} bytes`, text: bytes(data.bytes) }))]));
-  const counts = Object.fromEntries(OUTCOME_ORDER.map((letter) => [letter, data.counts[OUTCOMES[letter].count] ?? 0]));
-  const progress = document.getElementById("progress");
-  progress.setAttribute("aria-label", `Tasks: ${countWords(counts) || "none"}`);
-  progress.replaceChildren(...stackParts(counts));
+  drawProgress(model);
   document.getElementById("foot").replaceChildren(`kart ${data.kart}`);
 }
 
+function drawProgress({ counts }) {
+  const progress = document.getElementById("progress");
+  progress.setAttribute("aria-label", `Tasks: ${countWords(counts) || "none"}`);
+  progress.replaceChildren(...stackParts(counts));
+}
+
+function failedTasks(model) {
+  return Array.from({ length: model.count }, (_, task) => task).filter((task) => model.outcome(task) === "f");
+}
+
 function drawFailures(model, section, open) {
-  const failed = Array.from({ length: model.count }, (_, task) => task).filter((task) => model.outcome(task) === "f");
-  if (!failed.length) return false;
-  section.querySelector("h2").textContent = failed.length === 1 ? "1 failure" : `${number(failed.length)} failures`;
-  const list = el("div", { class: "failures" });
-  section.append(...growingList(list, failed.length, (i) => failureCard(model, failed[i], i < 3, open), 30, 100));
-  return true;
+  const failed = failedTasks(model);
+  const list = growingList(el("div", { class: "failures" }), failed.length, (i) => failureCard(model, failed[i], i < 3, open), 30, 100);
+  const tell = () => {
+    section.hidden = failed.length === 0;
+    section.querySelector("h2").textContent = failed.length === 1 ? "1 failure" : `${number(failed.length)} failures`;
+  };
+  section.append(...list);
+  tell();
+  return {
+    /** What has failed since comes below what somebody may be reading. */
+    update() {
+      for (const blocks of section.querySelectorAll("[data-blocks]")) blocks.textContent = blocksOf(model, Number(blocks.dataset.blocks));
+      const known = new Set(failed);
+      failed.push(...failedTasks(model).filter((task) => !known.has(task)));
+      if (failed.length === known.size) return;
+      list.update(failed.length);
+      tell();
+    },
+  };
 }
 
 function failureCard(model, task, opened, open) {
@@ -62,16 +85,20 @@ function failureCard(model, task, opened, open) {
   return card;
 }
 
+function blocksOf(model, task) {
+  const behind = blockedBehind(model, task);
+  return behind ? plural(behind, "task") : "nothing else";
+}
+
 function failureBody(model, task, error, open) {
   const tries = rowOf(model.attemptsOf, task).length;
-  const behind = blockedBehind(model, task);
   const rerun = model.rerun(task);
   const details = button("Show the task", () => open(task, details), { class: "quiet" });
   const body = el("div", { class: "failure-body" },
     el("pre", { class: "error", text: error, tabindex: "0", role: "group", "aria-label": "Error" }),
     el("dl", { class: "facts" },
       fact("Attempts", number(tries)),
-      fact("Blocks", behind ? plural(behind, "task") : "nothing else"),
+      fact("Blocks", el("span", { "data-blocks": task, text: blocksOf(model, task) })),
       fact("Key", el("code", { text: model.key(task) })),
       fact("Path", el("code", {}, el("bdi", { text: model.path(task) })))));
   if (rerun) body.append(el("p", { class: "hint", text: "Run just this task again:" }), command(rerun, "Copy the command that runs this task again"));
@@ -88,7 +115,7 @@ function drawCritical(model, section, open) {
   const busy = tasks.reduce((sum, task) => sum + ended(task) - began(task), 0);
   section.append(el("p", {
     class: "hint",
-    text: `${plural(tasks.length, "task")} in a chain, each the last that the next one waited for: ${duration(busy)} of ${duration(model.data.elapsed)}.${fromRoot ? "" : " No root ran, so it ends with what ended last."}`,
+    text: `${plural(tasks.length, "task")} in a chain, each the last that the next one waited for: ${duration(busy)} of ${duration(model.now)}.${fromRoot ? "" : " No root ran, so it ends with what ended last."}`,
   }));
   const longest = tasks.reduce((max, task) => Math.max(max, ended(task) - began(task)), 0);
   const item = (i) => {
@@ -134,9 +161,16 @@ function drawFamilies(model, section, search) {
   const body = el("tbody");
   const [, more] = growingList(body, order.length, (i) => familyRow(model, order[i], search), 50, 200);
   section.append(
-    el("div", { class: "wide-view", tabindex: "0", role: "region", "aria-label": "Families" },
+    el("div", { class: "wide-view", tabindex: "0", role: "region", "aria-label": "Table of families" },
       el("table", {}, el("caption", { class: "unseen", text: "Families" }), el("thead", {}, head), body)),
     more);
+  return {
+    update() {
+      keepFocus(body, () => {
+        [...body.children].forEach((row, i) => row.replaceWith(familyRow(model, order[i], search)));
+      });
+    },
+  };
 }
 
 function familyRow(model, family, search) {
@@ -146,7 +180,7 @@ function familyRow(model, family, search) {
   const title = [doc, file && `${file}:${line}`].filter(Boolean).join("\n");
   return el("tr", {},
     el("th", { scope: "row" },
-      button(clip(name, 120), () => search(name), { class: "link", dir: "auto", title: clip(title, 600), "aria-label": `Show the tasks of ${clip(name, 120)}` }),
+      button(clip(name, 120), () => search(name), { class: "link", dir: "auto", title: clip(title, 600), "data-focus": family, "aria-label": `Show the tasks of ${clip(name, 120)}` }),
       external ? el("span", { class: "tag", text: "external" }) : null),
     num(number(stats.count)),
     el("td", {}, el("span", { class: "stack", role: "img", "aria-label": countWords(stats.outcomes) }, ...stackParts(stats.outcomes))),

@@ -1,0 +1,40 @@
+//! Outcomes as letters: a run of 50,000 tasks tells of them as 50,000 letters.
+
+use kart_core::{Need, Outcome};
+
+/// The letters, and the words for them. A task that runs is `p`.
+pub const OUTCOMES: [(char, &str); 8] = [
+    ('c', "complete"),
+    ('r', "ran"),
+    ('e', "elsewhere"),
+    ('f', "failed"),
+    ('b', "blocked"),
+    ('i', "interrupted"),
+    ('l', "left"),
+    ('u', "unneeded"),
+];
+
+/// The letter of an outcome.
+#[must_use]
+pub fn letter(outcome: &Outcome) -> char {
+    match outcome {
+        Outcome::Complete => 'c',
+        Outcome::Ran(_) => 'r',
+        Outcome::Elsewhere => 'e',
+        Outcome::Failed(_) => 'f',
+        Outcome::Blocked { .. } => 'b',
+        Outcome::Interrupted => 'i',
+        Outcome::Left => 'l',
+        _ => 'u',
+    }
+}
+
+/// The letter of a task that nothing has been done about.
+#[must_use]
+pub fn need(need: Need) -> char {
+    match need {
+        Need::Complete => 'c',
+        Need::Unasked => 'u',
+        _ => 'l',
+    }
+}

@@ -1,0 +1,36 @@
+//! How tasks and runs are shown: the shapes of their JSON, and the scripts and styles that draw them.
+//!
+//! The report that the command line writes and the page of the service are made of the same pieces. It sees the public
+//! interface of the runtime and nothing else, and decides nothing: what it is given it writes down.
+
+pub mod assets;
+mod graph;
+mod letters;
+mod recorder;
+mod secrets;
+pub mod shape;
+
+use std::io::{Read as _, Write as _};
+
+pub use graph::{Family, Graph, Task};
+pub use letters::{OUTCOMES, letter, need};
+pub use recorder::{Attempt, Changes, Recorder};
+pub use secrets::{redacted, secrets};
+
+/// What serializes as JSON, compressed by gzip.
+pub fn packed(data: &impl serde::Serialize) -> Vec<u8> {
+    let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    // Nothing fails that writes to memory.
+    let _ = zip.write_all(&json);
+    zip.finish().unwrap_or_default()
+}
+
+/// What was [packed], as it was before.
+#[must_use]
+pub fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut json = Vec::new();
+    let read = flate2::read::GzDecoder::new(packed).read_to_end(&mut json);
+    debug_assert!(read.is_ok(), "only what was packed is unpacked");
+    json
+}
