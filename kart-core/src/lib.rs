@@ -32,7 +32,9 @@ pub use report::{
     Attempts, Counts, Event, Expected, Failure, Family, MissingResource, Outcome, Report, RunError,
     StopReason, TaskReport,
 };
-pub use run::{Coordination, OnCodeChange, Runner, build};
+pub use run::{
+    Answer, Answering, Coordination, Executor, OnCodeChange, Order, Runner, Worker, build,
+};
 pub use workspace::{Commit, Entry, Reader, Requests, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

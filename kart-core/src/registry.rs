@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::model::{TaskSpec, linked};
 
@@ -26,6 +27,21 @@ pub fn tasks() -> Vec<&'static TaskSpec> {
     let mut tasks: Vec<_> = linked().collect();
     tasks.sort_by_key(|spec| (spec.name, spec.file, spec.line));
     tasks
+}
+
+/// What tells this build of the program from others: a hash of the names, versions and code of all its tasks. The
+/// same tasks give the same, whatever else the program has.
+#[must_use]
+pub fn fingerprint() -> &'static str {
+    static FINGERPRINT: OnceLock<String> = OnceLock::new();
+    FINGERPRINT.get_or_init(|| {
+        let mut hasher = blake3::Hasher::new();
+        for spec in tasks() {
+            let line = format!("{}\t{}\t{}\n", spec.name, spec.version, spec.code);
+            hasher.update(line.as_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    })
 }
 
 /// Two tasks of one name are linked into this program: their outputs could not be told apart.

@@ -9,6 +9,7 @@ mod asking_in_vain;
 mod failing;
 mod handing;
 mod interrupting;
+mod ordering;
 mod scheduling;
 mod skipping;
 mod stopping;

@@ -72,6 +72,13 @@ pub(crate) struct Origin {
     pub(crate) started: String,
 }
 
+/// As the run log names a process.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.pid)
+    }
+}
+
 /// What a liveness object says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LivenessRecord {

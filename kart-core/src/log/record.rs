@@ -43,6 +43,8 @@ pub(crate) struct Note {
     pub(crate) error: Option<Box<str>>,
     /// The size and the hash of the output.
     pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
+    /// Who made the attempt, if not this process.
+    pub(crate) worker: Option<Box<str>>,
     /// What the body asked for.
     pub(crate) asked: Vec<NodeId>,
 }

@@ -8,5 +8,6 @@ mod trace;
 
 pub use error::{MissingResource, RunError};
 pub use event::{Event, Expected, Family, StopReason};
+pub(crate) use outcome::Root;
 pub use outcome::{Attempts, Failure, Outcome, Report, TaskReport};
 pub use summary::Counts;

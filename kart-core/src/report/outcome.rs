@@ -103,13 +103,21 @@ pub struct TaskReport<'a> {
     pub outcome: &'a Outcome,
 }
 
+/// A root that ran.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// Its output, if it was made in this process.
+    pub(crate) output: Option<Erased>,
+    pub(crate) hash: Option<blake3::Hash>,
+}
+
 /// What became of every task of a run.
 pub struct Report {
     graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
     workspace: Workspace,
     elapsed: Duration,
-    roots: Vec<Option<Erased>>,
+    roots: Vec<Option<Root>>,
     held_back: Vec<NodeId>,
     other_code: Vec<NodeId>,
 }
@@ -120,7 +128,7 @@ impl Report {
         outcomes: Vec<Outcome>,
         workspace: Workspace,
         elapsed: Duration,
-        roots: Vec<Option<Erased>>,
+        roots: Vec<Option<Root>>,
     ) -> Self {
         Report {
             graph,
@@ -208,7 +216,12 @@ impl Report {
 
     /// The root's output where the run still holds it in memory.
     pub(crate) fn take_root(&mut self) -> Option<Erased> {
-        self.roots.first_mut().and_then(Option::take)
+        self.roots.first_mut().and_then(Option::take)?.output
+    }
+
+    /// The hash of the root's output where the root ran, unless it is a file.
+    pub(crate) fn root_hash(&self) -> Option<blake3::Hash> {
+        self.roots.first()?.as_ref()?.hash
     }
 
     fn task(&self, id: NodeId) -> TaskReport<'_> {

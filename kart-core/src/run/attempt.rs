@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
+use super::executor::Executor;
 use super::handover::Handover;
 use super::inbox::{Inbox, Step};
 use super::line::Line;
@@ -42,6 +43,8 @@ pub(super) struct Shop {
     /// The kinds of tasks whose last output was large.
     pub(super) large: Mutex<HashSet<&'static str>>,
     pub(super) ownership: Ownership,
+    /// Where attempts are made, if not here.
+    pub(super) executor: Option<Arc<dyn Executor>>,
     /// The span in which the run was started.
     pub(super) span: Span,
 }
@@ -178,6 +181,9 @@ impl Shop {
     }
 
     async fn attempt_in_span(self: &Arc<Self>, work: Work, claim: Option<&Claim>) -> Attempted {
+        if let Some(executor) = &self.executor {
+            return Box::pin(self.order(executor.as_ref(), work)).await;
+        }
         let started = Instant::now();
         let mut waited = Duration::ZERO;
         let made = caught(self.make(work.node, work.number, &mut waited)).await;
@@ -222,7 +228,9 @@ impl Shop {
 }
 
 /// A panic of a body, or of a user's own format, as an error.
-async fn caught<T>(step: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
+pub(super) async fn caught<T>(
+    step: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
     let result = AssertUnwindSafe(step).catch_unwind().await;
     result.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
 }

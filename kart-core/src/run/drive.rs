@@ -49,6 +49,8 @@ pub(super) struct Drive {
     pub(super) numbers: HashMap<NodeId, u32>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
+    /// A task that was ordered by another run, which sees to its retries.
+    ordered: Option<NodeId>,
     pub(super) is_stopped: bool,
     pub(super) deadline: Option<Instant>,
 }
@@ -75,6 +77,7 @@ impl Drive {
             asks: AtomicU64::new(0),
             large: Mutex::default(),
             ownership: ownership.clone(),
+            executor: runner.executor.clone(),
             span: tracing::Span::current(),
         });
         Drive {
@@ -90,10 +93,17 @@ impl Drive {
             elsewhere: Elsewhere::default(),
             numbers: HashMap::new(),
             resting: BTreeMap::new(),
+            ordered: None,
             is_stopped: false,
             deadline: halt::deadline(&runner, started),
             runner,
         }
+    }
+
+    /// Another run has ordered one attempt of `node`, by its number.
+    pub(super) fn order(&mut self, node: NodeId, number: u32) {
+        self.ordered = Some(node);
+        self.numbers.insert(node, number);
     }
 
     /// Takes in what has happened.
@@ -252,7 +262,8 @@ impl Drive {
             error,
         };
         let spec = self.graph.node(node).task.spec();
-        let may_retry = number <= spec.retries && !is_permanent(&failed.error);
+        let may_retry =
+            number <= spec.retries && self.ordered != Some(node) && !is_permanent(&failed.error);
         if may_retry && !self.schedule.is_closed() {
             let pause = pause(spec, number);
             self.ledger.retrying(&failed, pause);
@@ -274,8 +285,10 @@ impl Drive {
     fn published(&mut self, node: NodeId, number: u32, elapsed: Duration, published: &Published) {
         self.ledger.published(node, number, elapsed, published);
         let handover = &self.shop.handover;
-        let bytes = usize::try_from(published.bytes).unwrap_or(usize::MAX);
-        handover.keep(node, &published.output, bytes);
+        if let Some(output) = &published.output {
+            let bytes = usize::try_from(published.bytes).unwrap_or(usize::MAX);
+            handover.keep(node, output, bytes);
+        }
         self.schedule.complete(node);
         self.release_requirements(node);
         self.settle(node, || None);

@@ -32,6 +32,8 @@ pub(super) struct Ended<'e> {
     pub(super) error: Option<&'e (dyn std::error::Error + 'static)>,
     /// The size and the hash of the output.
     pub(super) output: Option<(u64, Option<blake3::Hash>)>,
+    /// Who made the attempt, if not this process.
+    pub(super) worker: Option<Box<str>>,
 }
 
 impl Journal {
@@ -55,7 +57,7 @@ impl Journal {
         let roots = graph.roots.iter().map(|root| graph.node(*root));
         let roots: Vec<String> = roots.map(|root| describe(root.task.as_ref())).collect();
         let here = here();
-        let worker = format!("{}/{}", here.host, here.pid);
+        let worker = here.to_string();
         let graph = Arc::clone(graph);
         let record = move |note| record(&graph, &worker, note);
         let start = StartRecord {
@@ -102,6 +104,7 @@ impl Journal {
             elapsed: ended.elapsed,
             error: ended.error.map(|error| chain(error).into()),
             output: ended.output,
+            worker: ended.worker.clone(),
             asked: self.asked.remove(&node).unwrap_or_default(),
         });
     }
@@ -148,6 +151,6 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
         blake3: noted
             .output
             .and_then(|(_, hash)| Some(hash?.to_hex().to_string())),
-        worker: worker.to_owned(),
+        worker: noted.worker.map_or_else(|| worker.to_owned(), String::from),
     }
 }

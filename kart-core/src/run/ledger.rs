@@ -15,11 +15,11 @@ use super::runner::Runner;
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::log::{Known, RecordedOutcome};
-use crate::model::{Erased, NodeId};
+use crate::model::NodeId;
 use crate::own::Owner;
 use crate::plan::{Graph, Need, Plan, TaskInfo};
 use crate::report::{
-    Attempts, Counts, Event, Expected, Failure, Family, Outcome, Report, RunError, StopReason,
+    Attempts, Counts, Event, Expected, Failure, Family, Outcome, Report, Root, RunError, StopReason,
 };
 
 /// An attempt that failed.
@@ -35,7 +35,7 @@ pub(super) struct Ledger {
     runner: Arc<Runner>,
     graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
-    roots: Vec<Option<Erased>>,
+    roots: Vec<Option<Root>>,
     journal: Journal,
     held_back: Vec<NodeId>,
     other_code: Vec<NodeId>,
@@ -55,7 +55,7 @@ impl Ledger {
     ) -> Self {
         let ledger = Ledger {
             runner,
-            roots: vec![None; graph.roots.len()],
+            roots: graph.roots.iter().map(|_| None).collect(),
             graph,
             outcomes: needs.iter().copied().map(before).collect(),
             journal,
@@ -108,6 +108,7 @@ impl Ledger {
                 elapsed: failed.elapsed,
                 error: Some(failed.error.as_ref()),
                 output: None,
+                worker: None,
             },
         );
     }
@@ -123,6 +124,7 @@ impl Ledger {
                 elapsed,
                 error: None,
                 output: None,
+                worker: None,
             },
         );
     }
@@ -229,6 +231,7 @@ impl Ledger {
                 elapsed,
                 error: None,
                 output: Some((bytes, published.hash)),
+                worker: published.worker.clone(),
             },
         );
         let task = self.task(node);
@@ -248,7 +251,10 @@ impl Ledger {
             differed: published.differed,
         });
         if let Some(at) = self.graph.roots.iter().position(|&root| root == node) {
-            self.roots[at] = Some(Arc::clone(&published.output));
+            self.roots[at] = Some(Root {
+                output: published.output.clone(),
+                hash: published.hash,
+            });
         }
     }
 

@@ -1,4 +1,4 @@
-//! Running a plan: scheduling, attempts, retries, hand-over in memory.
+//! Running a plan: scheduling, attempts, retries, hand-over in memory; attempts that are made elsewhere.
 
 mod asking;
 mod asks;
@@ -9,6 +9,7 @@ mod dependents;
 mod desk;
 mod drive;
 mod elsewhere;
+mod executor;
 mod halt;
 mod handover;
 mod inbox;
@@ -17,13 +18,17 @@ mod journal;
 mod launch;
 mod ledger;
 mod line;
+mod ordering;
 mod ownership;
 mod publish;
 mod runner;
 mod schedule;
 mod slots;
 mod unavailable;
+mod worker;
 
 pub use code::OnCodeChange;
+pub use executor::{Answer, Answering, Executor, Order};
 pub use ownership::Coordination;
 pub use runner::{Runner, build};
+pub use worker::Worker;

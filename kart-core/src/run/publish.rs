@@ -16,12 +16,15 @@ use crate::workspace::{Commit, Workspace};
 /// An output that is in the workspace.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) output: Erased,
+    /// What was made in this process.
+    pub(super) output: Option<Erased>,
     pub(super) bytes: u64,
     /// Not of files: they are not read again.
     pub(super) hash: Option<blake3::Hash>,
     /// Whether another output had been published first; it is the output now.
     pub(super) differed: bool,
+    /// Who made it, if not this process.
+    pub(super) worker: Option<Box<str>>,
 }
 
 pub(super) async fn publish(
@@ -61,10 +64,11 @@ pub(super) async fn publish(
         _ => output,
     };
     Ok(Published {
-        output,
+        output: Some(output),
         bytes,
         hash,
         differed: false,
+        worker: None,
     })
 }
 
@@ -80,8 +84,9 @@ async fn create(
             Commit::Exists(first) if first != encoded => Ok(Some(Published {
                 bytes: first.len() as u64,
                 hash: Some(blake3::hash(&first)),
-                output: (node.task.decoder())(first)?,
+                output: Some((node.task.decoder())(first)?),
                 differed: true,
+                worker: None,
             })),
             _ => Ok(None),
         },
@@ -97,7 +102,8 @@ async fn create(
                 bytes: first.size()?,
                 hash: None,
                 differed: !is_same(first.clone(), file.clone()).await?,
-                output: Arc::new(first),
+                output: Some(Arc::new(first)),
+                worker: None,
             }))
         }
     }

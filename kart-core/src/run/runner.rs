@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::code::OnCodeChange;
+use super::executor::Executor;
 use super::ownership::Coordination;
 use crate::log::RunId;
 use crate::model::{AnyTask, Resources, Stop, Task};
@@ -77,6 +78,7 @@ pub struct Runner {
     pub(super) coordination: Coordination,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
+    pub(super) executor: Option<Arc<dyn Executor>>,
     pub(super) on_event: Option<OnEvent>,
 }
 
@@ -101,6 +103,7 @@ impl Runner {
             coordination: Coordination::default(),
             ttl: TTL,
             wait: Duration::ZERO,
+            executor: None,
             on_event: None,
         }
     }
@@ -237,6 +240,15 @@ impl Runner {
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// Has attempts made elsewhere. The number of workers says then how many are under way at once, and a limit how
+    /// many units they share; limits and resources that the runner was not given are the affair of whoever makes
+    /// the attempts. No output comes through this process, nor what bodies say and ask for.
+    #[must_use]
+    pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
+        self.executor = Some(Arc::new(executor));
         self
     }
 

@@ -1,0 +1,104 @@
+//! Attempts that are made elsewhere: what is ordered, what comes back, and who carries both.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::error::BoxError;
+use crate::key::Key;
+
+/// What [`Executor::attempt`] gives.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>>;
+
+/// Where the attempts of a run are made, if not in its own process: it carries an [`Order`] to a
+/// [`Worker`](super::Worker) and the [`Answer`] back, by whatever there is. Which task is next, how many attempts
+/// are under way, retries, events and the report are the run's affair.
+pub trait Executor: fmt::Debug + Send + Sync {
+    /// Has one attempt made. A future that is dropped waits no longer; the attempt may go on.
+    ///
+    /// An error stands for an attempt that failed: nobody could be asked, or no answer came back.
+    fn attempt(&self, order: Order) -> Answering<'_>;
+}
+
+/// One attempt that is to be made elsewhere. It travels as JSON, with secret parameters as they are.
+#[derive(Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Order {
+    /// The task in its wire form, `{"task": "…", "params": {…}}`.
+    pub task: Json,
+    /// The task's key.
+    pub key: Key,
+    /// Where the output goes, relative to the workspace.
+    pub path: String,
+    /// The workspace, as whoever orders names it.
+    pub workspace: String,
+    /// Which attempt of the run it is, from 1.
+    pub attempt: u32,
+    /// Whether it is made although the output may be there, and replaces it.
+    pub replaces: bool,
+    /// How long the attempt may take, as the task says; the worker knows it by itself.
+    #[serde(skip)]
+    pub timeout: Option<Duration>,
+    /// The fingerprint of the task's code; see [`TaskSpec::code`](crate::TaskSpec).
+    pub code: String,
+    /// The build of whoever orders; see [`registry::fingerprint`](crate::registry::fingerprint).
+    pub build: String,
+}
+
+impl Order {
+    /// The task's stable name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.task["task"].as_str().unwrap_or_default()
+    }
+}
+
+/// Without the parameters, which may be secret.
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("task", &self.name())
+            .field("key", &self.key)
+            .field("attempt", &self.attempt)
+            .field("replaces", &self.replaces)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of an order. It travels as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// The output is in the workspace.
+    #[non_exhaustive]
+    Published {
+        /// How many bytes it has.
+        bytes: u64,
+        /// Its BLAKE3 hash; not of files.
+        hash: Option<String>,
+        /// Whether another output had been published first; it is the output now.
+        differed: bool,
+        /// How long it took.
+        elapsed: Duration,
+        /// The process that made it, as the log names it.
+        worker: String,
+    },
+    /// The output was there already.
+    Made,
+    /// The attempt failed.
+    #[non_exhaustive]
+    Failed {
+        /// What went wrong, from the outermost error to the innermost.
+        causes: Vec<String>,
+        /// Whether a retry would be in vain.
+        is_permanent: bool,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// The worker is stopping: the attempt is to be made by another.
+    Interrupted,
+}
