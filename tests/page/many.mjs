@@ -31,22 +31,22 @@ const shown = (page) => page.waitForFunction(() => performance.getEntriesByName(
 const rows = (page) => page.locator(".task-row").count();
 
 async function use(page, when) {
-  await measure(`${when}: a family opens`, 3, async () => {
+  await measure(`${when}: a family opens`, 5, async () => {
     await page.locator('.family-head[title="Leaf"]').click();
     await page.waitForSelector(".task-row");
   });
   assert.equal(await rows(page), 60);
-  await measure(`${when}: a text leaves one task`, 4, async () => {
+  await measure(`${when}: a text leaves one task`, 5, async () => {
     await page.fill("#query", `n: ${leaves - 1},`);
     await shows(page, "#matches", `1 of ${grouped(leaves + 1)}`);
     await page.waitForFunction((text) => document.querySelector(".task-row:not(.dim)")?.textContent.includes(text), `n: ${leaves - 1}`);
   });
-  await measure(`${when}: its panel opens`, 3, async () => {
+  await measure(`${when}: its panel opens`, 5, async () => {
     await page.locator("#tasks tr[data-task] button").click();
     await page.waitForSelector("#panel .panel-links");
   });
   await page.keyboard.press("Escape");
-  await measure(`${when}: an outcome leaves its tasks`, 3, async () => {
+  await measure(`${when}: an outcome leaves its tasks`, 5, async () => {
     await page.click("#reset");
     await page.click('.chip[data-outcome="r"]');
     await shows(page, "#matches", ` of ${grouped(leaves + 1)}`);
@@ -61,7 +61,7 @@ try {
   service = await start(resolve(positionals[0]), directory, ["--workers", "16", "--allow-all", "--quiet"], { env: { KART_WORKSPACE: "memory://" } });
   const { run } = await post(service.address, "/run/Many?wait=false", { leaves, ms: 1 });
   const page = await open(browser, service.address, { complaints });
-  await measure(`${grouped(leaves)} tasks that run are shown`, 10, () => shown(page));
+  await measure(`${grouped(leaves)} tasks that run are shown`, 20, () => shown(page));
   await page.evaluate(() => {
     globalThis.longest = 0;
     new PerformanceObserver((list) => {
@@ -77,7 +77,7 @@ try {
   assert.equal(await ran(), leaves + 1);
   console.log(`           the page was busy for ${Math.round(await page.evaluate(() => globalThis.longest))} ms at most`);
   await accessible(page, "many");
-  await measure("all over: a reload shows it", 10, async () => {
+  await measure("all over: a reload shows it", 20, async () => {
     await page.reload();
     await shown(page);
   });

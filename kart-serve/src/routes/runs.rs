@@ -145,6 +145,6 @@ pub(super) async fn changes(
         &past.changes
     };
     let etag = format!("\"{id}-{}-{}\"", changes.since, changes.next);
-    let packed = kart_view::packed(changes).into();
+    let packed = kart_view::packed_fast(changes).into();
     Ok(packed_answer(&headers, &etag, &packed))
 }
