@@ -39,7 +39,13 @@ fn every_version_is_pinned_to_that_of_the_workspace() {
         .find_map(|line| line.strip_prefix("version = "))
         .unwrap()
         .trim_matches('"');
-    for package in ["kart-core", "kart-macros", "kart-cli", "kart-serve"] {
+    for package in [
+        "kart-core",
+        "kart-macros",
+        "kart-cli",
+        "kart-restate",
+        "kart-serve",
+    ] {
         let pin = format!("{package} = {{ path = \"{package}\", version = \"={version}\"");
         assert!(manifest.contains(&pin), "Cargo.toml lacks `{pin}`");
     }
@@ -52,6 +58,7 @@ fn one_room_names_object_store() {
     for source in sources("kart-core/src")
         .into_iter()
         .chain(sources("kart-cli/src"))
+        .chain(sources("kart-restate/src"))
         .chain(sources("kart-serve/src"))
         .chain(sources("src"))
     {
@@ -74,6 +81,7 @@ fn no_file_is_too_long_to_read() {
         "kart-core",
         "kart-macros/src",
         "kart-cli/src",
+        "kart-restate/src",
         "kart-serve",
         "examples",
         "tests",

@@ -3,8 +3,8 @@
 use clap::Arg;
 use kart_core::{ParamKind, ParamSpec, TaskSpec, registry};
 
-use crate::config::SETTINGS;
 use crate::out::brief;
+use crate::setting::SETTINGS;
 
 /// A subcommand for each task of the program; `also` gives it what its command has.
 pub(super) fn with_tasks(
@@ -68,13 +68,14 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 40] = [
+const OWN: [&str; 44] = [
     "ack-permanent",
     "all",
     "allow",
     "allow-all",
     "allow-unauthenticated",
     "alone",
+    "batch",
     "color",
     "config",
     "delete",
@@ -83,6 +84,7 @@ const OWN: [&str; 40] = [
     "dispatch-deadline",
     "downstream",
     "dry-run",
+    "engine",
     "expand",
     "format",
     "help",
@@ -106,6 +108,8 @@ const OWN: [&str; 40] = [
     "raw",
     "report",
     "rerun",
+    "restate-endpoint",
+    "restate-identity-key",
     "root",
     "shared",
     "width",

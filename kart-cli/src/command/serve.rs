@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction};
 use kart_core::{AnyTask, Stop};
 use kart_serve::{Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings};
 
+use super::engine;
 use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
 
@@ -100,7 +101,8 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
     let mut settings = settings(session)?;
     settings.continuation = continuation(session, &settings).await?;
     let roots = roots(session)?;
-    let (runner, workspace) = (session.runner.clone(), session.workspace.clone());
+    let runner = engine::on_engine(session).await?;
+    let workspace = session.workspace.clone();
     let root = session.parsed.task;
     let server = Server::bind(settings, runner, workspace, root, roots).await;
     let server = server.map_err(|error| match error {
