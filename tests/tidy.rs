@@ -44,6 +44,7 @@ fn every_version_is_pinned_to_that_of_the_workspace() {
         "kart-macros",
         "kart-view",
         "kart-cli",
+        "kart-restate",
         "kart-serve",
     ] {
         let pin = format!("{package} = {{ path = \"{package}\", version = \"={version}\"");
@@ -59,6 +60,7 @@ fn one_room_names_object_store() {
         .into_iter()
         .chain(sources("kart-view/src"))
         .chain(sources("kart-cli/src"))
+        .chain(sources("kart-restate/src"))
         .chain(sources("kart-serve/src"))
         .chain(sources("src"))
     {
@@ -82,6 +84,7 @@ fn no_file_is_too_long_to_read() {
         "kart-macros/src",
         "kart-view/src",
         "kart-cli/src",
+        "kart-restate/src",
         "kart-serve",
         "examples",
         "tests",

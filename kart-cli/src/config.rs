@@ -1,4 +1,4 @@
-//! Settings: what each is, and the layers that they come from.
+//! The layers that settings come from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,99 +9,8 @@ use kart_core::{Coordination, OnCodeChange, Runner, TaskSpec, Workspace};
 use toml::{Table, Value as Toml};
 
 use crate::End;
-use crate::args::{Command, Parsed};
-
-/// One setting: `--name`, `KART_NAME` and `name` in kart.toml.
-pub(crate) struct Setting {
-    pub(crate) name: &'static str,
-    pub(crate) value: &'static str,
-    pub(crate) help: &'static str,
-    pub(crate) default: Option<&'static str>,
-    /// What holds where it has no value.
-    pub(crate) otherwise: &'static str,
-    pub(crate) check: Check,
-    of: &'static [Command],
-}
-
-/// What a value has to be.
-pub(crate) enum Check {
-    Reads(fn(&str) -> Result<(), String>),
-    OneOf(&'static [&'static str]),
-}
-
-impl Check {
-    fn check(&self, text: &str) -> Result<(), String> {
-        match self {
-            Check::Reads(reads) => reads(text),
-            Check::OneOf(choices) if choices.contains(&text) => Ok(()),
-            Check::OneOf(choices) => Err(format!(
-                "it is one of {}{}",
-                choices.join(", "),
-                crate::out::nearest(text, choices.iter().copied())
-            )),
-        }
-    }
-}
-
-impl Setting {
-    /// Whether it is an option of that command.
-    pub(crate) fn is_of(&self, command: Command) -> bool {
-        // A service runs what it is asked for.
-        #[cfg(feature = "serve")]
-        let command = match command {
-            Command::Serve => Command::Run,
-            command => command,
-        };
-        self.of.is_empty() || self.of.contains(&command) || command == Command::Config
-    }
-
-    /// Its variable in the environment.
-    fn env(&self) -> String {
-        format!("KART_{}", self.name.to_uppercase().replace('-', "_"))
-    }
-
-    fn toml(&self) -> String {
-        self.name.replace('-', "_")
-    }
-}
-
-const RUN: &[Command] = &[Command::Run];
-const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
-
-#[rustfmt::skip]
-pub(crate) static SETTINGS: [Setting; 11] = [
-    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: Check::Reads(any), of: &[] },
-    Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: Check::Reads(count), of: &[Command::Run, Command::Plan] },
-    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: Check::Reads(duration), of: RUN },
-    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: Check::Reads(duration), of: RUN },
-    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: Check::Reads(duration), of: RUN },
-    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: Check::Reads(duration), of: RUN },
-    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: Check::OneOf(&["exclusive", "shared", "none"]), of: RUN },
-    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: Check::OneOf(&["ignore", "warn", "rerun"]), of: PLANS },
-    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
-    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
-    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: Check::OneOf(&["text", "json"]), of: RUN },
-];
-
-#[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
-fn any(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
-fn count(text: &str) -> Result<(), String> {
-    match text.parse::<u32>() {
-        Ok(0) => Err("it is at least 1".to_owned()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn duration(text: &str) -> Result<(), String> {
-    let parsed = humantime::parse_duration(text);
-    parsed
-        .map(drop)
-        .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
-}
+use crate::args::Parsed;
+use crate::setting::{SETTINGS, Setting};
 
 /// Where a value comes from, the strongest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +60,7 @@ impl Config {
             path: None,
         };
         config.read_toml(parsed)?;
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let env = std::env::var(setting.env())
                 .ok()
                 .filter(|text| !text.is_empty());
@@ -297,6 +206,17 @@ impl Config {
     /// A setting that has a default.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.values.get(name).map_or("", |set| &set.text)
+    }
+
+    /// A setting that may have no value.
+    #[cfg(feature = "restate")]
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|set| set.text.as_str())
+    }
+
+    #[cfg(feature = "restate")]
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
+        self.parsed(name)
     }
 
     fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {

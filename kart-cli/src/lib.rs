@@ -15,6 +15,7 @@ mod params;
 mod print;
 mod progress;
 mod report;
+mod setting;
 mod signals;
 mod target;
 #[cfg(feature = "otel")]

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Completions,
     #[cfg(feature = "serve")]
     Serve,
+    #[cfg(feature = "restate")]
+    Worker,
 }
 
 /// What stands after a command's name.
@@ -152,6 +154,13 @@ static COMMANDS: &[Entry] = &[
         "serve",
         Takes::Task,
         "Answer HTTP: start runs, show them, tell of them",
+    ),
+    #[cfg(feature = "restate")]
+    entry(
+        Command::Worker,
+        "worker",
+        Takes::Nothing,
+        "Make what runs with --engine order",
     ),
 ];
 

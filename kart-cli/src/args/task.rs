@@ -3,8 +3,8 @@
 use clap::Arg;
 use kart_core::{ParamKind, ParamSpec, TaskSpec, registry};
 
-use crate::config::SETTINGS;
 use crate::out::brief;
+use crate::setting::SETTINGS;
 
 /// A subcommand for each task of the program; `also` gives it what its command has.
 pub(super) fn with_tasks(
@@ -68,13 +68,14 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 44] = [
+const OWN: [&str; 48] = [
     "ack-permanent",
     "all",
     "allow",
     "allow-all",
     "allow-unauthenticated",
     "alone",
+    "batch",
     "color",
     "config",
     "continue-as",
@@ -85,6 +86,7 @@ const OWN: [&str; 44] = [
     "dispatch-deadline",
     "downstream",
     "dry-run",
+    "engine",
     "expand",
     "format",
     "help",
@@ -109,6 +111,8 @@ const OWN: [&str; 44] = [
     "raw",
     "report",
     "rerun",
+    "restate-endpoint",
+    "restate-identity-key",
     "root",
     "shared",
     "trust-platform",

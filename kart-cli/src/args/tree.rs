@@ -4,9 +4,9 @@ use clap::{Arg, ArgAction, ColorChoice, value_parser};
 use kart_core::TaskSpec;
 
 use super::{COMMANDS, Command, Takes, task};
-use crate::config::{Check, SETTINGS};
 use crate::logging::logging_args;
 use crate::out::brief;
+use crate::setting::{Check, SETTINGS};
 
 /// The whole command line. Only the chosen command has a subcommand for each task, so that a program with many tasks
 /// starts at once.
@@ -155,6 +155,8 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
     match of {
         #[cfg(feature = "serve")]
         Command::Serve => crate::command::serve::options(command),
+        #[cfg(feature = "restate")]
+        Command::Worker => crate::command::worker::options(command),
         Command::Run => command.arg(text(
             "report",
             "FILE",

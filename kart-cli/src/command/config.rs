@@ -5,9 +5,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::End;
 use crate::args::Parsed;
-use crate::config::{Config, SETTINGS, Source};
+use crate::config::{Config, Source};
 use crate::out::{Ink, Out};
 use crate::params::layers;
+use crate::setting::SETTINGS;
 
 /// A line: what it is, its value, where that comes from.
 struct Line {
@@ -57,7 +58,7 @@ pub(crate) fn config(parsed: &Parsed, config: &Config, out: &Out) -> Result<(), 
         }));
         return Ok(());
     }
-    for (line, setting) in settings.iter().zip(&SETTINGS) {
+    for (line, setting) in settings.iter().zip(SETTINGS) {
         let otherwise = Json::from(setting.otherwise);
         let value = if line.value.is_null() {
             &otherwise

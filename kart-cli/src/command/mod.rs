@@ -3,6 +3,11 @@
 mod check;
 pub(crate) mod config;
 mod draw;
+#[cfg(feature = "restate")]
+mod engine;
+#[cfg(not(feature = "restate"))]
+#[path = "no_engine.rs"]
+mod engine;
 mod gc;
 mod graph;
 mod history;
@@ -16,6 +21,8 @@ mod show;
 mod svg;
 mod tree;
 mod why;
+#[cfg(feature = "restate")]
+pub(crate) mod worker;
 
 pub(crate) use run::written;
 
@@ -45,6 +52,8 @@ pub(crate) async fn run_command(session: &Session) -> Result<(), End> {
         Command::Completions => completions(session.root, &session.parsed),
         #[cfg(feature = "serve")]
         Command::Serve => serve::serve(session).await,
+        #[cfg(feature = "restate")]
+        Command::Worker => worker::worker(session).await,
     }
 }
 

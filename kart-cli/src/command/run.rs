@@ -10,6 +10,7 @@ use kart_view::{Recorder, shape};
 use serde_json::{Value as Json, json};
 use tracing::Instrument as _;
 
+use super::engine;
 use crate::out::bytes;
 use crate::params::command_of;
 use crate::progress::Progress;
@@ -36,7 +37,8 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     ));
     let (shown, telemetry) = (Arc::clone(&progress), Arc::clone(&watch.telemetry));
     let listening = recorder.clone();
-    let runner = session.runner.clone().stop(&stop).on_event(move |event| {
+    let runner = engine::on_engine(session).await?;
+    let runner = runner.stop(&stop).on_event(move |event| {
         if let Some(recorder) = &listening {
             recorder.take(event);
         }

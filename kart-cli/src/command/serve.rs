@@ -10,6 +10,7 @@ use kart_serve::{
     Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings, WithoutToken,
 };
 
+use super::engine;
 use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
 
@@ -103,7 +104,8 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
     let mut settings = settings(session)?;
     settings.continuation = continuation(session, &settings).await?;
     let roots = roots(session)?;
-    let (runner, workspace) = (session.runner.clone(), session.workspace.clone());
+    let runner = engine::on_engine(session).await?;
+    let workspace = session.workspace.clone();
     let root = session.parsed.task;
     let server = Server::bind(settings, runner, workspace, root, roots).await;
     let server = server.map_err(|error| match error {

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::attempt::caught;
 use super::desk;
 use super::drive::Drive;
 use super::executor::{Answer, Order};
@@ -103,13 +102,8 @@ impl Worker {
     /// Makes one attempt, or finds that its output is there; never panics.
     pub async fn attempt(&self, order: &Order) -> Answer {
         let started = Instant::now();
-        let made = AssertUnwindSafe(self.make(order)).catch_unwind().await;
-        let error = match made {
-            Ok(Ok(answer)) => return answer,
-            Ok(Err(error)) => error,
-            Err(_) => "the attempt panicked outside of its body".into(),
-        };
-        failed(&error, started.elapsed())
+        let made = Box::pin(caught(self.make(order))).await;
+        made.unwrap_or_else(|error| failed(&error, started.elapsed()))
     }
 
     async fn make(&self, order: &Order) -> Result<Answer, BoxError> {

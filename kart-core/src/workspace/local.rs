@@ -63,6 +63,9 @@ impl Local {
     }
 
     pub(super) async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        if let [path] = &paths[..] {
+            return Ok(vec![self.size(path).await?.is_some()]);
+        }
         let exists = |disk: &Disk, path: &str| Ok(disk.size(path)?.is_some());
         let answers = self.each("look up", paths, exists).await;
         answers.into_iter().collect()

@@ -10,7 +10,7 @@ use std::{
     collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -116,8 +116,12 @@ impl Pool {
     }
 }
 
+/// Asked for once: in a container the answer is read from several files.
 fn processors() -> usize {
-    thread::available_parallelism().map_or(1, |count| count.get().min(MAX_DRAINERS))
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| {
+        thread::available_parallelism().map_or(1, |count| count.get().min(MAX_DRAINERS))
+    })
 }
 
 fn lost() -> io::Error {

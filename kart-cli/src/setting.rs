@@ -1,0 +1,117 @@
+//! The settings: what each is, and what its values look like.
+
+use crate::args::Command;
+
+/// One setting: `--name`, `KART_NAME` and `name` in kart.toml.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) value: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) default: Option<&'static str>,
+    /// What holds where it has no value.
+    pub(crate) otherwise: &'static str,
+    pub(crate) check: Check,
+    of: &'static [Command],
+}
+
+/// What a value has to be.
+pub(crate) enum Check {
+    Reads(fn(&str) -> Result<(), String>),
+    OneOf(&'static [&'static str]),
+}
+
+impl Check {
+    pub(crate) fn check(&self, text: &str) -> Result<(), String> {
+        match self {
+            Check::Reads(reads) => reads(text),
+            Check::OneOf(choices) if choices.contains(&text) => Ok(()),
+            Check::OneOf(choices) => Err(format!(
+                "it is one of {}{}",
+                choices.join(", "),
+                crate::out::nearest(text, choices.iter().copied())
+            )),
+        }
+    }
+}
+
+impl Setting {
+    /// Whether it is an option of that command.
+    pub(crate) fn is_of(&self, command: Command) -> bool {
+        #[cfg(feature = "restate")]
+        if command == Command::Worker {
+            return self.of.is_empty() || OF_WORKERS.contains(&self.name);
+        }
+        // A service runs what it is asked for.
+        #[cfg(feature = "serve")]
+        let command = match command {
+            Command::Serve => Command::Run,
+            command => command,
+        };
+        self.of.is_empty() || self.of.contains(&command) || command == Command::Config
+    }
+
+    /// Its variable in the environment.
+    pub(crate) fn env(&self) -> String {
+        format!("KART_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+
+    pub(crate) fn toml(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+/// What a worker has a say in: all else is the affair of whoever orders.
+#[cfg(feature = "restate")]
+const OF_WORKERS: [&str; 4] = ["workers", "grace", "store-concurrency", "log-format"];
+
+const RUN: &[Command] = &[Command::Run];
+const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
+
+#[rustfmt::skip]
+pub(crate) static SETTINGS: &[Setting] = &[
+    Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: Check::Reads(any), of: &[] },
+    Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: Check::Reads(count), of: &[Command::Run, Command::Plan] },
+    Setting { name: "deadline", value: "DURATION", help: "Stop in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: Check::Reads(duration), of: RUN },
+    Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: Check::Reads(duration), of: RUN },
+    Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: Check::Reads(duration), of: RUN },
+    Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: Check::Reads(duration), of: RUN },
+    Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: Check::OneOf(&["exclusive", "shared", "none"]), of: RUN },
+    Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: Check::OneOf(&["ignore", "warn", "rerun"]), of: PLANS },
+    Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
+    Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
+    #[cfg(feature = "restate")]
+    Setting { name: "engine", value: "restate=URL", help: "Have workers make the attempts: the ingress of their engine, such as restate=http://127.0.0.1:8080", default: None, otherwise: "none, they are made here", check: Check::Reads(engine), of: RUN },
+    #[cfg(feature = "restate")]
+    Setting { name: "batch", value: "N", help: "How many tasks travel to a worker together, for very small ones", default: None, otherwise: "1", check: Check::Reads(count), of: RUN },
+    Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: Check::OneOf(&["text", "json"]), of: RUN },
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several checks")]
+fn any(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn count(text: &str) -> Result<(), String> {
+    match text.parse::<u32>() {
+        Ok(0) => Err("it is at least 1".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn duration(text: &str) -> Result<(), String> {
+    let parsed = humantime::parse_duration(text);
+    parsed
+        .map(drop)
+        .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
+}
+
+#[cfg(feature = "restate")]
+fn engine(text: &str) -> Result<(), String> {
+    let known = text
+        .strip_prefix("restate=")
+        .is_some_and(|url| !url.is_empty());
+    known
+        .then_some(())
+        .ok_or_else(|| "it is such as restate=http://127.0.0.1:8080".to_owned())
+}
