@@ -51,7 +51,9 @@ pub fn main<T: Task>(configure: impl FnOnce(Runner) -> Runner) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             if let Some(message) = end.message {
-                if end.is_json {
+                if end.is_json && end.status == INTERRUPTED {
+                    tracing::warn!(target: "kart", "{}", message.trim_end());
+                } else if end.is_json {
                     tracing::error!(target: "kart", "{}", message.trim_end());
                 } else {
                     print::note(message.trim_end());

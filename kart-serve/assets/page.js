@@ -47,9 +47,11 @@ function showRun() {
   const all = allRuns();
   const run = all.find((one) => one.run === chosen().run) ?? all[0];
   drawRuns(all, run);
-  part("notice").hidden = Boolean(run);
-  part("notice").textContent = run ? "" : "No run yet: POST / starts one.";
-  if (!run) return;
+  if (!run) {
+    part("notice").hidden = false;
+    part("notice").textContent = "No run yet: POST / starts one.";
+    return;
+  }
   if (shown?.id === run.run) shown.tell(run);
   else turnTo(run);
   drawHead(run);
@@ -58,6 +60,7 @@ function showRun() {
 
 function turnTo(run) {
   shown?.leave();
+  part("notice").hidden = true;
   part("attempts").style.minHeight = "";
   clearSections();
   panel.hide();
@@ -135,8 +138,9 @@ function headFacts(run) {
   const left = run.counts?.left ?? 0;
   const facts = [
     fact("Started", el("time", { datetime: run.start, text: moment(run.start) })),
-    fact(isLive ? "Running for" : "Took", isLive ? whole(took) : duration(took)),
   ];
+  // A run of the past that was killed has no end.
+  if (isLive || run.end || run.elapsed_seconds) facts.push(fact(isLive ? "Running for" : "Took", isLive ? whole(took) : duration(took)));
   if (rate) facts.push(fact("Rate", `${rate < 10 ? rate.toFixed(1) : number(Math.round(rate))} tasks a second`));
   if (rate && left) facts.push(fact("Left", `${number(left)}, about ${whole(Math.ceil(left / rate))}`));
   if (isLive && run.deadline_seconds) facts.push(fact("Stops after", duration(run.deadline_seconds)));
@@ -209,10 +213,29 @@ function drawRun(model) {
   filterBar = wireFilter(model, views, pressed);
   drawEnd(model, open);
   part("progress").hidden = false;
-  drawProgress(model);
+  drawProgress({ counts: countsOf(model) });
   drawJumps();
   follow();
   performance.mark("run-shown");
+}
+
+/** How many tasks of the run are not drawn: of one of the past the log tells only what it came to. */
+function untold(model) {
+  const run = allRuns().find((one) => one.run === shown.id);
+  return model.data.live ? 0 : Math.max(0, (run?.tasks ?? 0) - model.count);
+}
+
+/** The outcomes of all tasks of the run, also of those that are not drawn. */
+function countsOf(model) {
+  const others = untold(model);
+  const told = allRuns().find((one) => one.run === shown.id)?.counts;
+  part("notice").hidden = others === 0;
+  if (others === 0) return model.counts;
+  part("notice").textContent = `The run log tells of ${number(model.count)} of the ${plural(model.count + others, "task")}: of those that the run came to.`;
+  if (!told) return { ...model.counts, l: (model.counts.l ?? 0) + others };
+  const counts = {};
+  for (const letter of OUTCOME_ORDER) counts[letter] = told[OUTCOMES[letter].count] ?? 0;
+  return counts;
 }
 
 /** What is known at the end alone. */
@@ -226,7 +249,7 @@ function drawEnd(model, open) {
 function redrawRun(model) {
   for (const view of views) view.update?.();
   filterBar.update();
-  drawProgress(model);
+  drawProgress({ counts: countsOf(model) });
   drawEnd(model, (task, from) => openKey(model.key(task), from));
   drawJumps();
   if (opened && opened.looks !== looksOf(model, opened.task)) {

@@ -42,8 +42,8 @@ pub(crate) struct App {
     pub(crate) closing: Stop,
     pub(crate) looks: Semaphore,
     root: &'static TaskSpec,
-    /// The root with the parameters that were given at the start; none where it needs more.
-    roots: Vec<AnyTask>,
+    /// The parameters of the root that were given at the start, for each time that it is run; none where it needs more.
+    given: Vec<Map<String, Json>>,
     /// What may be started besides the root.
     allowed: Vec<&'static TaskSpec>,
     past: Mutex<Option<(Instant, Arc<Vec<RunSummary>>)>>,
@@ -58,7 +58,7 @@ impl App {
         runner: Runner,
         workspace: Workspace,
         root: &'static TaskSpec,
-        roots: Vec<AnyTask>,
+        given: Vec<Map<String, Json>>,
     ) -> Result<Self, ServeError> {
         let names = match &settings.allow {
             Allow::Named(names) => names.as_slice(),
@@ -94,7 +94,7 @@ impl App {
             closing: Stop::new(),
             looks: Semaphore::new(LOOKS),
             root,
-            roots,
+            given,
             allowed,
             past: Mutex::default(),
             picture: Mutex::default(),
@@ -127,12 +127,14 @@ impl App {
 
     /// What the service was started for.
     pub(crate) fn default_roots(&self) -> Result<Vec<AnyTask>, Refusal> {
-        if self.roots.is_empty() {
+        if self.given.is_empty() {
             // Says which parameter is missing.
-            made(self.root, Vec::new()).map(|task| vec![task])
-        } else {
-            Ok(self.roots.clone())
+            return made(self.root, Vec::new()).map(|task| vec![task]);
         }
+        let roots = self.given.iter();
+        roots
+            .map(|given| made(self.root, as_json(given.clone())))
+            .collect()
     }
 
     /// The same with some parameters put in the place of those that were given at the start.
@@ -140,12 +142,9 @@ impl App {
         if params.is_empty() {
             return self.default_roots();
         }
-        let mut given = match self.roots.as_slice() {
+        let mut given = match self.given.as_slice() {
             [] => Map::new(),
-            [root] => match root.to_json().map(|mut wire| wire["params"].take()) {
-                Ok(Json::Object(params)) => params,
-                _ => Map::new(),
-            },
+            [given] => given.clone(),
             _ => {
                 return Err(Refusal::bad(
                     "the service was started for several tasks, which take no parameters",

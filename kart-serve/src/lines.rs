@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use kart_core::{AnyTask, Event, Key};
 use kart_view::shape::{may_hold_secrets, short, time};
-use kart_view::{redacted, secrets};
 use serde_json::{Value as Json, json};
 
 /// How many lines of a task are kept.
@@ -78,7 +77,7 @@ impl LogLines {
             .get(&line.key)
             .and_then(|lines| lines.task.clone());
         let text = match task {
-            Some(task) => redacted(&task, &line.text),
+            Some(task) => task.redacted(&line.text),
             None if may_hold_secrets(&line.task) => "***".to_owned(),
             None => line.text,
         };
@@ -90,7 +89,7 @@ impl LogLines {
         match event {
             Event::Started { task, .. } => {
                 let any = task.task();
-                if !secrets(&any).is_empty() {
+                if !any.secrets().is_empty() {
                     self.kept().tasks.entry(task.key()).or_default().task = Some(any);
                 }
             }

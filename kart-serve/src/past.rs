@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::SystemTime;
 
 use kart_core::{Key, RecordedOutcome, RunSummary, TaskRecord, registry};
-use kart_view::shape::{described, past_error};
+use kart_view::shape::described;
 use kart_view::{Attempt, Changes, Family, Graph, Task};
 
 use crate::answer::Refusal;
@@ -62,7 +62,7 @@ fn draw(run: &RunSummary, records: &[TaskRecord], others: &[TaskRecord]) -> Past
         let place = places[&record.key];
         letters[place] = letter(record.outcome);
         if record.outcome != RecordedOutcome::Blocked {
-            let error = past_error(record).map(|error| {
+            let error = record.error.clone().map(|error| {
                 errors.insert(errors.len(), error);
                 errors.len() - 1
             });

@@ -9,7 +9,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use kart_core::{AnyTask, Runner, Stop, TaskSpec, Workspace};
+use kart_core::{Runner, Stop, TaskSpec, Workspace};
+use serde_json::{Map, Value as Json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -50,8 +51,8 @@ pub enum Ending {
 impl Server {
     /// Listens for requests about the tasks of this program; they wait until [`run`](Self::run) answers them.
     ///
-    /// `root` can be started without its name, with the parameters of `roots`; these are empty where it needs
-    /// parameters that only the caller knows. The runner's own stop, grace, deadline, events and run id are not used.
+    /// `root` can be started without its name, once with each of the parameters in `given`; what is not among them has
+    /// its default, found anew each time. None are given where the root needs parameters that only the caller knows. The runner's own stop, grace, deadline, events and run id are not used.
     ///
     /// # Errors
     ///
@@ -62,10 +63,10 @@ impl Server {
         runner: Runner,
         workspace: Workspace,
         root: &'static TaskSpec,
-        roots: Vec<AnyTask>,
+        given: Vec<Map<String, Json>>,
     ) -> Result<Self, ServeError> {
         let address = settings.listen;
-        let app = App::new(settings, runner, workspace, root, roots)?;
+        let app = App::new(settings, runner, workspace, root, given)?;
         let bound = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;

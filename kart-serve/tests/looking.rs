@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::{Service, assert_refused, settings};
+use kart::{BoxError, TaskExt as _, Workspace, task};
 use kart_serve::{Allow, Settings};
-use serde_json::json;
+use serde_json::{Map, json};
 
 fn open() -> Settings {
     let mut settings = settings();
@@ -129,5 +132,30 @@ async fn all_about_a_task_is_told_by_its_key() {
     for unknown in ["x", "../runs", "00000000000000000000000000000000"] {
         assert_refused(&service.get(&format!("/tasks/{unknown}")).await, 404);
     }
+    service.end().await;
+}
+
+static DAY: AtomicU64 = AtomicU64::new(1);
+
+/// A root whose default is another at each time, as that of a date is.
+#[task]
+async fn nightly(
+    #[param(default = DAY.fetch_add(1, Ordering::Relaxed))] day: u64,
+    part: u32,
+) -> Result<u64, BoxError> {
+    Ok(day + u64::from(part))
+}
+
+#[tokio::test]
+async fn a_default_is_found_anew_for_each_run_of_the_root() {
+    let workspace = Workspace::open("memory://").unwrap();
+    let given = Map::from_iter([("part".to_owned(), 7.into())]);
+    let service = Service::of(settings(), workspace, Nightly::spec(), given).await;
+    for _ in 0..2 {
+        let answer = service.ask("POST", "/", "").await.json();
+        assert_eq!(answer["counts"]["ran"], 1, "{answer}");
+    }
+    let answer = service.ask("POST", "/", "{\"day\": 3000}").await.json();
+    assert_eq!(answer["counts"]["ran"], 1, "{answer}");
     service.end().await;
 }

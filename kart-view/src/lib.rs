@@ -7,7 +7,6 @@ pub mod assets;
 mod graph;
 mod letters;
 mod recorder;
-mod secrets;
 pub mod shape;
 
 use std::io::{Read as _, Write as _};
@@ -20,7 +19,6 @@ use serde::Serialize;
 pub use graph::{Family, Graph, Task};
 pub use letters::{OUTCOMES, letter, need};
 pub use recorder::{Attempt, Changes, Recorder};
-pub use secrets::{redacted, secrets};
 
 /// What serializes as JSON, compressed by gzip: in few bytes, for what is kept.
 pub fn packed(data: &impl Serialize) -> Vec<u8> {

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use kart_core::{Event, Plan, Report, TaskInfo, chain};
+use kart_core::{Event, Plan, Report, chain};
 use serde::{Serialize, Serializer};
 
 use crate::letters;
-use crate::secrets::redacted;
 
 /// How many characters of an error are kept.
 const LONGEST_ERROR: usize = 20_000;
@@ -130,8 +129,8 @@ impl Recorder {
     /// Takes in what has happened. It does little: it may be called 100,000 times a second.
     pub fn take(&self, event: &Event<'_>) {
         let now = self.begin.elapsed().as_secs_f64();
-        let error_of = |task: &TaskInfo<'_>, error: &(dyn std::error::Error + 'static)| {
-            let mut text = redacted(&task.task(), &chain(error));
+        let error_of = |error: &(dyn std::error::Error + 'static)| {
+            let mut text = chain(error);
             if let Some((end, _)) = text.char_indices().nth(LONGEST_ERROR) {
                 text.truncate(end);
             }
@@ -143,8 +142,8 @@ impl Recorder {
                 return self.recorded().start(task.index(), *attempt, now);
             }
             Event::Finished { task, bytes, .. } => (task, 'r', 'r', *bytes, None),
-            Event::Retrying { task, error, .. } => (task, 'y', 'l', 0, error_of(task, *error)),
-            Event::Failed { task, error, .. } => (task, 'f', 'f', 0, error_of(task, *error)),
+            Event::Retrying { task, error, .. } => (task, 'y', 'l', 0, error_of(*error)),
+            Event::Failed { task, error, .. } => (task, 'f', 'f', 0, error_of(*error)),
             Event::Interrupted { task, .. } => (task, 'i', 'i', 0, None),
             Event::Blocked { task, .. } => (task, 'b', 'b', 0, None),
             Event::MadeElsewhere { task } => (task, 'e', 'e', 0, None),

@@ -8,8 +8,6 @@ use kart_core::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use crate::secrets::redacted;
-
 /// A moment, in UTC, to the second.
 #[must_use]
 pub fn time(at: SystemTime) -> String {
@@ -57,7 +55,7 @@ pub fn failure(task: TaskInfo<'_>, failure: &Failure) -> Json {
         "description": failure.description,
         "attempts": failure.attempts,
         "permanent": failure.is_permanent(),
-        "error": redacted(&task.task(), &failure.chain()),
+        "error": failure.chain(),
     })
 }
 
@@ -226,17 +224,6 @@ pub fn attempt(record: &TaskRecord) -> Json {
         members.insert("run".to_owned(), run.to_string().into());
     }
     json
-}
-
-/// What went wrong in an attempt of the past. It may quote a secret parameter, which the log does not tell: then
-/// nobody can take it out.
-#[must_use]
-pub fn past_error(record: &TaskRecord) -> Option<String> {
-    let error = record.error.clone()?;
-    if may_hold_secrets(&record.task) {
-        return Some("*** (the task has secret parameters: what went wrong stands in the log of its process)".into());
-    }
-    Some(error)
 }
 
 /// Whether a task of that name has secret parameters, or is not known to have none.

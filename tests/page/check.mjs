@@ -211,6 +211,17 @@ async function afterRestart(page, service) {
     await shows(page, "#title", "ms: 61", 3000);
     await shows(page, "#state", "Complete");
   });
+  await check("a run that was cut off is not shown as done by the next process", async () => {
+    const run = await post(address, "/", { ms: 400, weeks: 4 }, { "X-Kart-Deadline": "2s" });
+    assert.equal(run.status, 503);
+    await end(service);
+    Object.assign(service, await start(program, directory, ["--workers", "4", "--allow-all"], { address }));
+    await page.reload();
+    await shows(page, "#title", "ms: 400");
+    await shows(page, "#state", "Interrupted");
+    await shows(page, "#notice", "The run log tells of");
+    assert.match(await page.getAttribute("#progress", "aria-label"), /\d+ left/);
+  });
 }
 
 async function onPhone(browser, address) {

@@ -33,8 +33,8 @@ export async function end({ child }) {
   await gone;
 }
 
-export async function post(address, path, params = {}) {
-  const answer = await fetch(`http://${address}${path}`, { method: "POST", body: JSON.stringify(params) });
+export async function post(address, path, params = {}, headers = {}) {
+  const answer = await fetch(`http://${address}${path}`, { method: "POST", headers, body: JSON.stringify(params) });
   return { status: answer.status, ...await answer.json() };
 }
 

@@ -181,7 +181,9 @@ async fn events_tell_why_it_stops_and_what_was_cut_off() {
                 assert_eq!((*reason, *grace), (StopReason::Deadline, SECOND));
                 seen.note(format!("stopping with {running} under way"));
             }
-            Event::Interrupted { task, .. } => seen.note(format!("interrupted {}", task.name())),
+            Event::Interrupted { task, elapsed, .. } => {
+                seen.note(format!("interrupted {} after {elapsed:?}", task.name()));
+            }
             _ => {}
         });
     let unit = Unit { n: 1 };
@@ -189,7 +191,7 @@ async fn events_tell_why_it_stops_and_what_was_cut_off() {
     let name = Unit::spec().name;
     let expected = [
         "stopping with 1 under way".to_owned(),
-        format!("interrupted {name}"),
+        format!("interrupted {name} after 2s"),
     ];
     assert_eq!(log.all(), expected);
 }

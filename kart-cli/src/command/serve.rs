@@ -10,6 +10,8 @@ use kart_serve::{
     Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings, WithoutToken,
 };
 
+use serde_json::{Map, Value as Json};
+
 use super::engine;
 use crate::progress::{Look, Progress};
 use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
@@ -103,11 +105,11 @@ pub(crate) fn options(command: clap::Command) -> clap::Command {
 pub(crate) async fn serve(session: &Session) -> Result<(), End> {
     let mut settings = settings(session)?;
     settings.continuation = continuation(session, &settings).await?;
-    let roots = roots(session)?;
+    let given = given(session)?;
     let runner = engine::on_engine(session).await?;
     let workspace = session.workspace.clone();
     let root = session.parsed.task;
-    let server = Server::bind(settings, runner, workspace, root, roots).await;
+    let server = Server::bind(settings, runner, workspace, root, given).await;
     let server = server.map_err(|error| match error {
         ServeError::Settings(_) => End::wrong_use(error),
         error => End::new(FAILED, format!("error: {error}")),
@@ -134,16 +136,27 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
 }
 
 /// The root with what was given at the start; none where it needs parameters that only a caller knows.
-fn roots(session: &Session) -> Result<Vec<AnyTask>, End> {
+fn given(session: &Session) -> Result<Vec<Map<String, Json>>, End> {
     let spec = session.parsed.task;
-    let is_given = |name: &str| session.parsed.param(name).is_some();
+    let is_option = |name: &str| session.parsed.param(name).is_some();
     let needs_more = AnyTask::given(spec.name, Vec::new()).is_err();
-    match params::roots(session) {
-        Err(_) if needs_more && !spec.params.iter().any(|param| is_given(param.name)) => {
-            Ok(Vec::new())
+    let roots = match params::roots(session) {
+        Err(_) if needs_more && !spec.params.iter().any(|param| is_option(param.name)) => {
+            return Ok(Vec::new());
         }
-        roots => roots,
-    }
+        roots => roots?,
+    };
+    let layers = params::layers(spec, &session.parsed, &session.config)?;
+    let is_given = |name: &str| layers.iter().any(|(param, ..)| param.name == name);
+    let params = |root: AnyTask| -> Result<Map<String, Json>, End> {
+        let mut wire = root.to_json()?;
+        let Json::Object(mut params) = wire["params"].take() else {
+            return Ok(Map::new());
+        };
+        params.retain(|name, _| is_given(name));
+        Ok(params)
+    };
+    roots.into_iter().map(params).collect()
 }
 
 fn settings(session: &Session) -> Result<Settings, End> {

@@ -137,14 +137,6 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
             task.description(),
         )),
-        Event::HeldBack { task, expected, .. } => Line::trouble(
-            WARNING,
-            "held back",
-            format!(
-                "{}: it may take {expected:.1?}, and would not end before the deadline",
-                task.description(),
-            ),
-        ),
         Event::TooLong {
             task,
             expected,

@@ -9,6 +9,7 @@ mod dep;
 mod given;
 mod params;
 mod requires;
+mod secrets;
 mod spec;
 mod stop;
 mod stored;

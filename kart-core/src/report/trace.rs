@@ -143,7 +143,7 @@ impl Event<'_> {
                 expected,
                 left,
             } => tell!(
-                warn,
+                debug,
                 task,
                 "held back: it would not end before the deadline",
                 expected = expected.as_secs_f64(),

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::asks::Asks;
 use super::attempt::{Attempted, End, Shop, Work};
+use super::cause::redacted;
 use super::dependents::required;
 use super::elsewhere::Elsewhere;
 use super::halt;
@@ -22,7 +23,7 @@ use super::runner::Runner;
 use super::schedule::{Next, Schedule};
 use super::unavailable::Unavailable;
 use crate::error::{self, BoxError, Error};
-use crate::model::{NodeId, Stop, TaskSpec};
+use crate::model::{AnyTask, NodeId, Stop, TaskSpec};
 use crate::plan::{Graph, Need};
 use crate::report::{Report, RunError, StopReason};
 
@@ -47,6 +48,8 @@ pub(super) struct Drive {
     pub(super) elsewhere: Elsewhere,
     /// The numbers of the next attempts of tasks that are ready again; all others are 1.
     pub(super) numbers: HashMap<NodeId, u32>,
+    /// The attempts that are under way: their numbers, and when they began.
+    begun: HashMap<NodeId, (u32, Instant)>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
     /// A task that was ordered by another run, which sees to its retries.
@@ -92,6 +95,7 @@ impl Drive {
             ownership,
             elsewhere: Elsewhere::default(),
             numbers: HashMap::new(),
+            begun: HashMap::new(),
             resting: BTreeMap::new(),
             ordered: None,
             is_stopped: false,
@@ -132,6 +136,7 @@ impl Drive {
                         self.ledger.started(node, number);
                     }
                     self.attempts += 1;
+                    self.begun.insert(node, (number, Instant::now()));
                     let need = self.need(node);
                     return Some(Work { node, need, number });
                 }
@@ -158,7 +163,12 @@ impl Drive {
     /// The end of the run: whatever is under way is cut off.
     pub(super) async fn finish(mut self) -> Result<Report, RunError> {
         for node in self.schedule.under_way() {
-            self.ledger.interrupted(node, 1, Duration::ZERO);
+            let (number, since) = self
+                .begun
+                .get(&node)
+                .copied()
+                .unwrap_or((1, Instant::now()));
+            self.ledger.interrupted(node, number, since.elapsed());
         }
         drop(self.aside);
         self.ledger.finish(self.is_stopped).await
@@ -224,6 +234,7 @@ impl Drive {
             elapsed,
             end,
         } = attempted;
+        self.begun.remove(&node);
         // Its end may have been told already.
         self.schedule.body_ended(node);
         self.asks.forget(node);
@@ -255,15 +266,16 @@ impl Drive {
             self.blocked(node, &unavailable);
             return;
         }
+        let task = AnyTask::new(Arc::clone(&self.graph.node(node).task));
+        let is_permanent = is_permanent(&error);
         let failed = FailedAttempt {
             node,
             number,
             elapsed,
-            error,
+            error: redacted(&task, error, is_permanent),
         };
         let spec = self.graph.node(node).task.spec();
-        let may_retry =
-            number <= spec.retries && self.ordered != Some(node) && !is_permanent(&failed.error);
+        let may_retry = number <= spec.retries && self.ordered != Some(node) && !is_permanent;
         if may_retry && !self.schedule.is_closed() {
             let pause = pause(spec, number);
             self.ledger.retrying(&failed, pause);

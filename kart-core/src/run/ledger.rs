@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::inbox::ProgressNow;
 use super::journal::{Ended, Journal};
+use super::outlook::{before, expected, families};
 use super::publish::Published;
 use super::runner::Runner;
 use crate::error::BoxError;
@@ -19,7 +20,7 @@ use crate::model::NodeId;
 use crate::own::Owner;
 use crate::plan::{Graph, Need, Plan, TaskInfo};
 use crate::report::{
-    Attempts, Counts, Event, Expected, Failure, Family, Outcome, Report, Root, RunError, StopReason,
+    Attempts, Counts, Event, Expected, Failure, Outcome, Report, Root, RunError, StopReason,
 };
 
 /// An attempt that failed.
@@ -329,6 +330,15 @@ impl Ledger {
     /// again is of use.
     pub(super) async fn finish(mut self, is_stopped: bool) -> Result<Report, RunError> {
         let is_stopped = is_stopped || !self.held_back.is_empty();
+        if let Some(&first) = self.held_back.first() {
+            // They may be very many.
+            tracing::warn!(
+                target: "kart::event",
+                tasks = self.held_back.len(),
+                first = self.task(first).description(),
+                "held back: they would not end before the deadline"
+            );
+        }
         let journal = std::mem::replace(&mut self.journal, Journal::silent(Known::default()));
         if let Some(failure) = journal.end(Counts::of(&self.outcomes)).await {
             self.emit(&Event::LogFailed { error: &failure });
@@ -359,43 +369,5 @@ impl Ledger {
                 tracing::warn!("the event handler panicked");
             }
         }
-    }
-}
-
-/// How long what is missing takes, as far as past runs have shown.
-fn expected(graph: &Graph, needs: &[Need], known: &Known) -> Expected {
-    let mut expected = Expected::default();
-    for (node, _) in graph.nodes().zip(needs).filter(|(_, need)| need.runs()) {
-        match known.expected(node.task.spec()) {
-            Some(duration) => expected.work += duration,
-            None => expected.unknown += 1,
-        }
-    }
-    expected
-}
-
-/// How many tasks there are of each name.
-fn families(graph: &Graph, needs: &[Need]) -> Vec<Family> {
-    let mut families: Vec<Family> = Vec::new();
-    let mut places: HashMap<&'static str, usize> = HashMap::new();
-    for (node, need) in graph.nodes().zip(needs) {
-        let name = node.task.spec().name;
-        let place = *places.entry(name).or_insert_with(|| {
-            families.push(Family::new(name));
-            families.len() - 1
-        });
-        families[place].tasks += 1;
-        families[place].complete += usize::from(need.is_complete());
-        families[place].missing += usize::from(need.runs());
-    }
-    families
-}
-
-/// The outcome of a task that nothing has been done about.
-fn before(need: Need) -> Outcome {
-    match need {
-        Need::Unasked => Outcome::Unneeded,
-        Need::Complete => Outcome::Complete,
-        _ => Outcome::Left,
     }
 }

@@ -3,6 +3,7 @@
 mod asking;
 mod asks;
 mod attempt;
+mod cause;
 mod checks;
 mod code;
 mod dependents;
@@ -19,6 +20,7 @@ mod launch;
 mod ledger;
 mod line;
 mod ordering;
+mod outlook;
 mod ownership;
 mod publish;
 mod runner;

@@ -1,13 +1,12 @@
 //! An attempt that is made elsewhere: the order, and what its answer means here.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::attempt::{Attempted, End, Shop, Work, caught};
+use super::cause::Cause;
 use super::executor::{Answer, Executor, Order};
 use super::publish::Published;
 use crate::error::{BoxError, interrupted, permanent};
@@ -75,50 +74,9 @@ fn end(answer: Answer) -> (End, Option<Duration>) {
             is_permanent,
             elapsed,
         } => {
-            let cause = Cause::of(causes);
-            let error = if is_permanent {
-                permanent(cause).into()
-            } else {
-                cause.into()
-            };
+            let error = Cause::of(causes).into_error(is_permanent);
             (End::Failed(error), Some(elapsed))
         }
         Answer::Interrupted => (End::Failed(interrupted().into()), None),
-    }
-}
-
-/// An error of another process, with what caused it.
-#[derive(Debug)]
-struct Cause {
-    text: String,
-    source: Option<Box<Cause>>,
-}
-
-impl Cause {
-    fn of(causes: Vec<String>) -> Self {
-        let mut causes = causes.into_iter().rev();
-        let innermost = Cause {
-            text: causes
-                .next()
-                .unwrap_or_else(|| "no reason was given".into()),
-            source: None,
-        };
-        causes.fold(innermost, |cause, text| Cause {
-            text,
-            source: Some(Box::new(cause)),
-        })
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl StdError for Cause {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        let source = self.source.as_deref()?;
-        Some(source)
     }
 }

@@ -90,12 +90,13 @@ const OPEN: [&str; 5] = ["/healthz", "/readyz", "/page.js", "/page.css", "/sessi
 
 /// Lets through those who may call.
 async fn guarded(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Answer {
-    let path = request.uri().path();
-    if OPEN.contains(&path) {
+    let path = request.uri().path().to_owned();
+    if OPEN.contains(&path.as_str()) {
         return next.run(request).await;
     }
-    let is_page = path == "/" && *request.method() == Method::GET;
-    match app.guard.caller(request.method(), request.headers()).await {
+    let method = request.method().clone();
+    let is_page = path == "/" && method == Method::GET;
+    let answer = match app.guard.caller(request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -103,5 +104,10 @@ async fn guarded(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         // The page asks for the token, and holds nothing else.
         Err(refusal) if is_page && refusal.status == StatusCode::UNAUTHORIZED => page::refused(),
         Err(refusal) => refusal.into_response(),
+    };
+    let status = answer.status();
+    if status.is_client_error() || status.is_server_error() {
+        tracing::info!(%method, path, status = status.as_u16(), "refused, or not done");
     }
+    answer
 }

@@ -72,7 +72,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
                 "path": record.path,
                 "params": record.params,
                 "attempts": record.attempt,
-                "error": shape::past_error(record),
+                "error": record.error,
             })
         })
         .collect();

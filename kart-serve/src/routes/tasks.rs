@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use kart_core::{Key, TaskRecord};
+use kart_core::Key;
 use kart_view::shape;
 use serde_json::{Value as Json, json};
 
@@ -37,7 +37,7 @@ pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
         "key": key.to_string(),
         "running": running,
         "path": path,
-        "attempts": records.iter().take(ATTEMPTS).map(attempt).collect::<Vec<_>>(),
+        "attempts": records.iter().take(ATTEMPTS).map(shape::attempt).collect::<Vec<_>>(),
     });
     if let Some(planned) = planned {
         json["name"] = planned["name"].clone();
@@ -83,12 +83,6 @@ fn key(text: &str) -> Result<Key, Refusal> {
 fn unknown() -> Refusal {
     let hint = "a task is named by its key, 32 hex digits, once a run has come to it";
     Refusal::not_found("there is no such task", hint)
-}
-
-fn attempt(record: &TaskRecord) -> Json {
-    let mut json = shape::attempt(record);
-    json["error"] = shape::past_error(record).into();
-    json
 }
 
 /// The begin of an output that is text.

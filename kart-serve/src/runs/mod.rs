@@ -138,7 +138,7 @@ impl Runs {
         let run = Arc::new(Run::new(order, self.workspace.requests()));
         state.active.insert(run.order.key.clone(), Arc::clone(&run));
         self.count.send_replace(state.active.len());
-        tracing::info!(run = %run.id, "started");
+        tracing::info!(run = %run.id, root = run.root(), "started");
         tokio::spawn(Arc::clone(self).see_through(Arc::clone(&run)));
         Ok(run)
     }
@@ -246,7 +246,15 @@ impl Runs {
     }
 
     fn finish(&self, run: &Arc<Run>, ended: Ended) {
-        tracing::info!(run = %run.id, state = ended.state, "ended");
+        let counts = ended.counts().map(|counts| counts.to_string());
+        let (id, root, state) = (run.id, run.root(), ended.state);
+        if state == "failed" {
+            tracing::error!(run = %id, root, state, counts, "ended");
+        } else if ended.has_left() {
+            tracing::warn!(run = %id, root, state, counts, "ended");
+        } else {
+            tracing::info!(run = %id, root, state, counts, "ended");
+        }
         self.metrics.run(ended.state);
         let mut state = self.state();
         state.has_left |= ended.has_left() && state.is_closing;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use kart_core::{AnyTask, Counts, Event, Key, StopReason, TaskInfo, chain};
-use kart_view::redacted;
 use kart_view::shape::{short, time};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -146,7 +145,7 @@ impl Progress {
                 total,
                 message,
             } => {
-                let message = message.map(|text| short(&redacted(&task.task(), text), LONGEST));
+                let message = message.map(|text| short(&task.task().redacted(text), LONGEST));
                 let more = json!({"done": done, "total": total, "message": message});
                 if let Some(running) = self.running.get_mut(&task.key()) {
                     running.progress = Some((*done, *total, message));
@@ -185,7 +184,7 @@ impl Progress {
                 ..
             } => {
                 let took = self.end(*task);
-                let error = short(&redacted(&task.task(), &chain(*error)), LONGEST_ERROR);
+                let error = short(&chain(*error), LONGEST_ERROR);
                 let more = json!({"attempt": attempt, "pause_seconds": pause.as_secs_f64(), "error": error});
                 tell("retrying", task, took, more)
             }
@@ -198,7 +197,7 @@ impl Progress {
                 let took = self.end(*task);
                 self.counts.failed += 1;
                 self.family(task.name()).failed += 1;
-                let error = short(&redacted(&task.task(), &chain(*error)), LONGEST_ERROR);
+                let error = short(&chain(*error), LONGEST_ERROR);
                 let more = json!({"attempts": attempts, "error": error});
                 if self.failures.len() < MOST_NOTES {
                     self.failures.push(about("failed", task, more.clone()));

@@ -116,6 +116,11 @@ impl Run {
         }
     }
 
+    /// What it runs, for people.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
     /// Takes in an event of the run. It is called under the lock of the run, so that it does little.
     pub(super) fn take(&self, event: &Event<'_>, metrics: &Metrics, feed: &Feed) {
         metrics.take(event);

@@ -8,9 +8,9 @@ mod tasks;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kart::{Runner, Stop, TaskExt as _, Workspace};
+use kart::{Runner, Stop, TaskExt as _, TaskSpec, Workspace};
 use kart_serve::{Ending, Server, Settings};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use tokio::task::JoinHandle;
 
 #[allow(unused_imports, reason = "each test binary uses its own part")]
@@ -42,15 +42,20 @@ impl Service {
 
     /// A service on a workspace; its root is `All`.
     pub(crate) async fn on(settings: Settings, workspace: Workspace) -> Self {
+        let given = Map::from_iter([("n".to_owned(), 3.into())]);
+        Service::of(settings, workspace, All::spec(), given).await
+    }
+
+    /// A service on a workspace for another root.
+    pub(crate) async fn of(
+        settings: Settings,
+        workspace: Workspace,
+        root: &'static TaskSpec,
+        given: Map<String, Json>,
+    ) -> Self {
         let gate = Gate::default();
         let runner = Runner::new(&workspace).workers(4).resource(gate.clone());
-        let server = Server::bind(
-            settings,
-            runner,
-            workspace.clone(),
-            All::spec(),
-            vec![All { n: 3 }.into()],
-        );
+        let server = Server::bind(settings, runner, workspace.clone(), root, vec![given]);
         let server = server.await.unwrap();
         let address = server.address();
         let stop = Stop::new();

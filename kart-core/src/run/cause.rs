@@ -1,0 +1,65 @@
+//! Errors of which only the texts are left: those of another process, and those that quoted what is secret.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::{BoxError, causes, permanent};
+use crate::model::AnyTask;
+
+/// The error of an attempt with `***` for the secret parameters of its task, from which it goes to events, the log and
+/// the report; the error itself where it quotes none.
+pub(super) fn redacted(task: &AnyTask, error: BoxError, is_permanent: bool) -> BoxError {
+    let secrets = task.secrets();
+    let texts: Vec<String> = causes(error.as_ref()).map(ToString::to_string).collect();
+    let is_quoted = |secret: &String| texts.iter().any(|text| text.contains(secret));
+    if !secrets.iter().any(is_quoted) {
+        return error;
+    }
+    let texts = texts.iter().map(|text| task.redacted(text)).collect();
+    Cause::of(texts).into_error(is_permanent)
+}
+
+/// An error by its text, with what caused it.
+#[derive(Debug)]
+pub(super) struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// From the outermost to the innermost.
+    pub(super) fn of(causes: Vec<String>) -> Self {
+        let mut causes = causes.into_iter().rev();
+        let innermost = Cause {
+            text: causes
+                .next()
+                .unwrap_or_else(|| "no reason was given".into()),
+            source: None,
+        };
+        causes.fold(innermost, |cause, text| Cause {
+            text,
+            source: Some(Box::new(cause)),
+        })
+    }
+
+    pub(super) fn into_error(self, is_permanent: bool) -> BoxError {
+        if is_permanent {
+            permanent(self).into()
+        } else {
+            self.into()
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
