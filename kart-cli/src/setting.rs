@@ -62,7 +62,13 @@ impl Setting {
 
 /// What a worker has a say in: all else is the affair of whoever orders.
 #[cfg(feature = "restate")]
-const OF_WORKERS: [&str; 4] = ["workers", "grace", "store-concurrency", "log-format"];
+const OF_WORKERS: [&str; 5] = [
+    "workers",
+    "grace",
+    "store-concurrency",
+    "engine",
+    "log-format",
+];
 
 const RUN: &[Command] = &[Command::Run];
 const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
@@ -80,9 +86,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
     Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
     #[cfg(feature = "restate")]
-    Setting { name: "engine", value: "restate=URL", help: "Have workers make the attempts: the ingress of their engine, such as restate=http://127.0.0.1:8080", default: None, otherwise: "none, they are made here", check: Check::Reads(engine), of: RUN },
+    Setting { name: "engine", value: "restate=URL", help: "The ingress of the engine whose workers make the attempts, such as restate=http://127.0.0.1:8080", default: None, otherwise: "none, they are made here", check: Check::Reads(engine), of: RUN },
     #[cfg(feature = "restate")]
-    Setting { name: "batch", value: "N", help: "How many tasks travel to a worker together, for very small ones", default: None, otherwise: "1", check: Check::Reads(count), of: RUN },
+    Setting { name: "batch", value: "N|DURATION", help: "How many tasks travel to a worker together, for very small ones: so many, or what comes within a time such as 50ms", default: None, otherwise: "1", check: Check::Reads(batch), of: RUN },
     Setting { name: "log-format", value: "FORMAT", help: "How to log: text, or json, one object a line on stderr, also for each task that is done", default: Some("text"), otherwise: "", check: Check::OneOf(&["text", "json"]), of: RUN },
 ];
 
@@ -104,6 +110,14 @@ fn duration(text: &str) -> Result<(), String> {
     parsed
         .map(drop)
         .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
+}
+
+#[cfg(feature = "restate")]
+fn batch(text: &str) -> Result<(), String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return count(text);
+    }
+    duration(text).map_err(|_| "it is a count, such as 50, or a duration, such as 50ms".to_owned())
 }
 
 #[cfg(feature = "restate")]

@@ -1,12 +1,18 @@
 //! Orders that travel together. Nothing of their identity is in it: each is skipped, stored and answered by itself.
+//!
+//! Each is written once, as soon as it comes: so it is known how large they are together, and the engine, which takes
+//! no request of more than 32 MiB, never refuses many where it would take each.
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kart_core::{Answer, BoxError, Order, permanent};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -14,8 +20,38 @@ use tokio::time::sleep;
 use crate::ingress::Ingress;
 use crate::wire;
 
-/// How long an order waits for others to go with.
-const WAIT: Duration = Duration::from_millis(10);
+/// Which tasks travel together: whoever comes first waits for others, until they are so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Batch {
+    /// How many go together at most.
+    pub size: NonZero<usize>,
+    /// How long the first waits.
+    pub wait: Duration,
+}
+
+impl Batch {
+    /// As many as that, or what has come 10 ms after the first.
+    #[must_use]
+    pub fn of(size: NonZero<usize>) -> Self {
+        Batch {
+            size,
+            wait: Duration::from_millis(10),
+        }
+    }
+
+    /// What comes within that time, and a hundred at most, so that all workers have some.
+    #[must_use]
+    pub fn within(wait: Duration) -> Self {
+        Batch {
+            size: NonZero::new(100).unwrap_or(NonZero::<usize>::MIN),
+            wait,
+        }
+    }
+}
+
+/// A batch that has as many bytes goes at once.
+const LARGE_BYTES: usize = 1 << 20;
 
 type Reply = oneshot::Sender<Result<Answer, BoxError>>;
 
@@ -23,7 +59,7 @@ type Reply = oneshot::Sender<Result<Answer, BoxError>>;
 #[derive(Debug)]
 pub(crate) struct Batches {
     shared: Arc<Shared>,
-    size: usize,
+    batch: Batch,
 }
 
 #[derive(Debug)]
@@ -36,13 +72,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    orders: Vec<(Order, Reply)>,
+    orders: Vec<Box<RawValue>>,
+    replies: Vec<Reply>,
+    bytes: usize,
     /// Sends what there is after a while.
     timer: Option<AbortHandle>,
 }
 
 impl Batches {
-    pub(crate) fn new(ingress: Arc<Ingress>, size: usize, nonce: String) -> Self {
+    pub(crate) fn new(ingress: Arc<Ingress>, batch: Batch, nonce: String) -> Self {
         let shared = Shared {
             ingress,
             nonce,
@@ -51,25 +89,33 @@ impl Batches {
         };
         Batches {
             shared: Arc::new(shared),
-            size,
+            batch,
         }
     }
 
-    pub(crate) async fn attempt(&self, order: Order) -> Result<Answer, BoxError> {
+    pub(crate) async fn attempt(&self, order: &Order) -> Result<Answer, BoxError> {
+        let order = serde_json::value::to_raw_value(order).map_err(permanent)?;
         let (reply, answer) = oneshot::channel();
         self.add(order, reply);
         answer.await?
     }
 
-    fn add(&self, order: Order, reply: Reply) {
+    fn add(&self, order: Box<RawValue>, reply: Reply) {
         let mut waiting = self.shared.lock();
-        waiting.orders.push((order, reply));
-        if waiting.orders.len() >= self.size {
+        let bytes = order.get().len();
+        if waiting.bytes + bytes > LARGE_BYTES {
+            self.shared.send(&mut waiting);
+        }
+        waiting.bytes += bytes;
+        waiting.orders.push(order);
+        waiting.replies.push(reply);
+        if waiting.orders.len() >= self.batch.size.get() {
             self.shared.send(&mut waiting);
         } else if waiting.timer.is_none() {
             let shared = Arc::clone(&self.shared);
+            let wait = self.batch.wait;
             let timer = tokio::spawn(async move {
-                sleep(WAIT).await;
+                sleep(wait).await;
                 let mut waiting = shared.lock();
                 shared.send(&mut waiting);
             });
@@ -88,15 +134,16 @@ impl Shared {
         if let Some(timer) = waiting.timer.take() {
             timer.abort();
         }
-        let orders = std::mem::take(&mut waiting.orders);
+        let Waiting {
+            orders, replies, ..
+        } = std::mem::take(waiting);
         if !orders.is_empty() {
             let shared = Arc::clone(self);
-            tokio::spawn(async move { shared.call(orders).await });
+            tokio::spawn(async move { shared.call(orders, replies).await });
         }
     }
 
-    async fn call(&self, orders: Vec<(Order, Reply)>) {
-        let (orders, replies): (Vec<Order>, Vec<Reply>) = orders.into_iter().unzip();
+    async fn call(&self, orders: Vec<Box<RawValue>>, replies: Vec<Reply>) {
         // No two batches are the same, so that none is found again but by the request that is repeated.
         let key = format!(
             "{}-{}",

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kart_core::{Answer, Answering, BoxError, Executor, Order};
+use kart_core::{Answer, Answering, AnyTask, BoxError, Executor, Order};
+use serde::Deserialize;
+use serde_json::Value as Json;
 
-use crate::batch::Batches;
+use crate::batch::{Batch, Batches};
 use crate::error::RestateError;
 use crate::ingress::Ingress;
+use crate::runs::{Detached, Ways};
 use crate::wire;
 
 /// How a run reaches its workers.
@@ -18,8 +21,8 @@ pub struct Connect {
     pub url: String,
     /// What the engine is shown, if it asks for a token.
     pub token: Option<String>,
-    /// How many tasks travel together; 1 unless said otherwise.
-    pub batch: usize,
+    /// Which tasks travel together; each by itself unless said otherwise.
+    pub batch: Option<Batch>,
 }
 
 impl Connect {
@@ -29,7 +32,7 @@ impl Connect {
         Connect {
             url: url.into(),
             token: None,
-            batch: 1,
+            batch: None,
         }
     }
 
@@ -47,12 +50,13 @@ impl Connect {
         }
         let ingress = Arc::new(Ingress::connect(&self.url, self.token).await?);
         let nonce = kart_core::RunId::now().to_string();
-        let batches =
-            (self.batch > 1).then(|| Batches::new(Arc::clone(&ingress), self.batch, nonce.clone()));
+        let batches = |batch| Batches::new(Arc::clone(&ingress), batch, nonce.clone());
         Ok(Engine {
+            batches: self.batch.map(batches),
             ingress,
             nonce,
-            batches,
+            url: self.url,
+            batch: self.batch,
         })
     }
 }
@@ -73,9 +77,46 @@ pub struct Engine {
     /// Tells this run from others.
     nonce: String,
     batches: Option<Batches>,
+    url: String,
+    batch: Option<Batch>,
 }
 
 impl Engine {
+    /// Has a worker run `roots` in the workspace at `workspace`, and does not wait for it. Gives what the engine calls
+    /// it; whether it was under way already is the second.
+    ///
+    /// Where the worker is lost, another goes on. A run of one root is the same run until it has ended, however often
+    /// it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// That the engine has not taken it, or that a root has no wire form.
+    pub async fn detach(
+        &self,
+        roots: &[AnyTask],
+        workspace: &str,
+        ways: Ways,
+    ) -> Result<(String, bool), BoxError> {
+        let name = match roots {
+            [root] => root.try_key()?.to_string(),
+            _ => self.nonce.clone(),
+        };
+        let wire: Result<Vec<Json>, _> = roots.iter().map(AnyTask::to_json).collect();
+        let run = Detached {
+            roots: wire?,
+            workspace: workspace.to_owned(),
+            build: kart_core::registry::fingerprint().to_owned(),
+            url: self.url.clone(),
+            batch: self.batch,
+            ways,
+        };
+        let sent: Sent = self
+            .ingress
+            .call(&wire::detached(&name), wire::DETACHED, &run)
+            .await?;
+        Ok((sent.invocation_id, sent.status == "PreviouslyAccepted"))
+    }
+
     async fn one(&self, order: Order) -> Result<Answer, BoxError> {
         let key = wire::idempotency(&order, &self.nonce);
         self.ingress.call(&wire::task(&order), &key, &order).await
@@ -85,8 +126,16 @@ impl Engine {
 impl Executor for Engine {
     fn attempt(&self, order: Order) -> Answering<'_> {
         match &self.batches {
-            Some(batches) => Box::pin(batches.attempt(order)),
+            Some(batches) => Box::pin(async move { batches.attempt(&order).await }),
             None => Box::pin(self.one(order)),
         }
     }
+}
+
+/// What the engine says of a call that nobody waits for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    invocation_id: String,
+    status: String,
 }

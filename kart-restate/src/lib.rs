@@ -8,10 +8,13 @@ mod batch;
 mod engine;
 mod error;
 mod ingress;
+mod runs;
 mod server;
 mod service;
 mod wire;
 
+pub use batch::Batch;
 pub use engine::{Connect, Engine};
 pub use error::RestateError;
+pub use runs::Ways;
 pub use server::{Server, Settings};

@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::error::RestateError;
-use crate::service::{Batches, Tasks, options};
+use crate::runs::Host;
+use crate::service::{Batches, Runs, Tasks, options};
 
 /// How long the SDK waits for what is under way when it stops listening.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +28,11 @@ pub struct Settings {
     pub identity_key: Option<String>,
     /// How long bodies may go on when it stops: that of the runner.
     pub grace: Duration,
+    /// The engine's ingress as it is reached from here, for runs that are left to the workers; as it was reached by
+    /// who left them unless said otherwise.
+    pub ingress: Option<String>,
+    /// What the ingress is shown, if it asks for a token.
+    pub token: Option<String>,
 }
 
 impl Default for Settings {
@@ -35,6 +41,8 @@ impl Default for Settings {
             endpoint: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)),
             identity_key: None,
             grace: Duration::from_secs(8),
+            ingress: None,
+            token: None,
         }
     }
 }
@@ -64,13 +72,23 @@ impl Server {
             endpoint: address,
             identity_key,
             grace,
+            ingress: url,
+            token,
         } = settings;
-        let worker = Arc::new(Worker::new(runner.stop(stop).grace(grace)));
+        let runner = runner.stop(stop).grace(grace);
+        let host = Host {
+            runner: runner.clone(),
+            url,
+            token,
+        };
+        let runs = Runs(host).into_service_definition();
+        let worker = Arc::new(Worker::new(runner));
         let tasks = Tasks(Arc::clone(&worker)).into_service_definition();
         let batches = Batches(worker).into_service_definition();
         let mut endpoint = Endpoint::builder()
             .bind(tasks.options(options()))
-            .bind(batches.options(options()));
+            .bind(batches.options(options()))
+            .bind(runs.options(options()));
         if let Some(key) = identity_key {
             endpoint = endpoint.identity_key(&key).map_err(|error| {
                 RestateError::Settings(format!("`{key}` is no public key of an engine: {error}"))

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use kart_core::{Answer, Order, Worker};
 use restate_sdk::prelude::*;
+
+use crate::runs::{Detached, Host};
 
 /// A handler says nothing while its body runs or waits for a free place, so that the engine must not take silence for
 /// a sign. The connection tells by its pings that a worker is lost, and a task's own `timeout` that its body hangs.
@@ -24,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// ended with an error, and never paused: nobody would wait for it.
 const STARTS: u64 = 100;
 
-/// How the engine treats both services.
+/// How the engine treats all services.
 pub(crate) fn options() -> ServiceOptions {
     ServiceOptions::new()
         .inactivity_timeout(SILENCE)
@@ -71,11 +72,24 @@ impl Batches {
         let Json(orders) = orders;
         let worker = &self.0;
         let attempts = || async move {
-            let answers = join_all(orders.iter().map(|order| worker.attempt(order))).await;
-            let answers: Result<Vec<Answer>, _> = answers.into_iter().map(finished).collect();
+            let answers = worker.attempts(&orders).await.into_iter();
+            let answers: Result<Vec<Answer>, _> = answers.map(finished).collect();
             answers.map(Json)
         };
         Ok(context.run(attempts).name("attempts").await?)
+    }
+}
+
+/// Runs that nobody waits for, one of a root at a time.
+pub(crate) struct Runs(pub(crate) Host);
+
+#[restate_sdk::object(name = "kart-runs", client_visibility = "pub(crate)")]
+impl Runs {
+    /// It gives nothing, and so always the same.
+    #[handler]
+    async fn run(&self, _: ObjectContext<'_>, run: Json<Detached>) -> Result<(), HandlerError> {
+        let Json(run) = run;
+        Ok(self.0.host(run).await?)
     }
 }
 

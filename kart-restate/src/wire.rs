@@ -10,6 +10,14 @@ pub(crate) fn task(order: &Order) -> String {
 /// Where many are ordered together.
 pub(crate) const BATCHES: &str = "kart-batch/run";
 
+/// Where a run is left to the workers.
+pub(crate) fn detached(name: &str) -> String {
+    format!("kart-runs/{name}/run/send")
+}
+
+/// By what a run that is under way is found again.
+pub(crate) const DETACHED: &str = "run";
+
 /// By what an attempt that is in flight is found again. It is the same for all who order it, so that a run that was
 /// killed waits, when it is started again, for what it had ordered. The number of the attempt is in it, so that none is
 /// taken for the one before; the engine forgets it with the end of the attempt, so that no end is taken for another's.

@@ -6,6 +6,7 @@ mod common;
 
 mod asking;
 mod asking_in_vain;
+mod batches;
 mod failing;
 mod handing;
 mod interrupting;

@@ -141,6 +141,21 @@ fn switch(id: &'static str, help: &'static str) -> Arg {
     Arg::new(id).long(id).action(ArgAction::SetTrue).help(help)
 }
 
+fn run(command: clap::Command) -> clap::Command {
+    let report = text(
+        "report",
+        "FILE",
+        "Write a report of the run as one HTML file",
+    );
+    let command = command.arg(report);
+    #[cfg(feature = "restate")]
+    let command = command.arg(switch(
+        "detach",
+        "Leave the run to the workers of the engine, and do not wait for it",
+    ));
+    command
+}
+
 /// What a command has for itself.
 fn with_options(command: clap::Command, of: Command) -> clap::Command {
     let command = command.next_help_heading("Options");
@@ -157,11 +172,7 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
         Command::Serve => crate::command::serve::options(command),
         #[cfg(feature = "restate")]
         Command::Worker => crate::command::worker::options(command),
-        Command::Run => command.arg(text(
-            "report",
-            "FILE",
-            "Write a report of the run as one HTML file",
-        )),
+        Command::Run => run(command),
         Command::Plan => command.arg(switch(
             "all",
             "Name every task, not the first ten of each kind",

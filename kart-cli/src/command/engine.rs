@@ -1,8 +1,12 @@
 //! `--engine`: attempts that workers make.
 
-use kart_core::Runner;
-use kart_restate::{Connect, RestateError};
+use std::num::NonZero;
 
+use kart_core::{AnyTask, Runner};
+use kart_restate::{Batch, Connect, Engine, RestateError, Ways};
+use serde_json::json;
+
+use crate::out::plural;
 use crate::{End, FAILED, Session};
 
 /// How many attempts are under way unless said otherwise: enough for many workers, and few enough that those of
@@ -11,18 +15,110 @@ const UNDER_WAY: usize = 1000;
 
 /// The session's runner, on the engine if there is one.
 pub(super) async fn on_engine(session: &Session) -> Result<Runner, End> {
-    let (config, runner) = (&session.config, session.runner.clone());
-    let Some(engine) = config.given("engine") else {
-        return Ok(runner);
+    let runner = session.runner.clone();
+    Ok(match connect(session).await? {
+        Some(engine) => runner.workers(under_way(session)).executor(engine),
+        None => runner,
+    })
+}
+
+/// Leaves the run to the workers, if that is what was asked for.
+pub(super) async fn detach(session: &Session, roots: &[AnyTask]) -> Result<bool, End> {
+    if !session.parsed.flag("detach") {
+        return Ok(false);
+    }
+    if let Some(option) = HERE.iter().find(|option| is_given(session, option)) {
+        return Err(End::wrong_use(format!(
+            "'--{option}' is for a run that is waited for, and '--detach' waits for none"
+        )));
+    }
+    let Some(engine) = connect(session).await? else {
+        return Err(End::wrong_use(
+            "'--detach' leaves a run to the workers of an engine: name it by --engine restate=URL",
+        ));
     };
-    let mut connect = Connect::new(engine.trim_start_matches("restate="));
-    connect.token = std::env::var("KART_ENGINE_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty());
-    connect.batch = config.number("batch").unwrap_or(1);
-    let engine = connect.connect().await.map_err(end)?;
-    let workers = config.number("workers").unwrap_or(UNDER_WAY);
-    Ok(runner.workers(workers).executor(engine))
+    // Whatever is wrong with it is found here, where somebody sees it.
+    let plan = session.runner.plan_all(roots.to_vec()).await?;
+    if plan.runs() == 0 {
+        session.out.line("nothing to do: all is complete");
+        return Ok(true);
+    }
+    let mut ways = Ways::new(under_way(session));
+    let limits = session.config.limits.iter();
+    ways.limits = limits
+        .map(|(name, (units, _))| (name.clone(), *units))
+        .collect();
+    ways.fail_fast = session.config.given("fail-fast") == Some("true");
+    ways.is_shared = session.config.given("coordination") == Some("shared");
+    let sent = engine
+        .detach(roots, session.workspace.location(), ways)
+        .await;
+    let (id, was_there) = sent.map_err(|error| {
+        End::new(
+            FAILED,
+            format!("error: {}", kart_core::chain(error.as_ref())),
+        )
+    })?;
+    if session.out.is_json {
+        session.out.json(&json!({
+            "state": "detached",
+            "invocation": id,
+            "missing": plan.runs(),
+            "joined": was_there,
+        }));
+        return Ok(true);
+    }
+    let how = if was_there {
+        "under way already"
+    } else {
+        "left to the workers"
+    };
+    let (missing, s) = (plan.runs(), plural(plan.runs()));
+    session.out.line(format!(
+        "{how} as {id}: {missing} task{s} to run; `runs` tells how it goes"
+    ));
+    Ok(true)
+}
+
+/// Options that mean nothing for a run that nobody waits for.
+const HERE: [&str; 5] = ["report", "rerun", "deadline", "wait", "alone"];
+
+fn is_given(session: &Session, option: &str) -> bool {
+    let parsed = &session.parsed;
+    !parsed.all(option).is_empty() || parsed.flag(option)
+}
+
+fn under_way(session: &Session) -> usize {
+    session.config.number("workers").unwrap_or(UNDER_WAY)
+}
+
+async fn connect(session: &Session) -> Result<Option<Engine>, End> {
+    let config = &session.config;
+    let Some(engine) = config.given("engine") else {
+        return Ok(None);
+    };
+    let mut connect = Connect::new(url(engine));
+    connect.token = token();
+    connect.batch = config.given("batch").and_then(batch);
+    Ok(Some(connect.connect().await.map_err(end)?))
+}
+
+/// The ingress of an engine.
+pub(super) fn url(engine: &str) -> &str {
+    engine.trim_start_matches("restate=")
+}
+
+pub(super) fn token() -> Option<String> {
+    let token = std::env::var("KART_ENGINE_TOKEN").ok();
+    token.filter(|token| !token.is_empty())
+}
+
+/// A count, or for how long the first waits.
+fn batch(text: &str) -> Option<Batch> {
+    if let Ok(size) = text.parse::<NonZero<usize>>() {
+        return (size.get() > 1).then(|| Batch::of(size));
+    }
+    humantime::parse_duration(text).ok().map(Batch::within)
 }
 
 pub(super) fn end(error: RestateError) -> End {

@@ -22,6 +22,9 @@ const SHOWN: usize = 20;
 
 pub(crate) async fn run(session: &Session) -> Result<(), End> {
     let roots = params::roots(session)?;
+    if engine::detach(session, &roots).await? {
+        return Ok(());
+    }
     let file = session.parsed.get::<String>("report");
     if let Some(file) = &file {
         can_write(file)?;

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction};
 use kart_core::Stop;
 use kart_restate::{Server, Settings};
 
-use super::engine::end;
+use super::engine::{end, token, url};
 use crate::{End, Session, print, signals};
 
 /// What the command has for itself.
@@ -44,6 +44,11 @@ pub(crate) async fn worker(session: &Session) -> Result<(), End> {
     if let Some(grace) = session.config.duration("grace") {
         settings.grace = grace;
     }
+    settings.ingress = session
+        .config
+        .given("engine")
+        .map(|engine| url(engine).to_owned());
+    settings.token = token();
     let server = Server::bind(settings, session.runner.clone(), &stop).await;
     let server = server.map_err(end)?;
     let listening = format!(

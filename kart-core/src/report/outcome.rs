@@ -1,5 +1,6 @@
 //! What became of each task.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +118,7 @@ pub struct Report {
     outcomes: Vec<Outcome>,
     workspace: Workspace,
     elapsed: Duration,
-    roots: Vec<Option<Root>>,
+    roots: HashMap<NodeId, Option<Root>>,
     held_back: Vec<NodeId>,
     other_code: Vec<NodeId>,
 }
@@ -128,7 +129,7 @@ impl Report {
         outcomes: Vec<Outcome>,
         workspace: Workspace,
         elapsed: Duration,
-        roots: Vec<Option<Root>>,
+        roots: HashMap<NodeId, Option<Root>>,
     ) -> Self {
         Report {
             graph,
@@ -216,15 +217,16 @@ impl Report {
 
     /// The root's output where the run still holds it in memory.
     pub(crate) fn take_root(&mut self) -> Option<Erased> {
-        self.roots.first_mut().and_then(Option::take)?.output
+        let first = self.graph.roots.first()?;
+        self.roots.get_mut(first)?.take()?.output
     }
 
-    /// The hash of the root's output where the root ran, unless it is a file.
-    pub(crate) fn root_hash(&self) -> Option<blake3::Hash> {
-        self.roots.first()?.as_ref()?.hash
+    /// The hash of a root's output where the root ran, unless it is a file.
+    pub(crate) fn hash(&self, root: NodeId) -> Option<blake3::Hash> {
+        self.roots.get(&root)?.as_ref()?.hash
     }
 
-    fn task(&self, id: NodeId) -> TaskReport<'_> {
+    pub(crate) fn task(&self, id: NodeId) -> TaskReport<'_> {
         TaskReport {
             task: TaskInfo::new(&self.graph, id),
             outcome: &self.outcomes[id.index()],

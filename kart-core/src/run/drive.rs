@@ -52,8 +52,8 @@ pub(super) struct Drive {
     begun: HashMap<NodeId, (u32, Instant)>,
     /// The last attempts of the tasks that pause before the next.
     resting: BTreeMap<NodeId, FailedAttempt>,
-    /// A task that was ordered by another run, which sees to its retries.
-    ordered: Option<NodeId>,
+    /// Whether the roots were ordered by another run, which sees to their retries.
+    is_ordered: bool,
     pub(super) is_stopped: bool,
     pub(super) deadline: Option<Instant>,
 }
@@ -97,17 +97,17 @@ impl Drive {
             numbers: HashMap::new(),
             begun: HashMap::new(),
             resting: BTreeMap::new(),
-            ordered: None,
+            is_ordered: false,
             is_stopped: false,
             deadline: halt::deadline(&runner, started),
             runner,
         }
     }
 
-    /// Another run has ordered one attempt of `node`, by its number.
-    pub(super) fn order(&mut self, node: NodeId, number: u32) {
-        self.ordered = Some(node);
-        self.numbers.insert(node, number);
+    /// Another run has ordered one attempt of a root, by its number.
+    pub(super) fn order(&mut self, root: NodeId, number: u32) {
+        self.is_ordered = true;
+        self.numbers.insert(root, number);
     }
 
     /// Takes in what has happened.
@@ -275,7 +275,8 @@ impl Drive {
             error: redacted(&task, error, is_permanent),
         };
         let spec = self.graph.node(node).task.spec();
-        let may_retry = number <= spec.retries && self.ordered != Some(node) && !is_permanent;
+        let is_ordered = self.is_ordered && self.graph.roots.contains(&node);
+        let may_retry = number <= spec.retries && !is_ordered && !is_permanent;
         if may_retry && !self.schedule.is_closed() {
             let pause = pause(spec, number);
             self.ledger.retrying(&failed, pause);

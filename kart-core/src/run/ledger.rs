@@ -36,7 +36,7 @@ pub(super) struct Ledger {
     runner: Arc<Runner>,
     graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
-    roots: Vec<Option<Root>>,
+    roots: HashMap<NodeId, Option<Root>>,
     journal: Journal,
     held_back: Vec<NodeId>,
     other_code: Vec<NodeId>,
@@ -56,7 +56,7 @@ impl Ledger {
     ) -> Self {
         let ledger = Ledger {
             runner,
-            roots: graph.roots.iter().map(|_| None).collect(),
+            roots: graph.roots.iter().map(|&root| (root, None)).collect(),
             graph,
             outcomes: needs.iter().copied().map(before).collect(),
             journal,
@@ -251,8 +251,8 @@ impl Ledger {
             bytes,
             differed: published.differed,
         });
-        if let Some(at) = self.graph.roots.iter().position(|&root| root == node) {
-            self.roots[at] = Some(Root {
+        if let Some(root) = self.roots.get_mut(&node) {
+            *root = Some(Root {
                 output: published.output.clone(),
                 hash: published.hash,
             });

@@ -123,6 +123,13 @@ impl Runner {
         self
     }
 
+    /// All the named limits, in place of those that were given before.
+    #[must_use]
+    pub fn limits(mut self, limits: BTreeMap<String, u32>) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// What tasks take as `#[resource]`, found by its type.
     #[must_use]
     pub fn resource<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
@@ -258,6 +265,12 @@ impl Runner {
     pub fn on_event(mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(handler));
         self
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
     }
 
     /// What a run of `root` would do, and why; nothing is written.

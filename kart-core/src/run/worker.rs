@@ -1,5 +1,5 @@
-//! The other end of an executor: attempts that another process has ordered, each made as a run of its own with one
-//! task, by the machinery of any run.
+//! The other end of an executor: attempts that another process has ordered. Those that came together are the roots of
+//! a run of their own, by the machinery of any run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,8 +71,17 @@ pub struct Worker {
     limits: BTreeMap<String, Arc<Semaphore>>,
 }
 
-/// What an attempt holds while it is made.
-type Held = Vec<OwnedSemaphorePermit>;
+/// A root, and the order that it is made for.
+type Asked<'a> = (NodeId, &'a Order);
+
+/// What attempts hold while they are made.
+#[derive(Debug)]
+struct Held {
+    /// How many bodies may run at once.
+    places: usize,
+    limits: BTreeMap<String, u32>,
+    _permits: Vec<OwnedSemaphorePermit>,
+}
 
 impl Worker {
     /// A worker with the workers, limits, resources, stop and grace of `runner`, in its workspace.
@@ -101,52 +110,115 @@ impl Worker {
 
     /// Makes one attempt, or finds that its output is there; never panics.
     pub async fn attempt(&self, order: &Order) -> Answer {
-        let started = Instant::now();
-        let made = Box::pin(caught(self.make(order))).await;
-        made.unwrap_or_else(|error| failed(&error, started.elapsed()))
+        let mut answers = self.attempts(std::slice::from_ref(order)).await;
+        answers.pop().unwrap_or(Answer::Interrupted)
     }
 
-    async fn make(&self, order: &Order) -> Result<Answer, BoxError> {
+    /// Makes attempts that came together, or finds what is there, and gives an answer for each, in their order;
+    /// never panics. They are one run, which takes the places that are free when it begins, and at least one.
+    pub async fn attempts(&self, orders: &[Order]) -> Vec<Answer> {
+        let started = Instant::now();
+        let mut answers: Vec<Option<Answer>> = Vec::with_capacity(orders.len());
+        let (mut taken, mut tasks) = (Vec::new(), Vec::new());
+        for order in orders {
+            let task = caught(async { self.task(order) }).await;
+            answers.push(task.map_or_else(
+                |error| Some(failed(&error, started.elapsed())),
+                |task| {
+                    taken.push(order);
+                    tasks.push(task);
+                    None
+                },
+            ));
+        }
+        let made = Box::pin(caught(self.make(&taken, tasks))).await;
+        let made = match made {
+            Ok(made) => made,
+            Err(error) if taken.len() == 1 => vec![failed(&error, started.elapsed())],
+            // One of them may have spoilt it for the others.
+            Err(_) => {
+                let mut made = Vec::with_capacity(taken.len());
+                for order in taken {
+                    made.push(Box::pin(self.attempt(order)).await);
+                }
+                made
+            }
+        };
+        let mut made = made.into_iter();
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.or_else(|| made.next()))
+            .map(|answer| answer.unwrap_or(Answer::Interrupted))
+            .collect()
+    }
+
+    /// The task that was ordered, if it can run here.
+    fn task(&self, order: &Order) -> Result<AnyTask, BoxError> {
         self.check_workspace(order)?;
         let task = task(order)?;
-        let spec = task.spec();
-        self.runner.check([spec]).map_err(permanent)?;
-        let Some(_held) = self.hold(spec).await else {
-            return Ok(Answer::Interrupted);
+        self.runner.check([task.spec()]).map_err(permanent)?;
+        Ok(task)
+    }
+
+    async fn make(&self, orders: &[&Order], tasks: Vec<AnyTask>) -> Result<Vec<Answer>, BoxError> {
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let specs: Vec<&TaskSpec> = tasks.iter().map(AnyTask::spec).collect();
+        let Some(held) = self.hold(&specs).await else {
+            return Ok(vec![Answer::Interrupted; orders.len()]);
         };
         let started = Instant::now();
-        let graph = self.runner.expand([task]).await.map_err(permanent)?;
-        let root = graph.roots[0];
-        if graph.node(root).key != order.key {
-            return Err(other_build(order, "has another key"));
-        }
-        let mut needs = vec![Need::Unasked; graph.len()];
-        needs[root.index()] = self.need(&graph, root, order).await?;
-        if needs[root.index()].is_complete() {
-            return Ok(Answer::Made);
-        }
+        let graph = self.runner.expand(tasks).await.map_err(permanent)?;
+        let asked = graph.roots.iter().copied().zip(orders.iter().copied());
+        let asked: Vec<Asked<'_>> = asked.collect();
+        let needs = self.needs(&graph, &asked).await?;
+        let report = if needs.iter().any(|need| need.runs()) {
+            Some(self.run(&held, &graph, needs, &asked, started).await?)
+        } else {
+            None
+        };
+        let answers = asked.iter().map(|&(root, order)| {
+            if !is_same(&graph, root, order) {
+                let error = other_build(order, "has another key");
+                return failed(&error, started.elapsed());
+            }
+            let report = report.as_ref();
+            report.map_or(Answer::Made, |report| answer(report, root))
+        });
+        Ok(answers.collect())
+    }
+
+    async fn run(
+        &self,
+        held: &Held,
+        graph: &Arc<Graph>,
+        needs: Vec<Need>,
+        asked: &[Asked<'_>],
+        started: Instant,
+    ) -> Result<Report, BoxError> {
         self.runner.workspace.prepare().await?;
-        let mut runner = self.runner.clone();
-        // Its own units are all that it holds, and so all that can be had by what its body asks for.
-        runner.limits = spec
-            .uses
-            .iter()
-            .map(|&(name, units)| (name.to_owned(), units))
-            .collect();
-        let runner = Arc::new(runner);
-        let journal = Journal::silent(Known::default());
+        // What it holds is all that can be had, also by what bodies ask for.
+        let runner = Arc::new(Runner {
+            workers: held.places,
+            limits: held.limits.clone(),
+            ..self.runner.clone()
+        });
         let ledger = Ledger::new(
             Arc::clone(&runner),
-            Arc::clone(&graph),
+            Arc::clone(graph),
             &needs,
-            journal,
+            Journal::silent(Known::default()),
             started,
         );
+        let graph = Arc::clone(graph);
         let mut drive = Drive::new(runner, graph, needs, Ownership::Nothing, ledger, started);
-        drive.order(root, order.attempt);
+        for &(root, order) in asked {
+            drive.order(root, order.attempt);
+        }
         match desk::run(drive).await {
-            Ok(report) => Ok(answer(&report)),
-            Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(answer(&report)),
+            Ok(report) => Ok(report),
+            Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(*report),
             Err(error) => Err(error.into()),
         }
     }
@@ -163,33 +235,62 @@ impl Worker {
         Ok(())
     }
 
-    async fn need(&self, graph: &Graph, root: NodeId, order: &Order) -> Result<Need, Error> {
-        if order.replaces {
-            return Ok(Need::Asked);
+    async fn needs(&self, graph: &Graph, asked: &[Asked<'_>]) -> Result<Vec<Need>, Error> {
+        let mut needs = vec![Need::Unasked; graph.len()];
+        let mut unsure = Vec::with_capacity(asked.len());
+        for &(root, order) in asked {
+            if !is_same(graph, root, order) {
+                continue;
+            }
+            if order.replaces {
+                needs[root.index()] = Need::Asked;
+            } else {
+                unsure.push(root);
+            }
         }
-        let needs = ask(graph, vec![root], &self.runner.workspace).await?;
-        Ok(needs.first().map_or(Need::Missing, |(_, need)| *need))
+        for (root, need) in ask(graph, unsure, &self.runner.workspace).await? {
+            needs[root.index()] = need;
+        }
+        Ok(needs)
     }
 
-    /// Waits for what a body takes; `None` when the worker stops first. Limits before the worker, in one order for
-    /// all, so that nobody waits in a circle, and nobody holds a worker who waits for a limit.
-    async fn hold(&self, spec: &TaskSpec) -> Option<Held> {
-        let mut uses = spec.uses.to_vec();
-        uses.sort_unstable();
-        let holding = async {
-            let mut held = Vec::with_capacity(uses.len() + 1);
-            for (name, units) in uses {
-                let limit = Arc::clone(self.limits.get(name)?);
-                held.push(limit.acquire_many_owned(units).await.ok()?);
-            }
-            held.push(Arc::clone(&self.bodies).acquire_owned().await.ok()?);
-            Some(held)
-        };
-        tokio::select! {
-            biased;
-            () = self.runner.stop.stopped() => None,
-            held = holding => held,
+    /// Waits for what bodies take; `None` when the worker stops first. Limits before the places, in one order for
+    /// all, so that nobody waits in a circle, and nobody holds a place who waits for a limit.
+    async fn hold(&self, specs: &[&TaskSpec]) -> Option<Held> {
+        let mut limits = BTreeMap::new();
+        for &(name, units) in specs.iter().flat_map(|spec| spec.uses) {
+            let most = limits.entry(name.to_owned()).or_insert(units);
+            *most = units.max(*most);
         }
+        let holding = async {
+            let mut permits = Vec::with_capacity(limits.len() + 1);
+            for (name, &units) in &limits {
+                let limit = Arc::clone(self.limits.get(name)?);
+                permits.push(limit.acquire_many_owned(units).await.ok()?);
+            }
+            permits.push(Arc::clone(&self.bodies).acquire_owned().await.ok()?);
+            Some(permits)
+        };
+        let mut permits = tokio::select! {
+            biased;
+            () = self.runner.stop.stopped() => return None,
+            permits = holding => permits?,
+        };
+        // Those that use limits go one by one.
+        let most = specs.iter().filter(|spec| spec.uses.is_empty()).count()
+            + usize::from(!limits.is_empty());
+        let mut places = 1;
+        while places < most
+            && let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned()
+        {
+            permits.push(place);
+            places += 1;
+        }
+        Some(Held {
+            places,
+            limits,
+            _permits: permits,
+        })
     }
 }
 
@@ -213,6 +314,11 @@ fn task(order: &Order) -> Result<AnyTask, BoxError> {
     Ok(AnyTask::from_json(order.task.clone()).map_err(permanent)?)
 }
 
+/// Whether this program and the other agree on what the task is.
+fn is_same(graph: &Graph, root: NodeId, order: &Order) -> bool {
+    graph.node(root).key == order.key
+}
+
 /// Why an order of another build cannot be carried out.
 fn other_build(order: &Order, how: &str) -> BoxError {
     let here = registry::fingerprint();
@@ -224,14 +330,11 @@ fn other_build(order: &Order, how: &str) -> BoxError {
     .into()
 }
 
-fn answer(report: &Report) -> Answer {
-    let Some(root) = report.roots().next() else {
-        return Answer::Interrupted;
-    };
-    match root.outcome {
+fn answer(report: &Report, root: NodeId) -> Answer {
+    match report.task(root).outcome {
         Outcome::Ran(attempts) => Answer::Published {
             bytes: attempts.bytes,
-            hash: report.root_hash().map(|hash| hash.to_hex().to_string()),
+            hash: report.hash(root).map(|hash| hash.to_hex().to_string()),
             differed: attempts.differed,
             elapsed: attempts.elapsed,
             worker: here().to_string(),

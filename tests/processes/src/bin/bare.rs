@@ -1,7 +1,8 @@
 //! What the engine alone costs: an object whose handler does nothing, and who calls it many times over.
 //!
 //!     bare serve 127.0.0.1:9080
-//!     bare call http://127.0.0.1:8080 2000
+//!     bare call http://127.0.0.1:8080 2000     as kart does it: requests from outside
+//!     bare fan http://127.0.0.1:8080 2000      from within: a handler that calls them and waits for them
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,35 @@ impl Bare {
     #[handler]
     async fn run(&self, _: ObjectContext<'_>, order: String) -> Result<String, HandlerError> {
         Ok(order)
+    }
+}
+
+/// A graph as a durable handler: all its calls are in its own journal.
+struct Fan;
+
+#[restate_sdk::service(
+    name = "bare-fan",
+    client_visibility = "pub(crate)",
+    journal_retention = "0s",
+    idempotency_retention = "0s"
+)]
+impl Fan {
+    #[handler]
+    async fn run(&self, context: Context<'_>, calls: u64) -> Result<u64, HandlerError> {
+        let nonce = context.invocation_id().to_owned();
+        let order = "x".repeat(300);
+        let calls: Vec<_> = (0..calls)
+            .map(|number| {
+                let object = context.object_client::<BareClient<'_>>(format!("{nonce}-{number}"));
+                object.run(order.clone()).call()
+            })
+            .collect();
+        let mut made = 0;
+        for call in calls {
+            call.await?;
+            made += 1;
+        }
+        Ok(made)
     }
 }
 
@@ -60,18 +90,33 @@ async fn call(url: &str, calls: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn fan(url: &str, calls: u64) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().http2_prior_knowledge().build()?;
+    let began = Instant::now();
+    let request = client
+        .post(format!("{url}/bare-fan/run"))
+        .header("content-type", "application/json")
+        .body(calls.to_string());
+    let answer = request.send().await?.error_for_status()?;
+    let made: u64 = answer.text().await?.parse()?;
+    anyhow::ensure!(made == calls, "{made} of {calls} calls came back");
+    println!("{:.3}", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", address] => {
-            let endpoint = Endpoint::builder().bind(Bare).build();
+            let endpoint = Endpoint::builder().bind(Bare).bind(Fan).build();
             HttpServer::new(endpoint)
                 .listen_and_serve(address.parse()?)
                 .await;
             Ok(())
         }
         ["call", url, calls] => call(url, calls.parse()?).await,
-        _ => anyhow::bail!("bare serve ADDRESS | bare call URL COUNT"),
+        ["fan", url, calls] => fan(url, calls.parse()?).await,
+        _ => anyhow::bail!("bare serve ADDRESS | bare call URL COUNT | bare fan URL COUNT"),
     }
 }

@@ -1,0 +1,146 @@
+//! Runs that are left to the workers: one hosts the run, and another goes on where it is lost. Such a run is like any
+//! other that orders by the engine; what it has ordered and what it has complete are found again by all who go on.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use kart_core::{
+    AnyTask, BoxError, Coordination, Counts, RunError, Runner, chain, permanent, registry,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::batch::Batch;
+use crate::engine::Connect;
+use crate::error::RestateError;
+
+/// The claim of a host that was lost has lapsed by then.
+const SUCCESSION: Duration = Duration::from_mins(10);
+
+/// How a run that is left to the workers goes about it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ways {
+    /// How many tasks are under way at once.
+    pub workers: usize,
+    /// The units that all workers together share.
+    pub limits: BTreeMap<String, u32>,
+    /// Whether the first failure keeps everything else from starting.
+    pub fail_fast: bool,
+    /// Whether other runs may share the work.
+    pub is_shared: bool,
+}
+
+impl Ways {
+    /// With so many tasks under way, and nothing else.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Ways {
+            workers,
+            limits: BTreeMap::new(),
+            fail_fast: false,
+            is_shared: false,
+        }
+    }
+
+    fn coordination(&self) -> Coordination {
+        if self.is_shared {
+            Coordination::Shared
+        } else {
+            Coordination::Exclusive
+        }
+    }
+}
+
+/// A run that is left to the workers, as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Detached {
+    pub(crate) roots: Vec<Json>,
+    pub(crate) workspace: String,
+    pub(crate) build: String,
+    pub(crate) url: String,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) ways: Ways,
+}
+
+/// What a worker hosts runs with.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) runner: Runner,
+    /// The ingress as it is reached from here, if that is another way than that of who asked.
+    pub(crate) url: Option<String>,
+    pub(crate) token: Option<String>,
+}
+
+impl Host {
+    /// Hosts a run to its end. How it went is in the log of runs, and in that of the worker.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not at its end, and has to be gone on with, here or by another.
+    pub(crate) async fn host(&self, run: Detached) -> Result<(), BoxError> {
+        let names: Vec<&str> = run
+            .roots
+            .iter()
+            .filter_map(|root| root["task"].as_str())
+            .collect();
+        let roots = names.join(", ");
+        tracing::info!(target: "kart", roots, "hosting a run");
+        match self.run(run).await {
+            Ok(counts) => tracing::info!(target: "kart", roots, %counts, "the run has ended"),
+            Err(error) if is_over(error.as_ref()) => {
+                let error = chain(error.as_ref());
+                tracing::error!(target: "kart", roots, error, "the run has failed");
+            }
+            Err(error) => {
+                let reason = chain(error.as_ref());
+                tracing::warn!(target: "kart", roots, reason, "the run has not ended: it is to be gone on with");
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&self, run: Detached) -> Result<Counts, BoxError> {
+        let (here, build) = (self.runner.workspace().location(), registry::fingerprint());
+        if here != run.workspace && (here.contains("://") || run.workspace.contains("://")) {
+            let there = &run.workspace;
+            let reason = format!("the run is of {there}, and this worker works in {here}");
+            return Err(permanent(reason).into());
+        }
+        if build != run.build {
+            let there = &run.build;
+            let reason = format!("the run is of build {there}, this worker of build {build}");
+            return Err(permanent(format!("{reason}; run both from one build")).into());
+        }
+        let roots: Result<Vec<AnyTask>, _> =
+            run.roots.into_iter().map(AnyTask::from_json).collect();
+        let roots = roots.map_err(permanent)?;
+        let mut connect = Connect::new(self.url.clone().unwrap_or(run.url));
+        connect.token.clone_from(&self.token);
+        connect.batch = run.batch;
+        let runner = self.runner.clone().executor(connect.connect().await?);
+        let runner = runner
+            .coordination(run.ways.coordination())
+            .workers(run.ways.workers)
+            .limits(run.ways.limits)
+            .fail_fast(run.ways.fail_fast)
+            .wait(SUCCESSION);
+        Ok(runner.run_all(roots).await?.counts())
+    }
+}
+
+/// Whether a host could do nothing more.
+fn is_over(error: &(dyn StdError + 'static)) -> bool {
+    match error.downcast_ref::<RunError>() {
+        Some(
+            RunError::Interrupted(_)
+            | RunError::Busy(_)
+            | RunError::Store(_)
+            | RunError::Runtime(_),
+        ) => false,
+        Some(_) => true,
+        None => !error.is::<RestateError>(),
+    }
+}
