@@ -143,6 +143,12 @@ impl LogSettings {
                 };
             }
         }
+        // Of connections that were closed, as those of probes are, nobody wants to be warned.
+        if asked.is_none()
+            && let Some(quiet) = directive("restate_sdk::http_server=error")
+        {
+            filter = filter.add_directive(quiet);
+        }
         let asks_for_events = asked.is_some_and(|asked| asked.contains("kart"));
         if !self.logs_events()
             && !asks_for_events

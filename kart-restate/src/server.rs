@@ -9,7 +9,7 @@ use kart_core::{Runner, Stop, Worker};
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::prelude::{HttpServer, IntoServiceDefinition as _};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::error::RestateError;
 use crate::runs::Host;
@@ -52,6 +52,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     endpoint: Endpoint,
+    worker: Arc<Worker>,
     stop: Stop,
     grace: Duration,
 }
@@ -77,14 +78,15 @@ impl Server {
         } = settings;
         let runner = runner.stop(stop).grace(grace);
         let host = Host {
-            runner: runner.clone(),
+            // What it has ordered goes on without it.
+            runner: runner.clone().grace(Duration::ZERO),
             url,
             token,
         };
         let runs = Runs(host).into_service_definition();
         let worker = Arc::new(Worker::new(runner));
         let tasks = Tasks(Arc::clone(&worker)).into_service_definition();
-        let batches = Batches(worker).into_service_definition();
+        let batches = Batches(Arc::clone(&worker)).into_service_definition();
         let mut endpoint = Endpoint::builder()
             .bind(tasks.options(options()))
             .bind(batches.options(options()))
@@ -105,6 +107,7 @@ impl Server {
             listener,
             address,
             endpoint: endpoint.build(),
+            worker,
             stop: stop.clone(),
             grace,
         })
@@ -122,7 +125,9 @@ impl Server {
         let stop = self.stop;
         let ending = async {
             stop.stopped().await;
-            sleep(self.grace.saturating_sub(PATIENCE)).await;
+            // Who has nothing under way need not be waited for.
+            let grace = self.grace.saturating_sub(PATIENCE);
+            let _ = timeout(grace, self.worker.idle()).await;
         };
         HttpServer::new(self.endpoint)
             .serve_with_cancel(self.listener, ending)

@@ -148,3 +148,25 @@ async fn a_worker_that_has_stopped_makes_none() {
     let answers = unless_stuck(worker.attempts(&orders)).await;
     assert_eq!(answers, [Answer::Interrupted]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_idle_when_its_last_attempt_has_ended() {
+    let (workspace, log, gauge) = (memory(), Log::default(), Gauge::default());
+    let worker = Runner::new(&workspace)
+        .workers(2)
+        .resource(log.clone())
+        .resource(gauge.clone());
+    let worker = Worker::new(worker);
+    unless_stuck(worker.idle()).await;
+    let orders = orders(&workspace, (0..2).map(|n| Part { n })).await;
+    let idle = async {
+        while gauge.most() == 0 {
+            tokio::task::yield_now().await;
+        }
+        worker.idle().await;
+        log.take().len()
+    };
+    let (answers, ended) =
+        unless_stuck(async { tokio::join!(worker.attempts(&orders), idle) }).await;
+    assert_eq!((published(&answers), ended), (vec![true; 2], 2));
+}

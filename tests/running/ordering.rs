@@ -322,3 +322,53 @@ async fn an_attempt_of_a_worker_that_stops_is_interrupted() {
         "nothing begins any more"
     );
 }
+
+/// Says how far it is for a minute, and asks for a task that says so too.
+#[task]
+async fn slow(n: u64, #[context] cx: &Context) -> anyhow::Result<u64> {
+    if n > 0 {
+        cx.get(Slow { n: n - 1 }).await?;
+    }
+    for done in 0..60 {
+        cx.progress(done, 60);
+        cx.message(format!("second {done}"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(n)
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_bodies_are_is_told_where_the_run_is_watched() {
+    let workspace = memory();
+    let (runner, _) = ordering(&workspace, Runner::new(&workspace));
+    let heard = Log::default();
+    let seen = heard.clone();
+    let runner = runner.on_event(move |event| {
+        if let Event::Progress {
+            task,
+            done,
+            total: 60,
+            message: Some(message),
+        } = event
+        {
+            seen.note(format!("{} {done}, {message}", task.description()));
+        }
+    });
+    let run = async { runner.run(Slow { n: 1 }).await.unwrap() };
+    tokio::time::timeout(Duration::from_mins(5), run)
+        .await
+        .unwrap();
+    let heard = heard.take();
+    assert!(heard.len() > 20, "every two seconds: {heard:?}");
+    let is_of_the_run =
+        |line: &String| line.starts_with("Slow { n: 1 } ") && line.contains(", second ");
+    assert!(heard.iter().all(is_of_the_run), "{heard:?}");
+    let left = || async { workspace.list("_kart/progress").await.unwrap() };
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while !left().await.is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await
+    .expect("nothing is left of it");
+}

@@ -15,6 +15,7 @@ use super::attempt::{Attempted, Shop, Work, attempt};
 use super::drive::Drive;
 use super::halt::{self, Halt};
 use super::inbox::Step;
+use super::news;
 use crate::report::{Report, RunError, StopReason};
 
 /// The state of a run, until its end.
@@ -107,6 +108,11 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
     let grace = drive.runner.grace;
     let mut halt = halt::stop(drive.runner.stop.clone(), drive.deadline).boxed();
     let mut lost = pin!(ownership.lost());
+    let mut listening = JoinSet::new();
+    if drive.runner.executor.is_some() && drive.runner.on_event.is_some() {
+        let (workspace, graph) = (shop.workspace.clone(), Arc::clone(&shop.graph));
+        listening.spawn(news::listen(workspace, graph, Arc::clone(&shop.inbox)));
+    }
     let desk = Arc::new(Desk(Mutex::new(Some(drive))));
     let mut lanes = JoinSet::new();
     loop {
@@ -144,7 +150,7 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
     }
     let drive = desk.close();
     // What still runs is dropped: nothing of it is published by halves.
-    drop(lanes);
+    drop((lanes, listening));
     match drive {
         Some(drive) => drive.finish().await,
         None => Err(RunError::Runtime("the run was closed twice".into())),

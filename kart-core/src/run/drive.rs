@@ -209,7 +209,9 @@ impl Drive {
         match step {
             Step::Ended(node) => self.schedule.body_ended(node),
             Step::Began(node, number) => self.ledger.started(node, number),
-            Step::Progress(node, now) => self.ledger.progress(node, &now),
+            Step::Progress(node, now) if self.schedule.is_under_way(node) => {
+                self.ledger.progress(node, &now);
+            }
             Step::Asked(ask) => self.asked(ask),
             Step::Withdrawn { by, ask } => self.withdrawn(by, ask),
             Step::Parked(node) => self.parked(node),
@@ -220,7 +222,8 @@ impl Drive {
                 self.numbers.insert(node, number);
                 self.schedule.retry(node);
             }
-            Step::Rested(..) => {}
+            // It has ended since another process told of it, or since it was told to pause.
+            Step::Progress(..) | Step::Rested(..) => {}
             Step::Panicked(payload) => return Err(payload),
         }
         Ok(())

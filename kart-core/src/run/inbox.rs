@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -41,11 +42,11 @@ pub(super) enum Step {
 }
 
 /// How far a body says it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct ProgressNow {
     pub(super) done: u64,
     pub(super) total: u64,
-    pub(super) message: Option<Arc<str>>,
+    pub(super) message: Option<String>,
 }
 
 /// What is known about a task that was asked for, and about all that it needs.

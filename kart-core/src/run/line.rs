@@ -168,7 +168,7 @@ impl Host for Line {
     }
 
     fn message(&self, message: String) {
-        self.note(|now| now.message = Some(message.into()));
+        self.note(|now| now.message = Some(message));
     }
 }
 

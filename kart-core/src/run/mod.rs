@@ -19,6 +19,7 @@ mod journal;
 mod launch;
 mod ledger;
 mod line;
+mod news;
 mod ordering;
 mod outlook;
 mod ownership;

@@ -252,7 +252,7 @@ impl Runner {
 
     /// Has attempts made elsewhere. The number of workers says then how many are under way at once, and a limit how
     /// many units they share; limits and resources that the runner was not given are the affair of whoever makes
-    /// the attempts. No output comes through this process, nor what bodies say and ask for.
+    /// the attempts. No output comes through this process, nor what bodies ask for.
     #[must_use]
     pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
         self.executor = Some(Arc::new(executor));

@@ -15,9 +15,11 @@ use super::drive::Drive;
 use super::executor::{Answer, Order};
 use super::journal::Journal;
 use super::ledger::Ledger;
+use super::news::Teller;
 use super::ownership::{Coordination, Ownership};
 use super::runner::Runner;
 use crate::error::{BoxError, Error, causes, is_permanent, permanent};
+use crate::key::Key;
 use crate::log::Known;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
 use crate::own::here;
@@ -67,8 +69,11 @@ use crate::report::{Outcome, Report, RunError};
 /// ```
 pub struct Worker {
     runner: Runner,
+    /// How many bodies may run at once.
+    places: u32,
     bodies: Arc<Semaphore>,
     limits: BTreeMap<String, Arc<Semaphore>>,
+    teller: Arc<Teller>,
 }
 
 /// A root, and the order that it is made for.
@@ -89,11 +94,14 @@ impl Worker {
     pub fn new(runner: Runner) -> Self {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let places = u32::try_from(runner.workers).unwrap_or(u32::MAX);
         let limits = runner.limits.iter();
         let limits = limits.map(|(name, &units)| (name.clone(), semaphore(units as usize)));
         Worker {
-            bodies: semaphore(runner.workers),
+            places,
+            bodies: semaphore(places as usize),
             limits: limits.collect(),
+            teller: Arc::new(Teller::new(&runner.workspace)),
             runner: Runner {
                 workers: 1,
                 executor: None,
@@ -152,6 +160,11 @@ impl Worker {
             .collect()
     }
 
+    /// Waits until no attempt is under way.
+    pub async fn idle(&self) {
+        drop(self.bodies.acquire_many(self.places).await);
+    }
+
     /// The task that was ordered, if it can run here.
     fn task(&self, order: &Order) -> Result<AnyTask, BoxError> {
         self.check_workspace(order)?;
@@ -199,9 +212,13 @@ impl Worker {
     ) -> Result<Report, BoxError> {
         self.runner.workspace.prepare().await?;
         // What it holds is all that can be had, also by what bodies ask for.
+        let keys: Arc<[Key]> = asked.iter().map(|&(_, order)| order.key).collect();
+        let _told = self.teller.until_end(Arc::clone(&keys));
+        let teller = Arc::clone(&self.teller);
         let runner = Arc::new(Runner {
             workers: held.places,
             limits: held.limits.clone(),
+            on_event: Some(Arc::new(move |event| teller.take(event, &keys))),
             ..self.runner.clone()
         });
         let ledger = Ledger::new(

@@ -1,6 +1,8 @@
 //! The command line of a pipeline, as a process of its own.
 
 mod clearing;
+#[cfg(feature = "restate")]
+mod engines;
 mod telling;
 mod values;
 
