@@ -143,6 +143,9 @@ pub(crate) fn written(report: &Report) -> u64 {
         .sum()
 }
 
+/// The kinds of requests in the order in which they are told.
+const KINDS: [&str; 5] = ["exists", "read", "write", "delete", "list"];
+
 fn told(session: &Session, report: &Report, before: kart_core::Requests, file: Option<&str>) {
     session.out.line(format!(
         "{} in {:.1?}; outputs in {}",
@@ -152,8 +155,9 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
     ));
     if report.counts().ran > 0 {
         let requests = shape::requests(session.workspace.requests(), before);
-        let requests: Vec<String> = requests
+        let requests: Vec<String> = KINDS
             .iter()
+            .filter_map(|kind| Some((kind, requests.get(*kind)?)))
             .filter(|(_, count)| **count != json!(0))
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
