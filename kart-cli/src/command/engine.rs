@@ -39,45 +39,52 @@ pub(super) async fn detach(session: &Session, roots: &[AnyTask]) -> Result<bool,
     };
     // Whatever is wrong with it is found here, where somebody sees it.
     let plan = session.runner.plan_all(roots.to_vec()).await?;
-    if plan.runs() == 0 {
-        session.out.line("nothing to do: all is complete");
+    let missing = plan.runs();
+    let (state, id) = if missing == 0 {
+        ("done", None)
+    } else {
+        let (id, was_there) = leave(session, &engine, roots).await?;
+        (if was_there { "joined" } else { "detached" }, Some(id))
+    };
+    if session.out.is_json {
+        session
+            .out
+            .json(&json!({"state": state, "invocation": id, "missing": missing}));
         return Ok(true);
     }
+    let how = match state {
+        "joined" => "under way already",
+        _ => "left to the workers",
+    };
+    session.out.line(match id {
+        None => "nothing to do: all is complete".to_owned(),
+        Some(id) => format!(
+            "{how} as {id}: {missing} task{} to run; `runs` tells how it goes",
+            plural(missing)
+        ),
+    });
+    Ok(true)
+}
+
+async fn leave(
+    session: &Session,
+    engine: &Engine,
+    roots: &[AnyTask],
+) -> Result<(String, bool), End> {
+    let config = &session.config;
     let mut ways = Ways::new(under_way(session));
-    let limits = session.config.limits.iter();
+    let limits = config.limits.iter();
     ways.limits = limits
         .map(|(name, (units, _))| (name.clone(), *units))
         .collect();
-    ways.fail_fast = session.config.given("fail-fast") == Some("true");
-    ways.is_shared = session.config.given("coordination") == Some("shared");
-    let sent = engine
-        .detach(roots, session.workspace.location(), ways)
-        .await;
-    let (id, was_there) = sent.map_err(|error| {
-        End::new(
-            FAILED,
-            format!("error: {}", kart_core::chain(error.as_ref())),
-        )
-    })?;
-    if session.out.is_json {
-        session.out.json(&json!({
-            "state": "detached",
-            "invocation": id,
-            "missing": plan.runs(),
-            "joined": was_there,
-        }));
-        return Ok(true);
-    }
-    let how = if was_there {
-        "under way already"
-    } else {
-        "left to the workers"
-    };
-    let (missing, s) = (plan.runs(), plural(plan.runs()));
-    session.out.line(format!(
-        "{how} as {id}: {missing} task{s} to run; `runs` tells how it goes"
-    ));
-    Ok(true)
+    ways.fail_fast = config.given("fail-fast") == Some("true");
+    ways.is_shared = config.given("coordination") == Some("shared");
+    let workspace = session.workspace.location();
+    let sent = engine.detach(roots, workspace, ways).await;
+    sent.map_err(|error| {
+        let error = kart_core::chain(error.as_ref());
+        End::new(FAILED, format!("error: {error}"))
+    })
 }
 
 /// Options that mean nothing for a run that nobody waits for.

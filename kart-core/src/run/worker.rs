@@ -211,10 +211,10 @@ impl Worker {
         started: Instant,
     ) -> Result<Report, BoxError> {
         self.runner.workspace.prepare().await?;
-        // What it holds is all that can be had, also by what bodies ask for.
         let keys: Arc<[Key]> = asked.iter().map(|&(_, order)| order.key).collect();
         let _told = self.teller.until_end(Arc::clone(&keys));
         let teller = Arc::clone(&self.teller);
+        // What it holds is all that can be had, also by what bodies ask for.
         let runner = Arc::new(Runner {
             workers: held.places,
             limits: held.limits.clone(),
