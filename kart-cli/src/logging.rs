@@ -143,9 +143,9 @@ impl LogSettings {
                 };
             }
         }
-        // Of connections that were closed, as those of probes are, nobody wants to be warned.
+        // It warns of each connection that a probe has closed, and of each order that waits while the worker stops.
         if asked.is_none()
-            && let Some(quiet) = directive("restate_sdk::http_server=error")
+            && let Some(quiet) = directive("restate_sdk=error")
         {
             filter = filter.add_directive(quiet);
         }

@@ -36,11 +36,11 @@ impl Connect {
         }
     }
 
-    /// Looks whether there is an engine.
+    /// Looks whether there is an engine that knows workers.
     ///
     /// # Errors
     ///
-    /// [`RestateError::Settings`] and [`RestateError::Unreachable`].
+    /// [`RestateError::Settings`], [`RestateError::Unreachable`] and [`RestateError::Unregistered`].
     pub async fn connect(self) -> Result<Engine, RestateError> {
         if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
             let url = self.url;
@@ -50,6 +50,7 @@ impl Connect {
         }
         let ingress = Arc::new(Ingress::connect(&self.url, self.token).await?);
         let nonce = kart_core::RunId::now().to_string();
+        ingress.look(&nonce).await?;
         let batches = |batch| Batches::new(Arc::clone(&ingress), batch, nonce.clone());
         Ok(Engine {
             batches: self.batch.map(batches),

@@ -11,7 +11,7 @@ pub enum RestateError {
     #[error("{0}")]
     Settings(String),
     /// The address cannot be listened at.
-    #[error("failed to listen at {address}: {source}; choose another by --restate-endpoint")]
+    #[error("failed to listen at {address}; choose another by --restate-endpoint")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -26,4 +26,7 @@ pub enum RestateError {
         /// What went wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The engine has no such workers, or not for this caller.
+    #[error(transparent)]
+    Unregistered(Box<dyn std::error::Error + Send + Sync>),
 }

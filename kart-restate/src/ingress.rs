@@ -9,9 +9,10 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::error::RestateError;
+use crate::wire;
 
 /// How many requests share a connection: servers take no more than a hundred or two at a time.
 const SHARING: usize = 100;
@@ -23,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an engine may take that is just being started, as a run may be.
 const STARTING: Duration = Duration::from_secs(5);
+/// How long to wait for a worker only to see whether there is any.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long an engine may be gone.
 const PATIENCE: Duration = Duration::from_mins(10);
 
@@ -61,6 +64,21 @@ impl Ingress {
             sleep(FIRST_PAUSE).await;
         }
         Ok(ingress)
+    }
+
+    /// Looks whether the engine knows workers: an empty batch is answered, or waits for them, or is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`RestateError::Unregistered`].
+    pub(crate) async fn look(&self, nonce: &str) -> Result<(), RestateError> {
+        let url = format!("{}/{}", self.url, wire::BATCHES);
+        let key = format!("{nonce}-look");
+        let asked = timeout(LOOK, self.once::<Json>(&url, &key, b"[]".to_vec())).await;
+        match asked {
+            Ok(Err(Miss::Final(error))) => Err(RestateError::Unregistered(error)),
+            _ => Ok(()),
+        }
     }
 
     async fn health(&self) -> Result<Response, reqwest::Error> {

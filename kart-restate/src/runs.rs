@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use kart_core::{
-    AnyTask, BoxError, Coordination, Counts, RunError, Runner, chain, permanent, registry,
+    AnyTask, BoxError, Coordination, Counts, RunError, Runner, Stop, chain, permanent, registry,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -68,6 +68,7 @@ pub(crate) struct Detached {
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) runner: Runner,
+    pub(crate) stop: Stop,
     /// The ingress as it is reached from here, if that is another way than that of who asked.
     pub(crate) url: Option<String>,
     pub(crate) token: Option<String>,
@@ -120,14 +121,34 @@ impl Host {
         let mut connect = Connect::new(self.url.clone().unwrap_or(run.url));
         connect.token.clone_from(&self.token);
         connect.batch = run.batch;
-        let runner = self.runner.clone().executor(connect.connect().await?);
+        let stop = Stop::new();
+        let runner = self.runner.clone().stop(&stop);
         let runner = runner
+            .executor(connect.connect().await?)
             .coordination(run.ways.coordination())
             .workers(run.ways.workers)
             .limits(run.ways.limits)
             .fail_fast(run.ways.fail_fast)
             .wait(SUCCESSION);
-        Ok(runner.run_all(roots).await?.counts())
+        // Also where the engine has ended it, which drops this future, the run ends in good order and leaves its claim.
+        let _stopped = StopsWhenDropped(stop.clone());
+        let mut run = tokio::spawn(async move { runner.run_all(roots).await });
+        let report = tokio::select! {
+            report = &mut run => report,
+            () = self.stop.stopped() => {
+                stop.stop();
+                run.await
+            }
+        };
+        Ok(report??.counts())
+    }
+}
+
+struct StopsWhenDropped(Stop);
+
+impl Drop for StopsWhenDropped {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

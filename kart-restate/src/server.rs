@@ -80,6 +80,7 @@ impl Server {
         let host = Host {
             // What it has ordered goes on without it.
             runner: runner.clone().grace(Duration::ZERO),
+            stop: stop.clone(),
             url,
             token,
         };

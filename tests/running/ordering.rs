@@ -212,6 +212,25 @@ async fn even(n: u64) -> kart::Result<bool> {
     Ok(n.is_multiple_of(2))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worker_in_another_directory_is_found_out() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let workspace = Workspace::open(here.path().to_str().unwrap()).unwrap();
+    let elsewhere = Workspace::open(there.path().to_str().unwrap()).unwrap();
+    let (runner, _) = ordering(&workspace, Runner::new(&elsewhere));
+    let error = failure(&runner, Even { n: 2 }).await;
+    let location = here.path().to_str().unwrap();
+    assert!(
+        error.chain().contains(location) && error.chain().contains("the same directory"),
+        "{}",
+        error.chain()
+    );
+    assert!(error.is_permanent());
+    let (runner, _) = ordering(&workspace, Runner::new(&workspace));
+    let report = unless_stuck(runner.run(Even { n: 2 })).await.unwrap();
+    assert_eq!(report.counts().ran, 1);
+}
+
 type Change = fn(&mut Order);
 
 #[tokio::test]

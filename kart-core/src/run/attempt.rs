@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Shop {
     pub(super) ownership: Ownership,
     /// Where attempts are made, if not here.
     pub(super) executor: Option<Arc<dyn Executor>>,
+    /// Whether an output that was made elsewhere has been seen here.
+    pub(super) sees_outputs: AtomicBool,
     /// The span in which the run was started.
     pub(super) span: Span,
 }

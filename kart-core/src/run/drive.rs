@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -81,6 +81,7 @@ impl Drive {
             large: Mutex::default(),
             ownership: ownership.clone(),
             executor: runner.executor.clone(),
+            sees_outputs: AtomicBool::new(false),
             span: tracing::Span::current(),
         });
         Drive {

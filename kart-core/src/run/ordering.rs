@@ -1,17 +1,22 @@
 //! An attempt that is made elsewhere: the order, and what its answer means here.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::attempt::{Attempted, End, Shop, Work, caught};
 use super::cause::Cause;
 use super::executor::{Answer, Executor, Order};
 use super::publish::Published;
 use crate::error::{BoxError, interrupted, permanent};
-use crate::model::AnyTask;
+use crate::model::{AnyTask, NodeId};
 use crate::registry;
+
+/// How long NFS may keep to itself that a file is there, by its usual settings, and a little more.
+const SHOWING: Duration = Duration::from_secs(40);
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Shop {
     pub(super) async fn order(&self, executor: &dyn Executor, work: Work) -> Attempted {
@@ -22,12 +27,42 @@ impl Shop {
             Ok(answer) => end(answer),
             Err(error) => (End::Failed(error), None),
         };
+        let end = match end {
+            End::Published(_) | End::Made => match self.seen(work.node).await {
+                Ok(()) => end,
+                Err(error) => End::Failed(error),
+            },
+            end => end,
+        };
         Attempted {
             node: work.node,
             number: work.number,
             elapsed: elapsed.unwrap_or_else(|| started.elapsed()),
             end,
         }
+    }
+
+    /// Whether the worker's directory is that of the run, which their names do not tell: the first output is looked
+    /// for, for as long as a file system on a network may take to show it.
+    async fn seen(&self, node: NodeId) -> Result<(), BoxError> {
+        if !self.workspace.is_directory() || self.sees_outputs.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.graph.node(node).path()?;
+        let since = Instant::now();
+        while !self.workspace.exists(&path).await? {
+            if since.elapsed() > SHOWING {
+                let location = self.workspace.locate(&path);
+                return Err(permanent(format!(
+                    "the worker has made the output, and it is not at `{location}`: does the worker work in the same \
+                     directory?"
+                ))
+                .into());
+            }
+            sleep(PAUSE).await;
+        }
+        self.sees_outputs.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn ordered(&self, work: Work) -> Result<Order, BoxError> {
