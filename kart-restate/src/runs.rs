@@ -104,12 +104,13 @@ impl Host {
     }
 
     async fn run(&self, run: Detached) -> Result<Counts, BoxError> {
-        let (here, build) = (self.runner.workspace().location(), registry::fingerprint());
-        if here != run.workspace && (here.contains("://") || run.workspace.contains("://")) {
-            let there = &run.workspace;
+        let workspace = self.runner.workspace();
+        if !workspace.may_be(&run.workspace) {
+            let (here, there) = (workspace.location(), &run.workspace);
             let reason = format!("the run is of {there}, and this worker works in {here}");
             return Err(permanent(reason).into());
         }
+        let build = registry::fingerprint();
         if build != run.build {
             let there = &run.build;
             let reason = format!("the run is of build {there}, this worker of build {build}");

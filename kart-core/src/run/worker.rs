@@ -240,16 +240,13 @@ impl Worker {
         }
     }
 
-    /// Whether a bucket is meant that is not this one; a directory may have other names on other machines.
     fn check_workspace(&self, order: &Order) -> Result<(), BoxError> {
-        let here = self.runner.workspace.location();
-        let there = order.workspace.as_str();
-        let is_other = here != there && (here.contains("://") || there.contains("://"));
-        if is_other {
-            let reason = format!("the order is for {there}, and this worker works in {here}");
-            return Err(permanent(reason).into());
+        if self.runner.workspace.may_be(&order.workspace) {
+            return Ok(());
         }
-        Ok(())
+        let (here, there) = (self.runner.workspace.location(), &order.workspace);
+        let reason = format!("the order is for {there}, and this worker works in {here}");
+        Err(permanent(reason).into())
     }
 
     async fn needs(&self, graph: &Graph, asked: &[Asked<'_>]) -> Result<Vec<Need>, Error> {

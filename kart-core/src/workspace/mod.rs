@@ -132,6 +132,13 @@ impl Workspace {
         &self.inner.location
     }
 
+    /// Whether that may be this workspace as another process names it: a bucket has one name, and a directory may have
+    /// others on other machines.
+    pub fn may_be(&self, location: &str) -> bool {
+        let here = self.location();
+        here == location || !(here.contains("://") || location.contains("://"))
+    }
+
     /// Where an object is, as a person would write it.
     pub fn locate(&self, path: &str) -> String {
         locate(&self.inner.location, path)
