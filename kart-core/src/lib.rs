@@ -33,7 +33,7 @@ pub use report::{
     StopReason, TaskReport,
 };
 pub use run::{
-    Answer, Answering, Coordination, Executor, OnCodeChange, Order, Runner, Worker, build,
+    Answer, Answering, Beside, Coordination, Executor, OnCodeChange, Order, Runner, Worker, build,
 };
 pub use workspace::{Commit, Entry, Reader, Requests, Workspace};
 

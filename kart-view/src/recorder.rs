@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kart_core::{Event, Plan, Report, chain};
 use serde::{Serialize, Serializer};
@@ -136,6 +136,10 @@ impl Recorder {
             }
             Some(text)
         };
+        let elapsed = match event {
+            Event::Finished { elapsed, .. } | Event::Failed { elapsed, .. } => *elapsed,
+            _ => Duration::ZERO,
+        };
         let (task, attempt, outcome, bytes, error) = match event {
             Event::Planned { plan, .. } => return self.recorded().begin(plan),
             Event::Started { task, attempt, .. } => {
@@ -153,6 +157,8 @@ impl Recorder {
         let error = error.map(|error| recorded.error(error));
         let place = task.index();
         recorded.end(place, now, |ended| {
+            // A worker tells of some only when they have ended.
+            ended.start = ended.start.min(now - elapsed.as_secs_f64()).max(0.0);
             ended.outcome = attempt;
             ended.bytes = bytes;
             ended.error = error;

@@ -7,6 +7,7 @@ mod common;
 mod asking;
 mod asking_in_vain;
 mod batches;
+mod beside;
 mod failing;
 mod handing;
 mod interrupting;

@@ -306,7 +306,7 @@ async fn what_a_body_asks_for_is_made_by_its_worker() {
     let report = unless_stuck(runner.run(Asks { n: 2 })).await.unwrap();
     assert!(report.output(&Asks { n: 2 }).await.unwrap());
     assert!(report.output(&Even { n: 2 }).await.unwrap());
-    assert_eq!((report.counts().ran, orders.lock().unwrap().len()), (1, 1));
+    assert_eq!((report.counts().ran, orders.lock().unwrap().len()), (2, 1));
     let error = failure(&runner, Asks { n: 3 }).await.chain();
     assert!(error.contains("uses 1 of the limit `slot`"), "{error}");
 }

@@ -7,6 +7,7 @@ use super::drive::Drive;
 use super::inbox::Surveyed;
 use super::unavailable::Unavailable;
 use crate::error::{Error, StoreError, chain, interrupted};
+use crate::key::Key;
 use crate::model::{DynTask, NodeId};
 use crate::plan::{Need, describe, survey_below};
 use crate::report::Outcome;
@@ -40,12 +41,23 @@ impl Drive {
     }
 
     /// Room for what came to the graph.
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         self.schedule.grow();
         self.ledger.learned(&[]);
         let needs = self.needs.write();
         let mut needs = needs.unwrap_or_else(PoisonError::into_inner);
         needs.resize(self.graph.len(), Need::Unasked);
+    }
+
+    /// Notes what tasks need of which nothing was known.
+    pub(super) fn learn(&mut self, needs: &[(NodeId, Need)]) {
+        let known = self.needs.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        for &(node, need) in needs {
+            known[node.index()] = need;
+        }
+        drop(known);
+        self.ledger.learned(needs);
     }
 
     /// The circle that would close if `by` waited for `target`.
@@ -91,8 +103,14 @@ impl Drive {
         }
     }
 
+    /// Whether it is known here that the task of that key has failed.
+    pub(super) fn has_failed(&self, key: Key) -> bool {
+        let outcome = self.graph.find(key).map(|node| self.ledger.outcome(node));
+        matches!(outcome, Some(Outcome::Failed(_)))
+    }
+
     /// Why there will be no output of a task that failed or is blocked.
-    fn unavailable(&self, node: NodeId) -> Option<Unavailable> {
+    pub(super) fn unavailable(&self, node: NodeId) -> Option<Unavailable> {
         match self.ledger.outcome(node) {
             Outcome::Failed(failure) => {
                 let key = self.graph.node(node).key;
@@ -137,14 +155,7 @@ impl Drive {
             });
             return;
         }
-        {
-            let known = self.needs.write();
-            let mut known = known.unwrap_or_else(PoisonError::into_inner);
-            for &(node, need) in &needs {
-                known[node.index()] = need;
-            }
-        }
-        self.ledger.learned(&needs);
+        self.learn(&needs);
         let added = self.schedule.add(&needs, asker);
         for (required, _) in added.edges {
             self.shop.handover.expect(required);

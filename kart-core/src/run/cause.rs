@@ -19,6 +19,13 @@ pub(super) fn redacted(task: &AnyTask, error: BoxError, is_permanent: bool) -> B
     Cause::of(texts).into_error(is_permanent)
 }
 
+/// An error and its causes as text; one that only repeats what stands before it is left out.
+pub(super) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut texts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    texts.dedup();
+    texts
+}
+
 /// An error by its text, with what caused it.
 #[derive(Debug)]
 pub(super) struct Cause {

@@ -217,6 +217,7 @@ impl Drive {
             Step::Withdrawn { by, ask } => self.withdrawn(by, ask),
             Step::Parked(node) => self.parked(node),
             Step::Surveyed(surveyed) => self.surveyed(surveyed),
+            Step::Told(beside) => self.told(beside),
             Step::Looked(looks) => self.looked(looks),
             // The pauses may have been ended meanwhile.
             Step::Rested(node, number) if self.resting.remove(&node).is_some() => {
@@ -266,7 +267,9 @@ impl Drive {
             self.interrupted(node, number, elapsed);
             return;
         }
-        if let Some(unavailable) = Unavailable::cause_of(&error) {
+        if let Some(unavailable) = Unavailable::cause_of(&error)
+            && self.has_failed(unavailable.key)
+        {
             self.blocked(node, &unavailable);
             return;
         }
@@ -340,7 +343,7 @@ impl Drive {
     }
 
     /// There will be no output of `node`: what requires it is blocked, and who asked for it is told.
-    fn fail(&mut self, node: NodeId, unavailable: &Unavailable) {
+    pub(super) fn fail(&mut self, node: NodeId, unavailable: &Unavailable) {
         self.release_requirements(node);
         let blocked = self.schedule.fail(node);
         for &blocked in &blocked {

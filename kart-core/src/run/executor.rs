@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::error::BoxError;
+use super::beside::Beside;
+use super::cause::texts;
+use crate::error::{BoxError, is_permanent};
 use crate::key::Key;
 
 /// What [`Executor::attempt`] gives.
@@ -68,7 +70,7 @@ impl fmt::Debug for Order {
     }
 }
 
-/// What came of an order. It travels as JSON.
+/// What came of an order. It travels as JSON, with secret parameters of tasks that bodies asked for as they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -86,6 +88,9 @@ pub enum Answer {
         elapsed: Duration,
         /// The process that made it, as the log names it.
         worker: String,
+        /// What came of the tasks that bodies asked for.
+        #[serde(default, skip_serializing_if = "Beside::is_empty")]
+        beside: Beside,
     },
     /// The output was there already.
     Made,
@@ -98,7 +103,33 @@ pub enum Answer {
         is_permanent: bool,
         /// How long it took.
         elapsed: Duration,
+        /// The task whose failure is the reason, where the body asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Key>,
+        /// What came of the tasks that bodies asked for.
+        #[serde(default, skip_serializing_if = "Beside::is_empty")]
+        beside: Beside,
     },
     /// The worker is stopping: the attempt is to be made by another.
     Interrupted,
+}
+
+impl Answer {
+    pub(super) fn failed(error: &BoxError, elapsed: Duration) -> Self {
+        Answer::Failed {
+            causes: texts(error.as_ref()),
+            is_permanent: is_permanent(error.as_ref()),
+            elapsed,
+            by: None,
+            beside: Beside::default(),
+        }
+    }
+
+    /// Where it says what came of the tasks that bodies asked for.
+    pub(super) fn beside(&mut self) -> Option<&mut Beside> {
+        match self {
+            Answer::Published { beside, .. } | Answer::Failed { beside, .. } => Some(beside),
+            Answer::Made | Answer::Interrupted => None,
+        }
+    }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::asks::Ask;
+use super::beside::Beside;
 use crate::error::Error;
 use crate::model::NodeId;
 use crate::plan::Need;
@@ -34,6 +35,8 @@ pub(super) enum Step {
     /// The body has taken what it was given, and waits for more.
     Parked(NodeId),
     Surveyed(Surveyed),
+    /// A worker tells what it has made beside what was ordered.
+    Told(Beside),
     Looked(Looks),
     /// The pause before the next attempt, with its number, is over.
     Rested(NodeId, u32),

@@ -1,7 +1,7 @@
 //! What a run writes to the log, and what it knows from it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
@@ -15,10 +15,21 @@ use crate::workspace::Workspace;
 /// How many required keys a record names.
 const REQUIRES: usize = 64;
 
+/// Notes that are kept for who asks for them.
+pub(super) type Notes = Arc<Mutex<Vec<Note>>>;
+
+/// Where what a run notes goes.
+#[derive(Debug)]
+enum Sink {
+    Nowhere,
+    Log(Log),
+    Kept(Notes),
+}
+
 /// The log of a run, if it writes one, and what past runs have shown.
 #[derive(Debug)]
 pub(super) struct Journal {
-    log: Option<Log>,
+    sink: Sink,
     known: Known,
     /// What the bodies that are under way have asked for.
     asked: HashMap<NodeId, Vec<NodeId>>,
@@ -39,8 +50,17 @@ pub(super) struct Ended<'e> {
 impl Journal {
     /// Writes nothing, and knows what it is given.
     pub(super) fn silent(known: Known) -> Self {
+        Journal::new(Sink::Nowhere, known)
+    }
+
+    /// Keeps what is noted, and writes nothing.
+    pub(super) fn kept(notes: &Notes) -> Self {
+        Journal::new(Sink::Kept(Arc::clone(notes)), Known::default())
+    }
+
+    fn new(sink: Sink, known: Known) -> Self {
         Journal {
-            log: None,
+            sink,
             known,
             asked: HashMap::new(),
         }
@@ -69,16 +89,12 @@ impl Journal {
             tasks: needs.len(),
             missing: needs.iter().filter(|need| need.runs()).count(),
         };
-        Journal {
-            log: Some(Log::begin(workspace, run, start, record)),
-            known,
-            asked: HashMap::new(),
-        }
+        Journal::new(Sink::Log(Log::begin(workspace, run, start, record)), known)
     }
 
     /// The body of `by` has asked for `node`.
     pub(super) fn asked(&mut self, node: NodeId, by: NodeId) {
-        if self.log.is_some() {
+        if !self.is_silent() {
             self.asked.entry(by).or_default().push(node);
         }
     }
@@ -87,35 +103,58 @@ impl Journal {
         &self.known
     }
 
+    fn is_silent(&self) -> bool {
+        matches!(self.sink, Sink::Nowhere)
+    }
+
     pub(super) fn note(&mut self, graph: &Graph, node: NodeId, ended: &Ended<'_>) {
-        let Some(log) = &self.log else {
+        if self.is_silent() {
             return;
-        };
-        if ended.outcome == RecordedOutcome::Ran {
-            let spec = graph.node(node).task.spec();
-            self.known
-                .ran(spec.name, spec.version, spec.code, ended.elapsed);
         }
-        log.note(Note {
-            node,
-            outcome: ended.outcome,
-            attempt: ended.attempt,
-            at: SystemTime::now(),
-            elapsed: ended.elapsed,
-            error: ended.error.map(|error| chain(error).into()),
-            output: ended.output,
-            worker: ended.worker.clone(),
-            asked: self.asked.remove(&node).unwrap_or_default(),
-        });
+        self.take(
+            graph,
+            Note {
+                node,
+                outcome: ended.outcome,
+                attempt: ended.attempt,
+                at: SystemTime::now(),
+                elapsed: ended.elapsed,
+                error: ended.error.map(|error| chain(error).into()),
+                output: ended.output,
+                worker: ended.worker.clone(),
+                asked: Vec::new(),
+            },
+        );
+    }
+
+    /// Takes what was noted, here or by another process.
+    pub(super) fn take(&mut self, graph: &Graph, mut note: Note) {
+        note.asked = self.asked.remove(&note.node).unwrap_or_default();
+        if note.outcome == RecordedOutcome::Ran && !self.is_silent() {
+            let spec = graph.node(note.node).task.spec();
+            self.known
+                .ran(spec.name, spec.version, spec.code, note.elapsed);
+        }
+        match &self.sink {
+            Sink::Nowhere => {}
+            Sink::Log(log) => log.note(note),
+            Sink::Kept(notes) => {
+                let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+                notes.push(note);
+            }
+        }
     }
 
     /// Writes the end: what could not be written, if so.
     pub(super) async fn end(mut self, counts: Counts) -> Option<String> {
+        let Sink::Log(log) = self.sink else {
+            return None;
+        };
         let end = EndRecord {
             at: SystemTime::now(),
             counts,
         };
-        self.log.take()?.end(end, &mut self.known).await
+        log.end(end, &mut self.known).await
     }
 }
 

@@ -15,7 +15,7 @@ use super::publish::Published;
 use super::runner::Runner;
 use crate::error::BoxError;
 use crate::key::Key;
-use crate::log::{Known, RecordedOutcome};
+use crate::log::{Known, Note, RecordedOutcome};
 use crate::model::NodeId;
 use crate::own::Owner;
 use crate::plan::{Graph, Need, Plan, TaskInfo};
@@ -130,6 +130,11 @@ impl Ledger {
         );
     }
 
+    /// Takes what another process has noted into the log.
+    pub(super) fn take(&mut self, note: Note) {
+        self.journal.take(&self.graph, note);
+    }
+
     pub(super) fn started(&self, node: NodeId, attempt: u32) {
         let known = || {
             self.journal
@@ -221,8 +226,6 @@ impl Ledger {
         elapsed: Duration,
         published: &Published,
     ) {
-        let bytes = published.bytes;
-        self.has_run = true;
         self.journal.note(
             &self.graph,
             node,
@@ -231,10 +234,23 @@ impl Ledger {
                 attempt: number,
                 elapsed,
                 error: None,
-                output: Some((bytes, published.hash)),
+                output: Some((published.bytes, published.hash)),
                 worker: published.worker.clone(),
             },
         );
+        self.ran(node, number, elapsed, published);
+    }
+
+    /// An attempt of which the log knows has published its output.
+    pub(super) fn ran(
+        &mut self,
+        node: NodeId,
+        number: u32,
+        elapsed: Duration,
+        published: &Published,
+    ) {
+        let bytes = published.bytes;
+        self.has_run = true;
         let task = self.task(node);
         if published.differed {
             self.emit(&Event::Differed { task });
@@ -262,6 +278,11 @@ impl Ledger {
     /// Gives the failure to whoever waits for the task.
     pub(super) fn failed(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
         self.record_failed(RecordedOutcome::Failed, &failed);
+        self.fails(failed)
+    }
+
+    /// An attempt of which the log knows has failed.
+    pub(super) fn fails(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
         let task = self.task(failed.node);
         self.emit(&Event::Failed {
             task,

@@ -3,6 +3,7 @@
 mod asking;
 mod asks;
 mod attempt;
+mod beside;
 mod cause;
 mod checks;
 mod code;
@@ -30,6 +31,7 @@ mod slots;
 mod unavailable;
 mod worker;
 
+pub use beside::Beside;
 pub use code::OnCodeChange;
 pub use executor::{Answer, Answering, Executor, Order};
 pub use ownership::Coordination;

@@ -7,9 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{Attempted, End, Shop, Work, caught};
+use super::beside::Beside;
 use super::cause::Cause;
 use super::executor::{Answer, Executor, Order};
+use super::inbox::Step;
 use super::publish::Published;
+use super::unavailable::Unavailable;
 use crate::error::{BoxError, interrupted, permanent};
 use crate::model::{AnyTask, NodeId};
 use crate::registry;
@@ -24,7 +27,7 @@ impl Shop {
         let ordering = async { executor.attempt(self.ordered(work)?).await };
         let answer = caught(ordering).await;
         let (end, elapsed) = match answer {
-            Ok(answer) => end(answer),
+            Ok(answer) => self.end(answer),
             Err(error) => (End::Failed(error), None),
         };
         let end = match end {
@@ -81,37 +84,56 @@ impl Shop {
             build: registry::fingerprint().to_owned(),
         })
     }
-}
 
-/// How the attempt ended, and how long it took where it was made.
-fn end(answer: Answer) -> (End, Option<Duration>) {
-    match answer {
-        Answer::Published {
-            bytes,
-            hash,
-            differed,
-            elapsed,
-            worker,
-        } => {
-            let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
-            let published = Published {
-                output: None,
+    /// How the attempt ended, and how long it took where it was made.
+    fn end(&self, answer: Answer) -> (End, Option<Duration>) {
+        match answer {
+            Answer::Published {
                 bytes,
                 hash,
                 differed,
-                worker: Some(worker.into()),
-            };
-            (End::Published(published), Some(elapsed))
+                elapsed,
+                worker,
+                beside,
+            } => {
+                self.tell(beside);
+                let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
+                let published = Published {
+                    output: None,
+                    bytes,
+                    hash,
+                    differed,
+                    worker: Some(worker.into()),
+                };
+                (End::Published(published), Some(elapsed))
+            }
+            Answer::Made => (End::Made, None),
+            Answer::Failed {
+                causes,
+                is_permanent,
+                elapsed,
+                by,
+                beside,
+            } => {
+                self.tell(beside);
+                let error = Cause::of(causes).into_error(is_permanent);
+                let error = match by {
+                    Some(key) => Unavailable {
+                        key,
+                        failure: Arc::new(error),
+                    }
+                    .into(),
+                    None => error,
+                };
+                (End::Failed(error), Some(elapsed))
+            }
+            Answer::Interrupted => (End::Failed(interrupted().into()), None),
         }
-        Answer::Made => (End::Made, None),
-        Answer::Failed {
-            causes,
-            is_permanent,
-            elapsed,
-        } => {
-            let error = Cause::of(causes).into_error(is_permanent);
-            (End::Failed(error), Some(elapsed))
+    }
+
+    fn tell(&self, beside: Beside) {
+        if !beside.is_empty() {
+            self.say(Step::Told(beside));
         }
-        Answer::Interrupted => (End::Failed(interrupted().into()), None),
     }
 }

@@ -3,24 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::attempt::caught;
+use super::beside::Beside;
+use super::cause::texts;
 use super::desk;
 use super::drive::Drive;
 use super::executor::{Answer, Order};
-use super::journal::Journal;
+use super::journal::{Journal, Notes};
 use super::ledger::Ledger;
 use super::news::Teller;
 use super::ownership::{Coordination, Ownership};
 use super::runner::Runner;
-use crate::error::{BoxError, Error, causes, is_permanent, permanent};
+use crate::error::{BoxError, Error, permanent};
 use crate::key::Key;
-use crate::log::Known;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
 use crate::own::here;
 use crate::plan::{Graph, Need, Rerun, ask};
@@ -31,7 +32,8 @@ use crate::report::{Outcome, Report, RunError};
 /// limits. What the task requires has to be complete. Whatever brings the orders sees to it that one task is not
 /// ordered twice at a time: nothing is claimed.
 ///
-/// What the body of a task asks for runs in this process, within the limits that the task itself uses.
+/// What the body of a task asks for runs in this process, within the limits that the task itself uses; the answer tells
+/// what came of it.
 ///
 /// # Examples
 ///
@@ -131,7 +133,7 @@ impl Worker {
         for order in orders {
             let task = caught(async { self.task(order) }).await;
             answers.push(task.map_or_else(
-                |error| Some(failed(&error, started.elapsed())),
+                |error| Some(Answer::failed(&error, started.elapsed())),
                 |task| {
                     taken.push(order);
                     tasks.push(task);
@@ -142,7 +144,7 @@ impl Worker {
         let made = Box::pin(caught(self.make(&taken, tasks))).await;
         let made = match made {
             Ok(made) => made,
-            Err(error) if taken.len() == 1 => vec![failed(&error, started.elapsed())],
+            Err(error) if taken.len() == 1 => vec![Answer::failed(&error, started.elapsed())],
             // One of them may have spoilt it for the others.
             Err(_) => {
                 let mut made = Vec::with_capacity(taken.len());
@@ -186,18 +188,27 @@ impl Worker {
         let asked = graph.roots.iter().copied().zip(orders.iter().copied());
         let asked: Vec<Asked<'_>> = asked.collect();
         let needs = self.needs(&graph, &asked).await?;
-        let report = if needs.iter().any(|need| need.runs()) {
-            Some(self.run(&held, &graph, needs, &asked, started).await?)
+        let (report, mut beside) = if needs.iter().any(|need| need.runs()) {
+            let notes = Notes::default();
+            let report = self.run(&held, &graph, needs, &asked, &notes, started);
+            let report = report.await?;
+            let beside = Beside::of(&report, &graph, &notes);
+            (Some(report), beside)
         } else {
-            None
+            (None, Beside::default())
         };
         let answers = asked.iter().map(|&(root, order)| {
             if !is_same(&graph, root, order) {
                 let error = other_build(order, "has another key");
-                return failed(&error, started.elapsed());
+                return Answer::failed(&error, started.elapsed());
             }
             let report = report.as_ref();
-            report.map_or(Answer::Made, |report| answer(report, root))
+            let mut answer = report.map_or(Answer::Made, |report| answer(report, root));
+            if let Some(told) = answer.beside() {
+                // Once is enough: all that came together is of one run.
+                *told = mem::take(&mut beside);
+            }
+            answer
         });
         Ok(answers.collect())
     }
@@ -208,6 +219,7 @@ impl Worker {
         graph: &Arc<Graph>,
         needs: Vec<Need>,
         asked: &[Asked<'_>],
+        notes: &Notes,
         started: Instant,
     ) -> Result<Report, BoxError> {
         self.runner.workspace.prepare().await?;
@@ -225,7 +237,7 @@ impl Worker {
             Arc::clone(&runner),
             Arc::clone(graph),
             &needs,
-            Journal::silent(Known::default()),
+            Journal::kept(notes),
             started,
         );
         let graph = Arc::clone(graph);
@@ -352,9 +364,10 @@ fn answer(report: &Report, root: NodeId) -> Answer {
             differed: attempts.differed,
             elapsed: attempts.elapsed,
             worker: here().to_string(),
+            beside: Beside::default(),
         },
         Outcome::Complete | Outcome::Elsewhere => Answer::Made,
-        Outcome::Failed(failure) => failed(&failure.error, failure.elapsed),
+        Outcome::Failed(failure) => Answer::failed(&failure.error, failure.elapsed),
         // Its body asked for a task that failed: to try again would be in vain.
         Outcome::Blocked { by } => {
             let blocking = report.failures().find(|(task, _)| task.task.key() == *by);
@@ -364,23 +377,10 @@ fn answer(report: &Report, root: NodeId) -> Answer {
                 causes,
                 is_permanent: true,
                 elapsed: report.elapsed(),
+                by: Some(*by),
+                beside: Beside::default(),
             }
         }
         Outcome::Unneeded | Outcome::Interrupted | Outcome::Left => Answer::Interrupted,
     }
-}
-
-fn failed(error: &BoxError, elapsed: Duration) -> Answer {
-    Answer::Failed {
-        causes: texts(error.as_ref()),
-        is_permanent: is_permanent(error.as_ref()),
-        elapsed,
-    }
-}
-
-/// An error and its causes as text; one that only repeats what stands before it is left out.
-fn texts(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    let mut texts: Vec<String> = causes(error).map(ToString::to_string).collect();
-    texts.dedup();
-    texts
 }
