@@ -8,6 +8,7 @@ mod asking;
 mod asking_in_vain;
 mod batches;
 mod beside;
+mod early;
 mod failing;
 mod handing;
 mod interrupting;

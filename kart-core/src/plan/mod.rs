@@ -16,4 +16,4 @@ pub use planned::{Plan, Planned};
 pub use survey::Need;
 
 pub(crate) use graph::{Graph, Growth, Node, describe};
-pub(crate) use survey::{Rerun, ask, companion, pending, survey, survey_below};
+pub(crate) use survey::{Rerun, Watch, ask, companion, pending, survey, survey_below};

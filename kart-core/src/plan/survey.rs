@@ -104,6 +104,17 @@ pub(crate) fn pending(key: Key) -> String {
     format!("pending {key}")
 }
 
+/// Follows a survey as it goes.
+pub(crate) trait Watch: Sync {
+    /// A level has been asked about, and it goes on with what that requires.
+    fn level(&self, asked: &[NodeId], needs: &[Need]);
+}
+
+/// Nobody does.
+impl Watch for () {
+    fn level(&self, _: &[NodeId], _: &[Need]) {}
+}
+
 /// Finds what each task of the graph needs, indexed as the graph's nodes. Of the roots in `absent` the outputs were
 /// not there a moment ago: what they require is asked for along with them.
 pub(crate) async fn survey(
@@ -112,6 +123,7 @@ pub(crate) async fn survey(
     rerun: &Rerun,
     changed: &HashSet<NodeId>,
     absent: &[NodeId],
+    watch: &dyn Watch,
 ) -> Result<Vec<Need>, Error> {
     let mut needs = vec![Need::Unasked; graph.len()];
     mark_reruns(graph, rerun, changed, &mut needs);
@@ -135,9 +147,10 @@ pub(crate) async fn survey(
         let is_made = |root: &NodeId| !needs[root.index()].runs();
         if std::mem::take(&mut is_first) && absent.iter().any(is_made) {
             // Somebody has made it meanwhile, and what it requires may be no business of this run.
-            return Box::pin(survey(graph, workspace, rerun, changed, &[])).await;
+            return Box::pin(survey(graph, workspace, rerun, changed, &[], watch)).await;
         }
-        for node in marked.into_iter().chain(unknown) {
+        let asked = [marked, unknown].concat();
+        for &node in &asked {
             if needs[node.index()].runs() {
                 let mut below = Vec::new();
                 graph
@@ -145,6 +158,9 @@ pub(crate) async fn survey(
                     .for_each_requirement(|required| below.push(required));
                 reach(below, &mut reached, &mut level);
             }
+        }
+        if !level.is_empty() {
+            watch.level(&asked, &needs);
         }
     }
     for (need, reached) in needs.iter_mut().zip(reached) {

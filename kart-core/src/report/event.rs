@@ -63,7 +63,8 @@ impl Family {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// What is missing is known, and the first tasks start.
+    /// What is missing is known, and tasks start. Where it took long to find out, some have started meanwhile; it is told
+    /// after this.
     Planned {
         /// How many tasks the graph has.
         tasks: usize,

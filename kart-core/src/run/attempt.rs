@@ -20,6 +20,7 @@ use super::inbox::{Inbox, Step};
 use super::line::Line;
 use super::ownership::{Hold, Ownership};
 use super::publish::{Published, publish};
+use super::runner::Runner;
 use crate::error::{BoxError, Error, permanent};
 use crate::model::{
     Call, Context, DynTask, Erased, Host, LARGE_BYTES, NodeId, Resources, Saved, Stop, Stored,
@@ -49,6 +50,25 @@ pub(super) struct Shop {
     pub(super) sees_outputs: AtomicBool,
     /// The span in which the run was started.
     pub(super) span: Span,
+}
+
+impl Shop {
+    pub(super) fn new(runner: &Runner, graph: &Arc<Graph>, ownership: &Ownership) -> Arc<Self> {
+        Arc::new(Shop {
+            graph: Arc::clone(graph),
+            workspace: runner.workspace.clone(),
+            resources: Arc::new(runner.resources.clone()),
+            handover: Handover::new(runner.memory_budget),
+            stop: Stop::new(),
+            inbox: Arc::default(),
+            asks: AtomicU64::new(0),
+            large: Mutex::default(),
+            ownership: ownership.clone(),
+            executor: runner.executor.clone(),
+            sees_outputs: AtomicBool::new(false),
+            span: Span::current(),
+        })
+    }
 }
 
 /// An attempt that is to be made.

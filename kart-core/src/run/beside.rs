@@ -92,7 +92,7 @@ impl Beside {
             match report.task(node).outcome {
                 Outcome::Complete => beside.complete.push(key(node)),
                 Outcome::Blocked { by } if !graph.roots.contains(&node) => {
-                    beside.blocked.push((key(node), *by))
+                    beside.blocked.push((key(node), *by));
                 }
                 _ => {}
             }
@@ -193,16 +193,16 @@ impl Drive {
         if !is_wanted && !is_unknown {
             return;
         }
-        let note = ended.note(node);
+        let noted = ended.note(node);
         if ended.outcome == RecordedOutcome::Retrying {
-            self.ledger.take(note);
+            self.ledger.take(noted);
             return;
         }
         if is_unknown {
             self.learn(&[(node, Need::Missing)]);
         }
         self.ledger.started(node, ended.attempt);
-        self.ledger.take(note);
+        self.ledger.take(noted);
         if !is_published {
             let error = Cause::of(ended.causes).into_error(true);
             let failure = self.ledger.fails(FailedAttempt {

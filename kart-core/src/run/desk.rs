@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, coop};
 
 use super::attempt::{Attempted, Shop, Work, attempt};
 use super::drive::Drive;
+use super::early::Begun;
 use super::halt::{self, Halt};
 use super::inbox::Step;
 use super::news;
@@ -102,7 +103,7 @@ async fn lane(desk: Arc<Desk>, shop: Arc<Shop>, first: Work) {
 }
 
 /// Runs to the end.
-pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
+pub(super) async fn run(mut drive: Drive, begun: Begun) -> Result<Report, RunError> {
     let shop = Arc::clone(&drive.shop);
     let ownership = drive.ownership.clone();
     let grace = drive.runner.grace;
@@ -113,8 +114,23 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
         let (workspace, graph) = (shop.workspace.clone(), Arc::clone(&shop.graph));
         listening.spawn(news::listen(workspace, graph, Arc::clone(&shop.inbox)));
     }
+    let Begun {
+        works,
+        ended,
+        lanes: mut early,
+        ..
+    } = begun;
+    drive.adopt(works);
     let desk = Arc::new(Desk(Mutex::new(Some(drive))));
     let mut lanes = JoinSet::new();
+    let hand_in = |lanes: &mut JoinSet<()>, attempted| {
+        if let Some(work) = desk.hand_in(&shop, attempted) {
+            lanes.spawn(lane(Arc::clone(&desk), Arc::clone(&shop), work));
+        }
+    };
+    for attempted in ended {
+        hand_in(&mut lanes, attempted);
+    }
     loop {
         let stopping = |reason| {
             desk.with(|drive| drive.stop(reason));
@@ -145,12 +161,13 @@ pub(super) async fn run(drive: Drive) -> Result<Report, RunError> {
                 drop(stopping(StopReason::Lost));
                 break;
             }
+            Some(Ok(attempted)) = early.join_next() => hand_in(&mut lanes, attempted),
             () = shop.inbox.heard() => {}
         }
     }
     let drive = desk.close();
     // What still runs is dropped: nothing of it is published by halves.
-    drop((lanes, listening));
+    drop((lanes, early, listening));
     match drive {
         Some(drive) => drive.finish().await,
         None => Err(RunError::Runtime("the run was closed twice".into())),

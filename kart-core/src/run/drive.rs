@@ -2,8 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,8 +13,7 @@ use super::cause::redacted;
 use super::dependents::required;
 use super::elsewhere::Elsewhere;
 use super::halt;
-use super::handover::Handover;
-use super::inbox::{Aside, Inbox, Step};
+use super::inbox::{Aside, Step};
 use super::ledger::{FailedAttempt, Ledger};
 use super::ownership::Ownership;
 use super::publish::Published;
@@ -23,7 +21,7 @@ use super::runner::Runner;
 use super::schedule::{Next, Schedule};
 use super::unavailable::Unavailable;
 use crate::error::{self, BoxError, Error};
-use crate::model::{AnyTask, NodeId, Stop, TaskSpec};
+use crate::model::{AnyTask, NodeId, TaskSpec};
 use crate::plan::{Graph, Need};
 use crate::report::{Report, RunError, StopReason};
 
@@ -61,39 +59,24 @@ pub(super) struct Drive {
 impl Drive {
     pub(super) fn new(
         runner: Arc<Runner>,
-        graph: Arc<Graph>,
+        shop: Arc<Shop>,
         needs: Vec<Need>,
-        ownership: Ownership,
         ledger: Ledger,
         started: Instant,
     ) -> Self {
-        let lot = matches!(ownership, Ownership::Each(_)).then(|| fastrand::u32(..));
-        let schedule = Schedule::new(&graph, &needs, runner.workers, &runner.limits, lot);
-        let inbox = Arc::new(Inbox::default());
-        let shop = Arc::new(Shop {
-            graph: Arc::clone(&graph),
-            workspace: runner.workspace.clone(),
-            resources: Arc::new(runner.resources.clone()),
-            handover: Handover::new(runner.memory_budget, schedule.consumers()),
-            stop: Stop::new(),
-            inbox: Arc::clone(&inbox),
-            asks: AtomicU64::new(0),
-            large: Mutex::default(),
-            ownership: ownership.clone(),
-            executor: runner.executor.clone(),
-            sees_outputs: AtomicBool::new(false),
-            span: tracing::Span::current(),
-        });
+        let lot = matches!(shop.ownership, Ownership::Each(_)).then(|| fastrand::u32(..));
+        let schedule = Schedule::new(&shop.graph, &needs, runner.workers, &runner.limits, lot);
+        shop.handover.plan(schedule.consumers());
         Drive {
             ledger,
-            graph,
+            graph: Arc::clone(&shop.graph),
             needs: Arc::new(RwLock::new(needs)),
             schedule,
-            shop,
-            aside: Aside::new(inbox),
+            aside: Aside::new(Arc::clone(&shop.inbox)),
             attempts: 0,
             asks: Asks::default(),
-            ownership,
+            ownership: shop.ownership.clone(),
+            shop,
             elsewhere: Elsewhere::default(),
             numbers: HashMap::new(),
             begun: HashMap::new(),
@@ -109,6 +92,25 @@ impl Drive {
     pub(super) fn order(&mut self, root: NodeId, number: u32) {
         self.is_ordered = true;
         self.numbers.insert(root, number);
+    }
+
+    /// Takes over what began before the run did.
+    pub(super) fn adopt(&mut self, works: Vec<(Work, Instant)>) {
+        for (Work { node, number, .. }, since) in works {
+            if !self.need(node).runs() {
+                self.learn(&[(node, Need::Missing)]);
+            }
+            self.schedule.take(node);
+            self.begin(node, number, since);
+        }
+    }
+
+    fn begin(&mut self, node: NodeId, number: u32, since: Instant) {
+        if !matches!(self.ownership, Ownership::Each(_)) {
+            self.ledger.started(node, number);
+        }
+        self.attempts += 1;
+        self.begun.insert(node, (number, since));
     }
 
     /// Takes in what has happened.
@@ -133,11 +135,7 @@ impl Drive {
                 }
                 Next::Start(node) => {
                     let number = self.numbers.remove(&node).unwrap_or(1);
-                    if !matches!(self.ownership, Ownership::Each(_)) {
-                        self.ledger.started(node, number);
-                    }
-                    self.attempts += 1;
-                    self.begun.insert(node, (number, Instant::now()));
+                    self.begin(node, number, Instant::now());
                     let need = self.need(node);
                     return Some(Work { node, need, number });
                 }

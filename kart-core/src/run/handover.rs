@@ -30,17 +30,21 @@ struct Held {
 }
 
 impl Handover {
-    /// `consumers` counts, for each task, those that will take its output.
-    pub(super) fn new(budget: usize, consumers: Vec<u32>) -> Self {
+    pub(super) fn new(budget: usize) -> Self {
         Handover {
             budget,
             state: Mutex::new(State {
                 held: HashMap::new(),
-                consumers,
+                consumers: Vec::new(),
                 bytes: 0,
                 loading: HashMap::new(),
             }),
         }
+    }
+
+    /// How many will take the output of each task.
+    pub(super) fn plan(&self, consumers: Vec<u32>) {
+        self.lock().consumers = consumers;
     }
 
     /// One more will take the output of `node`.

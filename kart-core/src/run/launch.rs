@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::attempt::Shop;
 use super::code::{OnCodeChange, made_by_other_code};
 use super::desk;
 use super::drive::Drive;
+use super::early::{Begun, Early};
 use super::journal::Journal;
 use super::ledger::Ledger;
 use super::ownership::{Coordination, Ownership};
@@ -17,7 +19,7 @@ use super::runner::{Runner, ended};
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
 use crate::own::Member;
-use crate::plan::{Graph, Need, Rerun, ask, survey};
+use crate::plan::{Graph, Need, Rerun, Watch, ask, survey};
 use crate::report::{Report, RunError};
 
 /// What the run log tells.
@@ -82,9 +84,9 @@ impl Runner {
         let needs = needs?;
         let is_exclusive = self.coordination == Coordination::Exclusive;
         if is_exclusive && self.has_nothing_to_do(&needs, &past) {
-            return self
-                .drive(run, &Ownership::Nothing, graph, needs, past, started)
-                .await;
+            let shop = Shop::new(self, &graph, &Ownership::Nothing);
+            let begun = Begun::default();
+            return self.drive(run, shop, needs, begun, past, started).await;
         }
         let ownership = Ownership::take(self, member, &graph, started).await?;
         let result = self
@@ -105,42 +107,45 @@ impl Runner {
     ) -> Result<Report, RunError> {
         let is_absent = |root: &NodeId| before[root.index()].runs();
         let absent: Vec<NodeId> = graph.roots.iter().copied().filter(is_absent).collect();
-        let needs = self.survey(&graph, &past, &absent).await?;
+        let shop = Shop::new(self, &graph, ownership);
+        let early = Early::new(self, &graph, &past.known, &shop, started);
+        let survey = self.survey(&graph, &past, &absent, &early);
+        let (needs, begun) = early.beside(survey).await;
+        let needs = needs?;
         self.check_runs(&graph, &needs)?;
         if needs.iter().any(|need| need.runs()) {
             self.workspace.prepare().await.map_err(RunError::Store)?;
         }
-        self.drive(run, ownership, graph, needs, past, started)
-            .await
+        self.drive(run, shop, needs, begun, past, started).await
     }
 
     async fn drive(
         &self,
         run: RunId,
-        ownership: &Ownership,
-        graph: Arc<Graph>,
+        shop: Arc<Shop>,
         needs: Vec<Need>,
+        begun: Begun,
         past: Past,
         started: Instant,
     ) -> Result<Report, RunError> {
+        let graph = &shop.graph;
         let writes = self.run_log && needs.iter().any(|need| need.runs());
         let journal = if writes {
-            Journal::begin(&self.workspace, run, past.known, &graph, &needs)
+            Journal::begin(&self.workspace, run, past.known, graph, &needs)
         } else {
             Journal::silent(past.known)
         };
         let runner = Arc::new(self.clone());
         let mut ledger = Ledger::new(
             Arc::clone(&runner),
-            Arc::clone(&graph),
+            Arc::clone(graph),
             &needs,
             journal,
             started,
         );
         ledger.made_by_other_code(&past.changed, &needs);
-        let ownership = ownership.clone();
-        let drive = Drive::new(runner, graph, needs, ownership, ledger, started);
-        desk::run(drive).await
+        let drive = Drive::new(runner, shop, needs, ledger, started);
+        desk::run(drive, begun).await
     }
 
     /// The needs of the roots alone: where they are complete, nobody asks for the others.
@@ -189,11 +194,12 @@ impl Runner {
         graph: &Graph,
         past: &Past,
         absent: &[NodeId],
+        watch: &dyn Watch,
     ) -> Result<Vec<Need>, RunError> {
         let again = match self.on_code_change {
             OnCodeChange::Rerun => &past.changed,
             OnCodeChange::Ignore | OnCodeChange::Warn => &HashSet::new(),
         };
-        Ok(survey(graph, &self.workspace, &self.rerun, again, absent).await?)
+        Ok(survey(graph, &self.workspace, &self.rerun, again, absent, watch).await?)
     }
 }

@@ -10,6 +10,7 @@ mod code;
 mod dependents;
 mod desk;
 mod drive;
+mod early;
 mod elsewhere;
 mod executor;
 mod halt;

@@ -293,7 +293,7 @@ impl Runner {
     ) -> Result<Plan, RunError> {
         let graph = self.expand(roots).await?;
         let past = self.past(&graph).await;
-        let needs = self.survey(&graph, &past, &[]).await?;
+        let needs = self.survey(&graph, &past, &[], &()).await?;
         let expected = past.expected(&graph);
         Ok(Plan::new(graph, needs, expected))
     }
@@ -307,7 +307,7 @@ impl Runner {
     ///
     /// [`RunError::Busy`] if another run has the root, [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
     /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
-    /// Everything else means that nothing was run.
+    /// Everything else means that nothing was run, or that the store failed while it was looked what is missing.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         self.run_all([root.into()]).await
     }

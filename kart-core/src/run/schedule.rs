@@ -230,7 +230,7 @@ impl Schedule {
         self.ready.extend(self.slots.give_back(spec));
     }
 
-    fn take(&mut self, node: NodeId) {
+    pub(super) fn take(&mut self, node: NodeId) {
         let state = &mut self.states[node.index()];
         if matches!(state, State::Suspended | State::Resuming) {
             self.suspended -= 1;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::attempt::caught;
+use super::attempt::{Shop, caught};
 use super::beside::Beside;
 use super::cause::texts;
 use super::desk;
 use super::drive::Drive;
+use super::early::Begun;
 use super::executor::{Answer, Order};
 use super::journal::{Journal, Notes};
 use super::ledger::Ledger;
@@ -240,12 +241,12 @@ impl Worker {
             Journal::kept(notes),
             started,
         );
-        let graph = Arc::clone(graph);
-        let mut drive = Drive::new(runner, graph, needs, Ownership::Nothing, ledger, started);
+        let shop = Shop::new(&runner, graph, &Ownership::Nothing);
+        let mut drive = Drive::new(runner, shop, needs, ledger, started);
         for &(root, order) in asked {
             drive.order(root, order.attempt);
         }
-        match desk::run(drive).await {
+        match desk::run(drive, Begun::default()).await {
             Ok(report) => Ok(report),
             Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(*report),
             Err(error) => Err(error.into()),

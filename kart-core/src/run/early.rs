@@ -1,0 +1,199 @@
+//! What starts while the survey is still asking: where that takes long, tasks that surely run and wait for nothing.
+//!
+//! A survey goes level by level, so that a deep graph in a bucket takes a request's time for each level. Whatever is
+//! found missing on the way and requires nothing that is missing can run meanwhile. The run begins with the end of the
+//! survey all the same: its schedule takes over what has begun, and its events tell of it after the plan.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::mem;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::attempt::{Attempted, End, Shop, Work, attempt};
+use super::halt;
+use super::ownership::Ownership;
+use super::runner::Runner;
+use crate::log::Known;
+use crate::model::{NodeId, TaskSpec};
+use crate::plan::{Graph, Need, Watch};
+
+/// Most surveys end sooner, and the whole schedule knows better what is to go first.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The attempts that began before the run did.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    pub(super) works: Vec<(Work, Instant)>,
+    pub(super) ended: Vec<Attempted>,
+    /// Those that are under way.
+    pub(super) lanes: JoinSet<Attempted>,
+    /// How large the outputs of those that ended are.
+    bytes: u64,
+}
+
+/// What can start before the run does, as far as the survey has come.
+pub(super) struct Early<'a> {
+    runner: &'a Runner,
+    graph: &'a Graph,
+    known: &'a Known,
+    shop: Arc<Shop>,
+    deadline: Option<Instant>,
+    began: Instant,
+    found: Mutex<Found>,
+    bell: Notify,
+}
+
+/// What the survey has found so far.
+#[derive(Debug, Default)]
+struct Found {
+    levels: u32,
+    /// What of the last level requires something.
+    open: Vec<NodeId>,
+    ready: BinaryHeap<Ready>,
+}
+
+/// What goes first goes by its priority, and by how far down it was found, as in any schedule; then by chance, where
+/// others look for work at the same places.
+type Ready = (i32, u32, u32, Reverse<NodeId>);
+
+impl<'a> Early<'a> {
+    pub(super) fn new(
+        runner: &'a Runner,
+        graph: &'a Graph,
+        known: &'a Known,
+        shop: &Arc<Shop>,
+        started: Instant,
+    ) -> Self {
+        Early {
+            runner,
+            graph,
+            known,
+            shop: Arc::clone(shop),
+            deadline: halt::deadline(runner, started),
+            began: Instant::now(),
+            found: Mutex::default(),
+            bell: Notify::new(),
+        }
+    }
+
+    /// Waits for the survey, and begins beside it what can begin.
+    pub(super) async fn beside<T>(&self, survey: impl Future<Output = T>) -> (T, Begun) {
+        let mut survey = pin!(survey);
+        let mut begun = Begun::default();
+        tokio::select! {
+            biased;
+            surveyed = &mut survey => return (surveyed, begun),
+            () = sleep(PATIENCE) => {}
+        }
+        let mut may_begin = self.may_begin().await;
+        loop {
+            while may_begin
+                && begun.lanes.len() < self.runner.workers
+                && let Some(work) = self.next()
+            {
+                begun.works.push((work, Instant::now()));
+                let shop = Arc::clone(&self.shop);
+                begun.lanes.spawn(async move { attempt(&shop, work).await });
+            }
+            tokio::select! {
+                biased;
+                surveyed = &mut survey => return (surveyed, begun),
+                Some(Ok(attempted)) = begun.lanes.join_next() => {
+                    may_begin &= !matches!(attempted.end, End::Failed(_));
+                    begun.end(attempted, self.runner.memory_budget);
+                }
+                () = self.bell.notified() => {}
+            }
+        }
+    }
+
+    /// What any task of the graph lacks may be an error before anything runs.
+    async fn may_begin(&self) -> bool {
+        let specs = self.graph.nodes().map(|node| node.task.spec());
+        self.runner.check(specs).is_ok() && self.runner.workspace.prepare().await.is_ok()
+    }
+
+    fn next(&self) -> Option<Work> {
+        let is_over = |deadline| deadline <= Instant::now();
+        if self.runner.stop.is_stopping() || self.deadline.is_some_and(is_over) {
+            return None;
+        }
+        let (.., Reverse(node)) = self.found().ready.pop()?;
+        Some(Work {
+            node,
+            need: Need::Missing,
+            number: 1,
+        })
+    }
+
+    /// Whether it uses nothing that is scarce, and there is the time for it.
+    fn can_begin(&self, spec: &TaskSpec) -> bool {
+        let fits = |expected| {
+            let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+            self.deadline
+                .is_none_or(|deadline| expected <= left(deadline))
+        };
+        spec.uses.is_empty() && !spec.external && self.known.expected(spec).is_none_or(fits)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Early<'_> {
+    fn level(&self, asked: &[NodeId], needs: &[Need]) {
+        let mut found = self.found();
+        found.levels += 1;
+        // It costs a look at each requirement, and most surveys end soon.
+        let above = mem::take(&mut found.open);
+        let above = above
+            .into_iter()
+            .filter(|_| self.began.elapsed() >= PATIENCE);
+        let is_complete = |node: NodeId| {
+            let mut complete = true;
+            let each = |below: NodeId| complete &= needs[below.index()].is_complete();
+            self.graph.node(node).for_each_requirement(each);
+            complete
+        };
+        let mut ready: Vec<NodeId> = above.filter(|node| is_complete(*node)).collect();
+        for &node in asked {
+            let task = self.graph.node(node);
+            if needs[node.index()] != Need::Missing || !self.can_begin(task.task.spec()) {
+                continue;
+            }
+            if task.requires.is_empty() {
+                ready.push(node);
+            } else {
+                found.open.push(node);
+            }
+        }
+        let levels = found.levels;
+        let is_shared = matches!(self.shop.ownership, Ownership::Each(_));
+        found.ready.extend(ready.into_iter().map(|node| {
+            let priority = self.graph.node(node).task.spec().priority;
+            let chance = if is_shared { fastrand::u32(..) } else { 0 };
+            (priority, levels, chance, Reverse(node))
+        }));
+        self.bell.notify_one();
+    }
+}
+
+impl Begun {
+    /// Keeps no more outputs in memory than the run is to.
+    fn end(&mut self, mut attempted: Attempted, budget: usize) {
+        if let End::Published(published) = &mut attempted.end {
+            self.bytes = self.bytes.saturating_add(published.bytes);
+            if self.bytes > budget as u64 {
+                published.output = None;
+            }
+        }
+        self.ended.push(attempted);
+    }
+}
