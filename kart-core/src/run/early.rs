@@ -91,9 +91,12 @@ impl<'a> Early<'a> {
             surveyed = &mut survey => return (surveyed, begun),
             () = sleep(PATIENCE) => {}
         }
-        let mut may_begin = self.may_begin().await;
+        let mut may_begin = None;
         loop {
-            while may_begin
+            if may_begin.is_none() && !self.found().ready.is_empty() {
+                may_begin = Some(self.may_begin().await);
+            }
+            while may_begin == Some(true)
                 && begun.lanes.len() < self.runner.workers
                 && let Some(work) = self.next()
             {
@@ -105,7 +108,9 @@ impl<'a> Early<'a> {
                 biased;
                 surveyed = &mut survey => return (surveyed, begun),
                 Some(Ok(attempted)) = begun.lanes.join_next() => {
-                    may_begin &= !matches!(attempted.end, End::Failed(_));
+                    if self.runner.fail_fast && matches!(attempted.end, End::Failed(_)) {
+                        may_begin = Some(false);
+                    }
                     begun.end(attempted, self.runner.memory_budget);
                 }
                 () = self.bell.notified() => {}
