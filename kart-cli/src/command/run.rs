@@ -143,9 +143,6 @@ pub(crate) fn written(report: &Report) -> u64 {
         .sum()
 }
 
-/// The kinds of requests in the order in which they are told.
-const KINDS: [&str; 5] = ["exists", "read", "write", "delete", "list"];
-
 fn told(session: &Session, report: &Report, before: kart_core::Requests, file: Option<&str>) {
     session.out.line(format!(
         "{} in {:.1?}; outputs in {}",
@@ -154,11 +151,10 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         session.workspace.location(),
     ));
     if report.counts().ran > 0 {
-        let requests = shape::requests(session.workspace.requests(), before);
-        let requests: Vec<String> = KINDS
+        let requests = shape::requests_by_kind(session.workspace.requests(), before);
+        let requests: Vec<String> = requests
             .iter()
-            .filter_map(|kind| Some((kind, requests.get(*kind)?)))
-            .filter(|(_, count)| **count != json!(0))
+            .filter(|(_, count)| *count > 0)
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
         session.out.line(format!(
