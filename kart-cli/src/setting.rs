@@ -55,10 +55,23 @@ impl Setting {
         format!("KART_{}", self.name.to_uppercase().replace('-', "_"))
     }
 
+    /// What holds where nothing is given, as the help of that command says.
+    pub(crate) fn default_of(&self, command: Command) -> String {
+        let default = self.default.unwrap_or(self.otherwise);
+        if cfg!(feature = "restate") && self.name == "workers" && command.orders() {
+            return format!("{default}; with --engine {UNDER_WAY}");
+        }
+        default.to_owned()
+    }
+
     pub(crate) fn toml(&self) -> String {
         self.name.replace('-', "_")
     }
 }
+
+/// How many attempts are under way on an engine unless said otherwise: enough for many workers, and few enough that
+/// those of higher priority need not wait long.
+pub(crate) const UNDER_WAY: usize = 1000;
 
 /// What a worker has a say in: all else is the affair of whoever orders.
 #[cfg(feature = "restate")]

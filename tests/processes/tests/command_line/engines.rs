@@ -1,11 +1,12 @@
 //! Runs on an engine: what is wrong is told before anything is asked of it.
 
 use std::net::TcpListener;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::Place;
 use super::ingress::{Answer, Ingress};
+use super::{Place, Said};
 
 /// Nobody listens there.
 fn nowhere() -> String {
@@ -17,7 +18,7 @@ fn nowhere() -> String {
 fn wrong_use_of_an_engine_ends_with_status_2_and_says_what_to_type() {
     let place = Place::new();
     let engine = nowhere();
-    let wrong: [(&[&str], &[&str]); 8] = [
+    let wrong: [(&[&str], &[&str]); 7] = [
         (
             &["run", "--detach"],
             &["'--detach'", "--engine restate=URL"],
@@ -31,10 +32,6 @@ fn wrong_use_of_an_engine_ends_with_status_2_and_says_what_to_type() {
         (
             &["run", "--detach", "--engine", &engine, "--rerun", "Page"],
             &["'--rerun'", "'--detach'"],
-        ),
-        (
-            &["run", "--detach", "--engine", &engine, "--alone"],
-            &["'--alone'", "'--detach'"],
         ),
         (
             &["run", "--engine", "http://host:8080"],
@@ -82,6 +79,124 @@ fn an_engine_that_is_not_there_is_an_error_that_names_it() {
             .contains(&format!("no Restate server answers at {url}")),
         "{}",
         said.stderr
+    );
+}
+
+/// An engine that takes a run that is left to it.
+fn taking(status: &'static str) -> Ingress {
+    Ingress::new(move |path| {
+        let taken = json!({"invocationId": "inv_1", "status": status});
+        path.starts_with("/kart-runs/").then_some((202, taken))
+    })
+}
+
+impl Place {
+    fn call_in(&self, env: &[(&str, &str)], args: &[&str]) -> Said {
+        self.call_with(env!("CARGO_BIN_EXE_pipeline"), args, env)
+    }
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+#[test]
+fn a_run_that_is_left_to_the_workers_has_its_settings_wherever_they_come_from() {
+    let ingress = taking("Accepted");
+    let engine = ingress.engine();
+    let detach = ["run", "--detach", "--engine", &engine, "--limit", "gpu=2"];
+    let settings = [
+        ("workers", "7"),
+        ("fail-fast", "true"),
+        ("coordination", "none"),
+        ("on-code-change", "rerun"),
+        ("ttl", "30s"),
+        ("deadline", "1h"),
+    ];
+    let place = Place::new();
+    let begun = now();
+    let options = settings.map(|(name, value)| format!("--{name}={value}"));
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let by_options = place.call(&[&detach[..], &options].concat());
+    let variable = |name: &str| format!("KART_{}", name.to_uppercase().replace('-', "_"));
+    let variables = settings.map(|(name, value)| (variable(name), value));
+    let variables = variables
+        .each_ref()
+        .map(|(name, value)| (&name[..], *value));
+    let by_variables = place.call_in(&variables, &detach);
+    let line = |(name, value): (&str, &str)| format!("{} = \"{value}\"\n", name.replace('-', "_"));
+    place.write("kart.toml", &settings.map(line).concat());
+    let by_file = place.call(&detach);
+    for said in [by_options, by_variables, by_file] {
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        let mut ways = ingress.next("/kart-runs/")["ways"].take();
+        let deadline = ways["deadline"].take()["secs_since_epoch"]
+            .as_u64()
+            .unwrap();
+        assert!(
+            (begun + 3600..=now() + 3600).contains(&deadline),
+            "{deadline}"
+        );
+        let expected = json!({
+            "workers": 7,
+            "limits": {"gpu": 2},
+            "fail_fast": true,
+            "coordination": "none",
+            "on_code_change": "rerun",
+            "ttl": {"secs": 30, "nanos": 0},
+            "deadline": null,
+        });
+        assert_eq!(ways, expected);
+    }
+    place.write("kart.toml", "");
+    assert_eq!(place.call(&[&detach[..], &["--alone"]].concat()).status, 0);
+    assert_eq!(ingress.next("/kart-runs/")["ways"]["coordination"], "none");
+}
+
+#[test]
+fn a_setting_that_has_no_say_in_a_run_that_nobody_waits_for_is_told_wherever_it_comes_from() {
+    let ingress = taking("Accepted");
+    let engine = ingress.engine();
+    let detach = ["run", "--detach", "--engine", &engine];
+    let place = Place::new();
+    let by_option = place.call(&[&detach[..], &["--wait", "5m"]].concat());
+    let by_variable = place.call_in(&[("KART_GRACE", "5s")], &detach);
+    place.write("kart.toml", "wait = \"5m\"\n");
+    let by_file = place.call(&detach);
+    for (said, place) in [
+        (by_option, "'--wait' has no say"),
+        (by_variable, "KART_GRACE has no say"),
+        (by_file, "`wait` in kart.toml has no say"),
+    ] {
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        assert!(said.stderr.contains(place), "no {place}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_run_that_joins_one_under_way_says_that_it_has_the_options_of_the_first() {
+    let place = Place::new();
+    let (first, second) = (taking("Accepted"), taking("PreviouslyAccepted"));
+    let detach = |ingress: &Ingress| {
+        let engine = ingress.engine();
+        let args = ["run", "--detach", "--engine", &engine];
+        (place.call(&args).stdout, place.json(&args))
+    };
+    let (told, json) = detach(&first);
+    assert!(told.starts_with("left to the workers as inv_1: "), "{told}");
+    assert_eq!(
+        (&json["state"], &json["options"]),
+        (&json!("detached"), &json!("given"))
+    );
+    let (told, json) = detach(&second);
+    assert!(
+        told.starts_with("under way already as inv_1, with the options that it was left with"),
+        "{told}"
+    );
+    assert_eq!(
+        (&json["state"], &json["options"]),
+        (&json!("joined"), &json!("first"))
     );
 }
 
@@ -141,4 +256,27 @@ fn what_refuses_a_run_in_place_of_an_engine_is_told_apart() {
             said.stderr
         );
     }
+}
+
+#[test]
+fn how_many_attempts_are_under_way_by_default_depends_on_the_engine() {
+    let place = Place::new();
+    let help = place.call(&["--help"]).stdout;
+    assert!(
+        help.contains("[default: the number of CPUs; with --engine 1000]"),
+        "{help}"
+    );
+    let config = |args: &[&str]| {
+        let said = place.call(&[&["config"], args].concat()).stdout;
+        let line = said
+            .lines()
+            .find(|line| line.starts_with("workers "))
+            .unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(config(&[]), "workers the number of CPUs (default)");
+    assert_eq!(
+        config(&["--engine", "restate=http://there:8080"]),
+        "workers 1000 (default)"
+    );
 }

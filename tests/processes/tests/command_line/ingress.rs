@@ -1,7 +1,8 @@
 //! An engine's ingress that answers as a test says.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -21,6 +22,7 @@ type Answers = Arc<dyn Fn(&str) -> Option<Answer> + Send + Sync>;
 
 pub(super) struct Ingress {
     address: String,
+    asked: Receiver<(String, Value)>,
     /// It serves for as long as it is there.
     _runtime: Runtime,
 }
@@ -35,10 +37,12 @@ impl Ingress {
             .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, asked) = channel();
         let answers: Answers = Arc::new(move |path| answers(path).or_else(|| usual(path)));
-        runtime.spawn(serve(listener, answers));
+        runtime.spawn(serve(listener, answers, Arc::new(Mutex::new(tell))));
         Ingress {
             address,
+            asked,
             _runtime: runtime,
         }
     }
@@ -46,6 +50,12 @@ impl Ingress {
     /// What `--engine` is given.
     pub(super) fn engine(&self) -> String {
         format!("restate={}", self.address)
+    }
+
+    /// The body of the next request to a path that begins like that.
+    pub(super) fn next(&self, path: &str) -> Value {
+        let mut asked = self.asked.iter();
+        asked.find(|(asked, _)| asked.starts_with(path)).unwrap().1
     }
 }
 
@@ -58,12 +68,14 @@ fn usual(path: &str) -> Option<Answer> {
     }
 }
 
-async fn serve(listener: TcpListener, answers: Answers) {
+type Tell = Arc<Mutex<Sender<(String, Value)>>>;
+
+async fn serve(listener: TcpListener, answers: Answers, tell: Tell) {
     while let Ok((stream, _)) = listener.accept().await {
-        let answers = Arc::clone(&answers);
+        let (answers, tell) = (Arc::clone(&answers), Arc::clone(&tell));
         let service = service_fn(move |request| {
-            let answers = Arc::clone(&answers);
-            async move { Ok::<_, Infallible>(answer(request, &answers).await) }
+            let (answers, tell) = (Arc::clone(&answers), Arc::clone(&tell));
+            async move { Ok::<_, Infallible>(answer(request, &answers, &tell).await) }
         });
         let served = http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service);
@@ -71,10 +83,17 @@ async fn serve(listener: TcpListener, answers: Answers) {
     }
 }
 
-async fn answer(request: Request<Incoming>, answers: &Answers) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    answers: &Answers,
+    tell: &Tell,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
-    request.into_body().collect().await.unwrap();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or_default();
     let answered = answers(&path);
+    // A test that has ended does not listen.
+    let _ = tell.lock().unwrap().send((path, body));
     let Some((status, said)) = answered else {
         return std::future::pending().await;
     };
