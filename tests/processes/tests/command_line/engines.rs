@@ -18,7 +18,7 @@ fn nowhere() -> String {
 fn wrong_use_of_an_engine_ends_with_status_2_and_says_what_to_type() {
     let place = Place::new();
     let engine = nowhere();
-    let wrong: [(&[&str], &[&str]); 7] = [
+    let wrong: [(&[&str], &[&str]); 9] = [
         (
             &["run", "--detach"],
             &["'--detach'", "--engine restate=URL"],
@@ -44,6 +44,14 @@ fn wrong_use_of_an_engine_ends_with_status_2_and_says_what_to_type() {
         (
             &["run", "--engine", &engine, "--batch", "soon"],
             &["'soon'", "50ms"],
+        ),
+        (
+            &["run", "--engine", &engine, "--batch", "1h"],
+            &["'1h'", "at most 1m"],
+        ),
+        (
+            &["run", "--engine", &engine, "--batch", "10us"],
+            &["'10us'", "at least 1ms"],
         ),
         (
             &["worker", "--restate-endpoint", "here"],
