@@ -119,12 +119,7 @@ fn unwritten(file: &str, error: &io::Error) -> String {
 fn again(session: &Session, report: &Report) -> String {
     let failures = report.failures().take(SHOWN);
     let commands: Vec<String> = failures
-        .map(|(failed, _)| {
-            format!(
-                "\n  {}",
-                command_of(&session.parsed.program, &failed.task.task())
-            )
-        })
+        .map(|(failed, _)| format!("\n  {}", command_of(&session.parsed, &failed.task.task())))
         .collect();
     if commands.is_empty() {
         return String::new();
@@ -178,7 +173,7 @@ fn summary(
         .failures()
         .map(|(failed, failure)| {
             let mut json = shape::failure(failed.task, failure);
-            json["again"] = command_of(&session.parsed.program, &failed.task.task()).into();
+            json["again"] = command_of(&session.parsed, &failed.task.task()).into();
             json
         })
         .collect();

@@ -267,6 +267,31 @@ fn what_refuses_a_run_in_place_of_an_engine_is_told_apart() {
 }
 
 #[test]
+fn a_task_that_failed_on_an_engine_is_run_again_there() {
+    let place = Place::new();
+    let ingress = Ingress::new(|path| {
+        let elapsed = json!({"secs": 0, "nanos": 0});
+        let failed = json!({"causes": ["it broke"], "is_permanent": true, "elapsed": elapsed});
+        path.starts_with("/kart/")
+            .then(|| (200, json!({"failed": failed})))
+    });
+    let engine = ingress.engine();
+    let said = place.call(&[
+        "--engine",
+        &engine,
+        "--workspace",
+        "its place",
+        "run",
+        "Fragile",
+        "--n",
+        "2",
+    ]);
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    let again = format!("run Fragile --workspace 'its place' --engine {engine} --n 2");
+    assert!(said.stderr.contains(&again), "no {again}: {}", said.stderr);
+}
+
+#[test]
 fn how_many_attempts_are_under_way_by_default_depends_on_the_engine() {
     let place = Place::new();
     let help = place.call(&["--help"]).stdout;
