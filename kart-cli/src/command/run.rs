@@ -4,8 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kart_core::{Outcome, Report, RunError, Stop};
+use kart_core::{AnyTask, Outcome, Report, RunError, Runner, Stop};
 use kart_view::{Recorder, shape};
 use serde_json::{Value as Json, json};
 use tracing::Instrument as _;
@@ -52,7 +53,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     // All attempts of a run are one trace.
     let name = session.parsed.task.name;
     let span = tracing::info_span!(target: "kart::run", "run", root = name);
-    let result = runner.run_all(roots).instrument(span).await;
+    let result = run_when_free(session, runner, roots).instrument(span).await;
     progress.finish();
     let report = match &result {
         Ok(report) => Some(report),
@@ -73,6 +74,9 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     }
     let Err(error) = result else { return Ok(()) };
     let again = match &error {
+        RunError::Interrupted(report) if session.config.is_on_engine => {
+            again(session, report) + GOES_ON
+        }
         RunError::Failed(report) | RunError::Interrupted(report) => again(session, report),
         _ => String::new(),
     };
@@ -81,6 +85,33 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
         message.push_str(&again);
     }
     Err(end)
+}
+
+/// What became of the attempts of a run on an engine that was interrupted.
+const GOES_ON: &str =
+    "\nwhat was ordered goes on at the workers; the same command, given again, finds it there";
+
+/// Runs at once, or says for whom it waits.
+async fn run_when_free(
+    session: &Session,
+    runner: Runner,
+    roots: Vec<AnyTask>,
+) -> Result<Report, RunError> {
+    let wait = session.config.duration("wait").unwrap_or_default();
+    if wait.is_zero() || session.out.is_quiet {
+        return runner.run_all(roots).await;
+    }
+    let at_once = runner.clone().wait(Duration::ZERO);
+    match at_once.run_all(roots.clone()).await {
+        Err(RunError::Busy(owner)) => {
+            let wait = humantime::format_duration(wait);
+            session
+                .watch
+                .note(&format!("waiting for up to {wait}: {owner}"));
+            runner.run_all(roots).await
+        }
+        result => result,
+    }
 }
 
 /// Finds out before anything runs that a report has no place.

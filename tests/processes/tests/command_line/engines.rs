@@ -267,6 +267,19 @@ fn what_refuses_a_run_in_place_of_an_engine_is_told_apart() {
 }
 
 #[test]
+fn a_run_that_stops_says_that_what_it_has_ordered_goes_on() {
+    let place = Place::new();
+    let ingress = Ingress::new(|_| None);
+    let engine = ingress.engine();
+    let stop = ["--deadline", "500ms", "--grace", "0s"];
+    let said = place.call(&[&["run", "--engine", &engine][..], &stop].concat());
+    assert_eq!(said.status, 75, "{}", said.stderr);
+    let last = said.stderr.lines().last().unwrap();
+    assert!(last.contains("goes on at the workers"), "{}", said.stderr);
+    assert!(last.contains("the same command"), "{}", said.stderr);
+}
+
+#[test]
 fn a_task_that_failed_on_an_engine_is_run_again_there() {
     let place = Place::new();
     let ingress = Ingress::new(|path| {
@@ -289,6 +302,23 @@ fn a_task_that_failed_on_an_engine_is_run_again_there() {
     assert_eq!(said.status, 1, "{}", said.stderr);
     let again = format!("run Fragile --workspace 'its place' --engine {engine} --n 2");
     assert!(said.stderr.contains(&again), "no {again}: {}", said.stderr);
+}
+
+#[test]
+fn a_run_that_waits_for_another_says_for_which() {
+    let place = Place::new();
+    let ingress = Ingress::new(|_| None);
+    let on_engine = ["run", "--engine", &ingress.engine()];
+    let mut first = place.command(env!("CARGO_BIN_EXE_pipeline"), &on_engine);
+    let mut first = first.spawn().unwrap();
+    ingress.next("/kart/");
+    let said = place.call(&["run", "--wait", "10ms"]);
+    first.kill().unwrap();
+    let pid = first.id();
+    first.wait().unwrap();
+    assert_eq!(said.status, 75, "{}", said.stderr);
+    let waits = format!("waiting for up to 10ms: process {pid} on host ");
+    assert!(said.stderr.starts_with(&waits), "{}", said.stderr);
 }
 
 #[test]
