@@ -137,6 +137,7 @@ impl Runner {
             journal,
             started,
         );
+        ledger.planned(&needs);
         ledger.made_by_other_code(&past.changed, &needs);
         let ownership = ownership.clone();
         let drive = Drive::new(runner, graph, needs, ownership, ledger, started);
