@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use common::memory;
-use kart::{Context, Runner, Task, TaskExt as _, task};
+use kart::{Answering, Context, Executor, Order, Runner, Task, TaskExt as _, Worker, task};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Instrument as _, Subscriber, info_span};
@@ -211,4 +211,27 @@ async fn events_say_of_which_task_they_are_and_how_long_it_took() {
         );
     }
     assert_eq!(retrying.fields["error"], "2 stumbled");
+}
+
+/// A worker in the same process.
+#[derive(Debug)]
+struct Near(Worker);
+
+impl Executor for Near {
+    fn attempt(&self, order: Order) -> Answering<'_> {
+        Box::pin(async move { Ok(self.0.attempt(&order).await) })
+    }
+}
+
+#[tokio::test]
+async fn a_worker_tells_of_each_attempt_and_not_of_a_plan_for_it() {
+    recorder();
+    let workspace = memory();
+    let worker = Worker::new(Runner::new(&workspace));
+    let runner = Runner::new(&workspace).executor(Near(worker));
+    runner.run(Speaks { n: 4 }).await.unwrap();
+    let seen = seen_of(&Speaks { n: 4 });
+    let finished = named(&seen, "finished");
+    assert_eq!(finished.len(), 2, "by the worker and by the run: {seen:?}");
+    assert!(named(&seen, "planned").is_empty(), "{seen:?}");
 }

@@ -10,7 +10,7 @@ use toml::{Table, Value as Toml};
 
 use crate::End;
 use crate::args::Parsed;
-use crate::setting::{SETTINGS, Setting};
+use crate::setting::{SETTINGS, Setting, UNDER_WAY};
 
 /// Where a value comes from, the strongest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ impl fmt::Display for Source {
     }
 }
 
+impl Source {
+    /// Where the value of a setting stands that comes from there.
+    pub(crate) fn place_of(&self, setting: &Setting) -> String {
+        match self {
+            Source::Option => format!("'--{}'", setting.name),
+            Source::Toml(path) => format!("`{}` in {}", setting.toml(), path.display()),
+            source => source.to_string(),
+        }
+    }
+}
+
 /// A setting's value as it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Set {
@@ -48,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) tasks: BTreeMap<String, Table>,
     /// The file that settings were read from.
     pub(crate) path: Option<PathBuf>,
+    /// Whether the workers of an engine make the attempts.
+    pub(crate) is_on_engine: bool,
 }
 
 impl Config {
@@ -58,6 +71,7 @@ impl Config {
             limits: BTreeMap::new(),
             tasks: BTreeMap::new(),
             path: None,
+            is_on_engine: false,
         };
         config.read_toml(parsed)?;
         for setting in SETTINGS {
@@ -84,6 +98,7 @@ impl Config {
             })?;
             config.limits.insert(name, (units, Source::Option));
         }
+        config.is_on_engine = parsed.command.orders() && config.values.contains_key("engine");
         Ok(config)
     }
 
@@ -91,8 +106,7 @@ impl Config {
         if let Err(reason) = setting.check.check(&text) {
             let place = match &source {
                 Source::Option => format!("'--{} <{}>'", setting.name, setting.value),
-                Source::Toml(path) => format!("`{}` in {}", setting.toml(), path.display()),
-                source => source.to_string(),
+                source => source.place_of(setting),
             };
             return Err(End::wrong_use(format!(
                 "invalid value '{text}' for {place}: {reason}"
@@ -214,11 +228,6 @@ impl Config {
         self.values.get(name).map(|set| set.text.as_str())
     }
 
-    #[cfg(feature = "restate")]
-    pub(crate) fn number(&self, name: &str) -> Option<usize> {
-        self.parsed(name)
-    }
-
     fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.values.get(name)?.text.parse().ok()
     }
@@ -227,10 +236,39 @@ impl Config {
         humantime::parse_duration(&self.values.get(name)?.text).ok()
     }
 
-    /// How many bodies run at once.
+    /// How many bodies run at once, or are under way on the engine.
     pub(crate) fn workers(&self) -> usize {
         let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.parsed("workers").unwrap_or_else(cpus)
+        let otherwise = || if self.is_on_engine { UNDER_WAY } else { cpus() };
+        self.parsed("workers").unwrap_or_else(otherwise)
+    }
+
+    /// What holds for a setting that has no value.
+    pub(crate) fn otherwise(&self, setting: &Setting) -> String {
+        if self.is_on_engine && setting.name == "workers" {
+            return UNDER_WAY.to_string();
+        }
+        setting.otherwise.to_owned()
+    }
+
+    pub(crate) fn fail_fast(&self) -> bool {
+        self.text("fail-fast") == "true"
+    }
+
+    pub(crate) fn coordination(&self) -> Coordination {
+        match self.text("coordination") {
+            "shared" => Coordination::Shared,
+            "none" => Coordination::None,
+            _ => Coordination::Exclusive,
+        }
+    }
+
+    pub(crate) fn on_code_change(&self) -> OnCodeChange {
+        match self.text("on-code-change") {
+            "ignore" => OnCodeChange::Ignore,
+            "rerun" => OnCodeChange::Rerun,
+            _ => OnCodeChange::Warn,
+        }
     }
 
     /// A runner with these settings.
@@ -240,17 +278,9 @@ impl Config {
         }
         let mut runner = Runner::new(workspace)
             .workers(self.workers())
-            .fail_fast(self.text("fail-fast") == "true")
-            .coordination(match self.text("coordination") {
-                "shared" => Coordination::Shared,
-                "none" => Coordination::None,
-                _ => Coordination::Exclusive,
-            })
-            .on_code_change(match self.text("on-code-change") {
-                "ignore" => OnCodeChange::Ignore,
-                "rerun" => OnCodeChange::Rerun,
-                _ => OnCodeChange::Warn,
-            });
+            .fail_fast(self.fail_fast())
+            .coordination(self.coordination())
+            .on_code_change(self.on_code_change());
         if let Some(deadline) = self.duration("deadline") {
             runner = runner.deadline(deadline);
         }

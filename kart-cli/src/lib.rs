@@ -156,6 +156,17 @@ pub(crate) struct Watch {
     telemetry: Arc<Telemetry>,
 }
 
+impl Watch {
+    /// Says something on stderr that is no result.
+    fn note(&self, text: &str) {
+        if self.logged.is_json {
+            tracing::info!(target: "kart", "{text}");
+        } else {
+            print::note(text);
+        }
+    }
+}
+
 fn try_main(
     root: &'static TaskSpec,
     args: Vec<OsString>,

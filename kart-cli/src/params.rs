@@ -277,10 +277,19 @@ fn range(text: &str, ty: &str) -> Result<Option<Vec<Given>>, End> {
     Ok(Some(values))
 }
 
-/// The command line that runs just that task. What is secret is to be in the variable TOKEN, or whatever its name is.
-pub(crate) fn command_of(program: &str, task: &AnyTask) -> String {
+/// Options that say where a task runs, and so are given again with it.
+const WHERE: [&str; 3] = ["config", "workspace", "engine"];
+
+/// The command line that runs just that task where this one does. What is secret is to be in the variable TOKEN, or
+/// whatever its name is.
+pub(crate) fn command_of(parsed: &Parsed, task: &AnyTask) -> String {
     let spec = task.spec();
-    let mut words = vec![quoted(program), "run".to_owned(), quoted(spec.name)];
+    let mut words = vec![quoted(&parsed.program), "run".to_owned(), quoted(spec.name)];
+    for option in WHERE {
+        if let Some(value) = parsed.get::<String>(option) {
+            words.extend([format!("--{option}"), quoted(&value)]);
+        }
+    }
     let wire = task.to_shown_json().unwrap_or(Json::Null);
     for param in spec.params {
         let Some(value) = wire

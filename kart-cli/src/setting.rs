@@ -1,5 +1,10 @@
 //! The settings: what each is, and what its values look like.
 
+#[cfg(feature = "restate")]
+use std::ops::RangeInclusive;
+#[cfg(feature = "restate")]
+use std::time::Duration;
+
 use crate::args::Command;
 
 /// One setting: `--name`, `KART_NAME` and `name` in kart.toml.
@@ -55,10 +60,23 @@ impl Setting {
         format!("KART_{}", self.name.to_uppercase().replace('-', "_"))
     }
 
+    /// What holds where nothing is given, as the help of that command says.
+    pub(crate) fn default_of(&self, command: Command) -> String {
+        let default = self.default.unwrap_or(self.otherwise);
+        if cfg!(feature = "restate") && self.name == "workers" && command.orders() {
+            return format!("{default}; with --engine {UNDER_WAY}");
+        }
+        default.to_owned()
+    }
+
     pub(crate) fn toml(&self) -> String {
         self.name.replace('-', "_")
     }
 }
+
+/// How many attempts are under way on an engine unless said otherwise: enough for many workers, and few enough that
+/// those of higher priority need not wait long.
+pub(crate) const UNDER_WAY: usize = 1000;
 
 /// What a worker has a say in: all else is the affair of whoever orders.
 #[cfg(feature = "restate")]
@@ -112,12 +130,20 @@ fn duration(text: &str) -> Result<(), String> {
         .map_err(|error| format!("{error}; a duration is such as `90s`, `55m` or `1h 30m`"))
 }
 
+/// How long the first task of a batch may wait for others: a clock cannot tell less, and nobody means more.
+#[cfg(feature = "restate")]
+const BATCH_WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
+
 #[cfg(feature = "restate")]
 fn batch(text: &str) -> Result<(), String> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return count(text);
     }
-    duration(text).map_err(|_| "it is a count, such as 50, or a duration, such as 50ms".to_owned())
+    match humantime::parse_duration(text) {
+        Ok(wait) if BATCH_WAITS.contains(&wait) => Ok(()),
+        Ok(_) => Err("as a duration it is at least 1ms and at most 1m, such as 50ms".to_owned()),
+        Err(_) => Err("it is a count, such as 50, or a duration, such as 50ms".to_owned()),
+    }
 }
 
 #[cfg(feature = "restate")]

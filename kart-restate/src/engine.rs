@@ -40,7 +40,7 @@ impl Connect {
     ///
     /// # Errors
     ///
-    /// [`RestateError::Settings`], [`RestateError::Unreachable`] and [`RestateError::Unregistered`].
+    /// All of [`RestateError`] but [`RestateError::Bind`].
     pub async fn connect(self) -> Result<Engine, RestateError> {
         if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
             let url = self.url;

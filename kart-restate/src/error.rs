@@ -26,7 +26,29 @@ pub enum RestateError {
         /// What went wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The engine has no such workers, or not for this caller.
-    #[error(transparent)]
-    Unregistered(Box<dyn std::error::Error + Send + Sync>),
+    /// What answers there is no ingress.
+    #[error("{url} is no ingress of a Restate server: {reason}")]
+    NoIngress {
+        /// Where the ingress was looked for.
+        url: String,
+        /// What is there instead.
+        reason: String,
+    },
+    /// Nobody has registered workers at the engine.
+    #[error(
+        "the engine knows no such workers ({0}): register them, as by \
+         `curl ENGINE:9070/deployments --json '{{\"uri\": \"http://WORKERS:9080\"}}'`"
+    )]
+    Unregistered(String),
+    /// The engine wants another token, or has nothing for this one.
+    #[error("the engine refuses the caller ({0}): KART_ENGINE_TOKEN is its token")]
+    Forbidden(String),
+    /// The engine refuses what it was asked, or has given it up.
+    #[error("the engine has answered {status}: {message}")]
+    Refused {
+        /// The status of HTTP, with its name.
+        status: String,
+        /// What the engine said.
+        message: String,
+    },
 }

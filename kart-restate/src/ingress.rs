@@ -42,6 +42,7 @@ pub(crate) struct Ingress {
 enum Miss {
     /// To ask again may help.
     Passing(BoxError),
+    Refused(RestateError),
     Final(BoxError),
 }
 
@@ -54,36 +55,80 @@ impl Ingress {
             is_gone: AtomicBool::new(false),
         };
         let began = Instant::now();
-        while let Err(error) = ingress.health().await {
+        loop {
+            let source = match ingress.health().await {
+                Ok(()) => return Ok(ingress),
+                Err(Miss::Refused(error)) => return Err(error),
+                Err(Miss::Passing(error) | Miss::Final(error)) => error,
+            };
             if began.elapsed() > STARTING {
-                return Err(RestateError::Unreachable {
-                    url: url.to_owned(),
-                    source: error.without_url().into(),
-                });
+                let url = url.to_owned();
+                return Err(RestateError::Unreachable { url, source });
             }
             sleep(FIRST_PAUSE).await;
         }
-        Ok(ingress)
     }
 
     /// Looks whether the engine knows workers: an empty batch is answered, or waits for them, or is refused.
     ///
     /// # Errors
     ///
-    /// [`RestateError::Unregistered`].
+    /// What the engine refuses, and [`RestateError::NoIngress`].
     pub(crate) async fn look(&self, nonce: &str) -> Result<(), RestateError> {
         let url = format!("{}/{}", self.url, wire::BATCHES);
         let key = format!("{nonce}-look");
         let asked = timeout(LOOK, self.once::<Json>(&url, &key, b"[]".to_vec())).await;
         match asked {
-            Ok(Err(Miss::Final(error))) => Err(RestateError::Unregistered(error)),
+            Ok(Err(Miss::Refused(error))) => Err(error),
+            Ok(Err(Miss::Final(error))) => Err(self.no_ingress(error.to_string())),
             _ => Ok(()),
         }
     }
 
-    async fn health(&self) -> Result<Response, reqwest::Error> {
-        let health = self.client()?.get(format!("{}/restate/health", self.url));
-        self.authorized(health).send().await?.error_for_status()
+    async fn health(&self) -> Result<(), Miss> {
+        let health = self.get("/restate/health").await?;
+        let status = health.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let body = health.bytes().await.map_err(passing)?;
+        Err(match refused(status, &body) {
+            Miss::Refused(error @ RestateError::Forbidden(_)) => Miss::Refused(error),
+            Miss::Passing(error) => Miss::Passing(error),
+            // An ingress has nothing to refuse there.
+            _ => Miss::Refused(self.no_ingress(self.what_is_there(status).await)),
+        })
+    }
+
+    /// What answers where no ingress does. The admin port tells of itself, and where the ingress is.
+    async fn what_is_there(&self, status: StatusCode) -> String {
+        let version = timeout(LOOK, self.version()).await.ok().flatten();
+        let Some(version) = version.filter(|told| told.get("max_admin_api_version").is_some())
+        else {
+            return format!("/restate/health is answered {status}");
+        };
+        let ingress = match version.get("ingress_endpoint").and_then(Json::as_str) {
+            Some(url) => format!("the server says that its ingress is {url}"),
+            None => "the ingress is another one, 8080 by default".to_owned(),
+        };
+        format!("it looks like the admin port; {ingress}")
+    }
+
+    /// What an admin port says of its server.
+    async fn version(&self) -> Option<Json> {
+        let told = self.get("/version").await.ok()?.bytes().await.ok()?;
+        serde_json::from_slice(&told).ok()
+    }
+
+    fn no_ingress(&self, reason: String) -> RestateError {
+        let url = self.url.clone();
+        RestateError::NoIngress { url, reason }
+    }
+
+    async fn get(&self, path: &str) -> Result<Response, Miss> {
+        let client = self.client().map_err(|error| Miss::Final(error.into()))?;
+        let request = client.get(format!("{}{path}", self.url));
+        self.authorized(request).send().await.map_err(passing)
     }
 
     /// Calls a handler and waits for what it gives. A call that the engine has taken is found again by its key, so
@@ -108,6 +153,10 @@ impl Ingress {
                     return Ok(answer);
                 }
                 Err(Miss::Final(error)) => return Err(error),
+                Err(Miss::Refused(error @ RestateError::Refused { .. })) => {
+                    return Err(error.into());
+                }
+                Err(Miss::Refused(error)) => return Err(permanent(error).into()),
                 Err(Miss::Passing(error)) => error,
             };
             if asked.elapsed() > 2 * CONNECTING {
@@ -141,7 +190,6 @@ impl Ingress {
             .header("idempotency-key", key)
             .header("content-type", "application/json")
             .body(body);
-        let passing = |error: reqwest::Error| Miss::Passing(error.without_url().into());
         let answer = self.authorized(request).send().await.map_err(passing)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(passing)?;
@@ -187,24 +235,22 @@ impl Ingress {
 
 /// What it means that the engine answered without calling, or that there will be no answer of the call.
 fn refused(status: StatusCode, body: &[u8]) -> Miss {
-    let told: Option<Json> = serde_json::from_slice(body).ok();
-    let message = told.and_then(|told| Some(told.get("message")?.as_str()?.to_owned()));
-    let message = message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
+    let json: Option<Json> = serde_json::from_slice(body).ok();
+    let told = json.and_then(|json| Some(json.get("message")?.as_str()?.to_owned()));
+    // Others than engines say what they say in other ways.
+    let is_of_an_engine = told.is_some();
+    let message = told.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
     match status.as_u16() {
-        404 => {
-            let reason = format!(
-                "the engine knows no such workers ({message}): register them, as by \
-                 `curl ENGINE:9070/deployments --json '{{\"uri\": \"http://WORKERS:9080\"}}'`"
-            );
-            Miss::Final(permanent(reason).into())
-        }
-        401 | 403 => {
-            let reason = format!(
-                "the engine refuses the caller ({message}): KART_ENGINE_TOKEN is its token"
-            );
-            Miss::Final(permanent(reason).into())
-        }
+        404 if is_of_an_engine => Miss::Refused(RestateError::Unregistered(message)),
+        401 | 403 => Miss::Refused(RestateError::Forbidden(message)),
         408 | 429 | 502..=504 => Miss::Passing(format!("{status}: {message}").into()),
-        _ => Miss::Final(format!("the engine has given up ({status}): {message}").into()),
+        _ => {
+            let status = status.to_string();
+            Miss::Refused(RestateError::Refused { status, message })
+        }
     }
+}
+
+fn passing(error: reqwest::Error) -> Miss {
+    Miss::Passing(error.without_url().into())
 }

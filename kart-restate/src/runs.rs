@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    AnyTask, BoxError, Coordination, Counts, RunError, Runner, Stop, chain, permanent, registry,
+    AnyTask, BoxError, Coordination, Counts, OnCodeChange, RunError, Runner, Stop, chain,
+    permanent, registry,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -28,8 +29,14 @@ pub struct Ways {
     pub limits: BTreeMap<String, u32>,
     /// Whether the first failure keeps everything else from starting.
     pub fail_fast: bool,
-    /// Whether other runs may share the work.
-    pub is_shared: bool,
+    /// How it and other runs keep out of each other's way.
+    pub coordination: Coordination,
+    /// What to do about outputs that other code made.
+    pub on_code_change: OnCodeChange,
+    /// How long a host may be silent before others take over; as the host has it unless said otherwise.
+    pub ttl: Option<Duration>,
+    /// When the run stops in good order, whoever hosts it then.
+    pub deadline: Option<SystemTime>,
 }
 
 impl Ways {
@@ -40,17 +47,34 @@ impl Ways {
             workers,
             limits: BTreeMap::new(),
             fail_fast: false,
-            is_shared: false,
+            coordination: Coordination::default(),
+            on_code_change: OnCodeChange::default(),
+            ttl: None,
+            deadline: None,
         }
     }
 
-    fn coordination(&self) -> Coordination {
-        if self.is_shared {
-            Coordination::Shared
-        } else {
-            Coordination::Exclusive
+    /// The runner of a host, which goes about a run like that.
+    fn of_host(self, runner: Runner) -> Runner {
+        let runner = runner
+            .coordination(self.coordination)
+            .on_code_change(self.on_code_change)
+            .workers(self.workers)
+            .limits(self.limits)
+            .fail_fast(self.fail_fast)
+            // The host's own is none of the run's affair.
+            .deadline(self.deadline.map_or(Duration::MAX, left))
+            .wait(SUCCESSION);
+        match self.ttl {
+            Some(ttl) => runner.ttl(ttl),
+            None => runner,
         }
     }
+}
+
+fn left(deadline: SystemTime) -> Duration {
+    let left = deadline.duration_since(SystemTime::now());
+    left.unwrap_or_default()
 }
 
 /// A run that is left to the workers, as it travels.
@@ -87,9 +111,14 @@ impl Host {
             .filter_map(|root| root["task"].as_str())
             .collect();
         let roots = names.join(", ");
+        let deadline = run.ways.deadline;
         tracing::info!(target: "kart", roots, "hosting a run");
         match self.run(run).await {
             Ok(counts) => tracing::info!(target: "kart", roots, %counts, "the run has ended"),
+            Err(error) if deadline.is_some_and(|deadline| left(deadline).is_zero()) => {
+                let reason = chain(error.as_ref());
+                tracing::warn!(target: "kart", roots, reason, "the run has stopped at its deadline");
+            }
             Err(error) if is_over(error.as_ref()) => {
                 let error = chain(error.as_ref());
                 tracing::error!(target: "kart", roots, error, "the run has failed");
@@ -124,13 +153,7 @@ impl Host {
         connect.batch = run.batch;
         let stop = Stop::new();
         let runner = self.runner.clone().stop(&stop);
-        let runner = runner
-            .executor(connect.connect().await?)
-            .coordination(run.ways.coordination())
-            .workers(run.ways.workers)
-            .limits(run.ways.limits)
-            .fail_fast(run.ways.fail_fast)
-            .wait(SUCCESSION);
+        let runner = run.ways.of_host(runner).executor(connect.connect().await?);
         // Also where the engine has ended it, which drops this future, the run ends in good order and leaves its claim.
         let _stopped = StopsWhenDropped(stop.clone());
         let mut run = tokio::spawn(async move { runner.run_all(roots).await });

@@ -235,17 +235,23 @@ pub fn may_hold_secrets(task: &str) -> bool {
     spec.is_none_or(|spec| spec.params.iter().any(is_secret))
 }
 
-/// The requests of each kind since then.
+/// How many requests of each kind there were since then, in the order in which they are told.
 #[must_use]
-pub fn requests(now: Requests, before: Requests) -> Map<String, Json> {
-    let kinds = [
+pub fn requests_by_kind(now: Requests, before: Requests) -> [(&'static str, u64); 5] {
+    [
         ("exists", now.exists - before.exists),
         ("read", now.read - before.read),
         ("write", now.write - before.write),
         ("delete", now.delete - before.delete),
         ("list", now.list - before.list),
-    ];
+    ]
+}
+
+/// The same as an object.
+#[must_use]
+pub fn requests(now: Requests, before: Requests) -> Map<String, Json> {
     let member = |(kind, count): (&str, u64)| (kind.to_owned(), count.into());
+    let kinds = requests_by_kind(now, before);
     kinds.into_iter().map(member).collect()
 }
 

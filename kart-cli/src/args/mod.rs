@@ -36,6 +36,18 @@ pub(crate) enum Command {
     Worker,
 }
 
+impl Command {
+    /// Whether it starts runs, whose attempts an engine may have made.
+    pub(crate) fn orders(self) -> bool {
+        match self {
+            Command::Run | Command::Config => true,
+            #[cfg(feature = "serve")]
+            Command::Serve => true,
+            _ => false,
+        }
+    }
+}
+
 /// What stands after a command's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {

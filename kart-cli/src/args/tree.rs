@@ -93,7 +93,7 @@ fn with_settings(command: clap::Command, of: Command) -> clap::Command {
             );
     }
     for setting in SETTINGS.iter().filter(|setting| setting.is_of(of)) {
-        let default = setting.default.unwrap_or(setting.otherwise);
+        let default = setting.default_of(of);
         let arg = Arg::new(setting.name)
             .long(setting.name)
             .value_name(setting.value)

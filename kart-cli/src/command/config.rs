@@ -59,7 +59,7 @@ pub(crate) fn config(parsed: &Parsed, config: &Config, out: &Out) -> Result<(), 
         return Ok(());
     }
     for (line, setting) in settings.iter().zip(SETTINGS) {
-        let otherwise = Json::from(setting.otherwise);
+        let otherwise = Json::from(config.otherwise(setting));
         let value = if line.value.is_null() {
             &otherwise
         } else {

@@ -1,23 +1,21 @@
 //! `--engine`: attempts that workers make.
 
 use std::num::NonZero;
+use std::time::SystemTime;
 
 use kart_core::{AnyTask, Runner};
 use kart_restate::{Batch, Connect, Engine, RestateError, Ways};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::out::plural;
+use crate::setting::SETTINGS;
 use crate::{End, FAILED, Session};
-
-/// How many attempts are under way unless said otherwise: enough for many workers, and few enough that those of
-/// higher priority need not wait long.
-const UNDER_WAY: usize = 1000;
 
 /// The session's runner, on the engine if there is one.
 pub(super) async fn on_engine(session: &Session) -> Result<Runner, End> {
     let runner = session.runner.clone();
     Ok(match connect(session).await? {
-        Some(engine) => runner.workers(under_way(session)).executor(engine),
+        Some(engine) => runner.executor(engine),
         None => runner,
     })
 }
@@ -27,7 +25,8 @@ pub(super) async fn detach(session: &Session, roots: &[AnyTask]) -> Result<bool,
     if !session.parsed.flag("detach") {
         return Ok(false);
     }
-    if let Some(option) = HERE.iter().find(|option| is_given(session, option)) {
+    let parsed = &session.parsed;
+    if let Some(option) = HERE.iter().find(|option| !parsed.all(option).is_empty()) {
         return Err(End::wrong_use(format!(
             "'--{option}' is for a run that is waited for, and '--detach' waits for none"
         )));
@@ -40,30 +39,39 @@ pub(super) async fn detach(session: &Session, roots: &[AnyTask]) -> Result<bool,
     // Whatever is wrong with it is found here, where somebody sees it.
     let plan = session.runner.plan_all(roots.to_vec()).await?;
     let missing = plan.runs();
-    let (state, id) = if missing == 0 {
-        ("done", None)
-    } else {
-        let (id, was_there) = leave(session, &engine, roots).await?;
-        (if was_there { "joined" } else { "detached" }, Some(id))
-    };
-    if session.out.is_json {
-        session
-            .out
-            .json(&json!({"state": state, "invocation": id, "missing": missing}));
+    if missing == 0 {
+        left(
+            session,
+            &json!({"state": "done", "invocation": null, "missing": 0, "options": null}),
+            "nothing to do: all is complete",
+        );
         return Ok(true);
     }
-    let how = match state {
-        "joined" => "under way already",
-        _ => "left to the workers",
+    tell_what_has_no_say(session);
+    let (id, was_there) = leave(session, &engine, roots).await?;
+    let (state, options, how, with) = if was_there {
+        let with = ", with the options that it was left with, and not those given now";
+        ("joined", "first", "under way already", with)
+    } else {
+        ("detached", "given", "left to the workers", "")
     };
-    session.out.line(match id {
-        None => "nothing to do: all is complete".to_owned(),
-        Some(id) => format!(
-            "{how} as {id}: {missing} task{} to run; `runs` tells how it goes",
-            plural(missing)
-        ),
-    });
+    let told = json!({"state": state, "invocation": id, "missing": missing, "options": options});
+    let s = plural(missing);
+    left(
+        session,
+        &told,
+        &format!("{how} as {id}{with}: {missing} task{s} to run; `runs` tells how it goes"),
+    );
     Ok(true)
+}
+
+/// Tells what became of a run that nobody waits for.
+fn left(session: &Session, json: &Json, line: &str) {
+    if session.out.is_json {
+        session.out.json(json);
+    } else {
+        session.out.line(line);
+    }
 }
 
 async fn leave(
@@ -72,13 +80,18 @@ async fn leave(
     roots: &[AnyTask],
 ) -> Result<(String, bool), End> {
     let config = &session.config;
-    let mut ways = Ways::new(under_way(session));
+    let mut ways = Ways::new(config.workers());
     let limits = config.limits.iter();
     ways.limits = limits
         .map(|(name, (units, _))| (name.clone(), *units))
         .collect();
-    ways.fail_fast = config.given("fail-fast") == Some("true");
-    ways.is_shared = config.given("coordination") == Some("shared");
+    ways.fail_fast = config.fail_fast();
+    ways.coordination = config.coordination();
+    ways.on_code_change = config.on_code_change();
+    ways.ttl = config.duration("ttl");
+    // One past the end of time is none.
+    let deadline = config.duration("deadline");
+    ways.deadline = deadline.and_then(|after| SystemTime::now().checked_add(after));
     let workspace = session.workspace.location();
     let sent = engine.detach(roots, workspace, ways).await;
     sent.map_err(|error| {
@@ -88,15 +101,25 @@ async fn leave(
 }
 
 /// Options that mean nothing for a run that nobody waits for.
-const HERE: [&str; 5] = ["report", "rerun", "deadline", "wait", "alone"];
+const HERE: [&str; 2] = ["report", "rerun"];
 
-fn is_given(session: &Session, option: &str) -> bool {
-    let parsed = &session.parsed;
-    !parsed.all(option).is_empty() || parsed.flag(option)
-}
+/// Settings that have no say in a run that is left to the workers, and what holds in their place.
+const WITHOUT_SAY: [(&str, &str); 2] = [
+    ("wait", "it waits for as long as another run has its root"),
+    ("grace", "what it has ordered goes on to its end"),
+];
 
-fn under_way(session: &Session) -> usize {
-    session.config.number("workers").unwrap_or(UNDER_WAY)
+/// Says which settings the run is left without, wherever they come from.
+fn tell_what_has_no_say(session: &Session) {
+    for (name, instead) in WITHOUT_SAY {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name);
+        if let (Some(set), Some(setting)) = (session.config.values.get(name), setting) {
+            session.watch.note(&format!(
+                "{} has no say in a run that is left to the workers: {instead}",
+                set.source.place_of(setting)
+            ));
+        }
+    }
 }
 
 async fn connect(session: &Session) -> Result<Option<Engine>, End> {

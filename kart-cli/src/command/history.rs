@@ -1,6 +1,8 @@
 //! `history` and `runs`: what the run log tells.
 
-use kart_core::{RecordedOutcome, TaskRecord};
+use std::collections::HashMap;
+
+use kart_core::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 use kart_view::shape;
 use serde_json::{Value as Json, json};
 
@@ -74,30 +76,91 @@ fn outcome(outcome: RecordedOutcome) -> (&'static str, Ink) {
     }
 }
 
+/// What the log says of the tasks of a run besides its begin and its end.
+#[derive(Default)]
+struct Told {
+    ran: usize,
+    /// The last attempts of tasks that failed, in the order in which they did.
+    failures: Vec<TaskRecord>,
+}
+
+/// How many failures of a run are told in a line, and how many in JSON.
+const LINES: usize = 3;
+const OBJECTS: usize = 20;
+
+/// What is told of runs that have failures, or no end.
+async fn told(session: &Session, runs: &[RunSummary]) -> Result<HashMap<RunId, Told>, End> {
+    let is_plain = |run: &RunSummary| run.counts.is_some_and(|counts| counts.failed == 0);
+    let wanted = runs.iter().filter(|run| !is_plain(run));
+    let mut told: HashMap<RunId, Told> = wanted.map(|run| (run.run, Told::default())).collect();
+    if told.is_empty() {
+        return Ok(told);
+    }
+    let records = session.workspace.records(|record| {
+        let is_of_one = record.run.is_some_and(|run| told.contains_key(&run));
+        let outcomes = [RecordedOutcome::Ran, RecordedOutcome::Failed];
+        is_of_one && outcomes.contains(&record.outcome)
+    });
+    let records = records.await?;
+    for record in records.into_iter().rev() {
+        let Some(of_run) = record.run.and_then(|run| told.get_mut(&run)) else {
+            continue;
+        };
+        match record.outcome {
+            RecordedOutcome::Failed => of_run.failures.push(record),
+            _ => of_run.ran += 1,
+        }
+    }
+    Ok(told)
+}
+
+impl Told {
+    fn so_far(&self, run: &RunSummary) -> String {
+        let (ran, missing) = (self.ran, run.missing);
+        match self.failures.len() {
+            0 => format!("{ran} of {missing} ran so far"),
+            failed => format!("{ran} of {missing} ran so far, {failed} failed"),
+        }
+    }
+
+    fn json(&self, mut run: Json) -> Json {
+        if run["counts"].is_null() {
+            run["so_far"] = json!({"ran": self.ran, "failed": self.failures.len()});
+        }
+        let failures = self.failures.iter().take(OBJECTS).map(shape::attempt);
+        run["failures"] = failures.collect();
+        run
+    }
+}
+
 pub(crate) async fn runs(session: &Session) -> Result<(), End> {
-    let runs = session.workspace.runs().await?;
+    let all = session.workspace.runs().await?;
+    let runs = &all[..all.len().min(last(session))];
+    let told = told(session, runs).await?;
     if session.out.is_json {
-        let runs: Vec<Json> = runs
-            .iter()
-            .take(last(session))
-            .map(shape::past_run)
-            .collect();
+        let json = |run: &RunSummary| match told.get(&run.run) {
+            Some(told) => told.json(shape::past_run(run)),
+            None => Told::default().json(shape::past_run(run)),
+        };
+        let runs: Vec<Json> = runs.iter().map(json).collect();
         session.out.json(&json!({"runs": runs}));
         return Ok(());
     }
-    if runs.is_empty() {
+    if all.is_empty() {
         session.out.line(format!(
             "no run is in the log of {}",
             session.workspace.location()
         ));
     }
-    for run in runs.iter().take(last(session)) {
-        let how = match (run.end, run.counts) {
-            (Some(end), Some(counts)) => {
-                let took = end.duration_since(run.start).unwrap_or_default();
-                format!("{counts} in {}", duration(took))
-            }
-            _ => session.out.ink(Ink::Warn, "under way, or cut off"),
+    for run in runs {
+        let told = told.get(&run.run);
+        let how = if let (Some(end), Some(counts)) = (run.end, run.counts) {
+            let took = end.duration_since(run.start).unwrap_or_default();
+            format!("{counts} in {}", duration(took))
+        } else {
+            let so_far = told.map(|told| told.so_far(run)).unwrap_or_default();
+            let how = session.out.ink(Ink::Warn, "under way, or cut off");
+            format!("{how}: {so_far}")
         };
         session.out.line(format!(
             "{}  {}\n    {how}, on {}/{}",
@@ -106,12 +169,37 @@ pub(crate) async fn runs(session: &Session) -> Result<(), End> {
             run.host,
             run.pid
         ));
+        if let Some(told) = told {
+            failures(session, &told.failures);
+        }
     }
-    if runs.len() > last(session) {
+    if all.len() > runs.len() {
         session.out.line(format!(
             "… and {} older: --last N shows more",
-            runs.len() - last(session)
+            all.len() - runs.len()
         ));
     }
     Ok(())
+}
+
+/// The first tasks of a run that failed, one on each line.
+fn failures(session: &Session, failures: &[TaskRecord]) {
+    for failed in failures.iter().take(LINES) {
+        let error = failed
+            .error
+            .as_deref()
+            .and_then(|error| error.lines().next());
+        session.out.line(format!(
+            "    {} {}: {}",
+            session.out.ink(Ink::Bad, "failed"),
+            shape::described(failed),
+            error.unwrap_or("the log does not say why")
+        ));
+    }
+    if failures.len() > LINES {
+        let more = failures.len() - LINES;
+        session.out.line(format!(
+            "    … and {more} more failed: `history` of each tells why"
+        ));
+    }
 }

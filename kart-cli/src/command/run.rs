@@ -4,8 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kart_core::{Outcome, Report, RunError, Stop};
+use kart_core::{AnyTask, Outcome, Report, RunError, Runner, Stop};
 use kart_view::{Recorder, shape};
 use serde_json::{Value as Json, json};
 use tracing::Instrument as _;
@@ -52,7 +53,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     // All attempts of a run are one trace.
     let name = session.parsed.task.name;
     let span = tracing::info_span!(target: "kart::run", "run", root = name);
-    let result = runner.run_all(roots).instrument(span).await;
+    let result = run_when_free(session, runner, roots).instrument(span).await;
     progress.finish();
     let report = match &result {
         Ok(report) => Some(report),
@@ -73,6 +74,9 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
     }
     let Err(error) = result else { return Ok(()) };
     let again = match &error {
+        RunError::Interrupted(report) if session.config.is_on_engine => {
+            again(session, report) + GOES_ON
+        }
         RunError::Failed(report) | RunError::Interrupted(report) => again(session, report),
         _ => String::new(),
     };
@@ -81,6 +85,33 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
         message.push_str(&again);
     }
     Err(end)
+}
+
+/// What became of the attempts of a run on an engine that was interrupted.
+const GOES_ON: &str =
+    "\nwhat was ordered goes on at the workers; the same command, given again, finds it there";
+
+/// Runs at once, or says for whom it waits.
+async fn run_when_free(
+    session: &Session,
+    runner: Runner,
+    roots: Vec<AnyTask>,
+) -> Result<Report, RunError> {
+    let wait = session.config.duration("wait").unwrap_or_default();
+    if wait.is_zero() || session.out.is_quiet {
+        return runner.run_all(roots).await;
+    }
+    let at_once = runner.clone().wait(Duration::ZERO);
+    match at_once.run_all(roots.clone()).await {
+        Err(RunError::Busy(owner)) => {
+            let wait = humantime::format_duration(wait);
+            session
+                .watch
+                .note(&format!("waiting for up to {wait}: {owner}"));
+            runner.run_all(roots).await
+        }
+        result => result,
+    }
 }
 
 /// Finds out before anything runs that a report has no place.
@@ -119,12 +150,7 @@ fn unwritten(file: &str, error: &io::Error) -> String {
 fn again(session: &Session, report: &Report) -> String {
     let failures = report.failures().take(SHOWN);
     let commands: Vec<String> = failures
-        .map(|(failed, _)| {
-            format!(
-                "\n  {}",
-                command_of(&session.parsed.program, &failed.task.task())
-            )
-        })
+        .map(|(failed, _)| format!("\n  {}", command_of(&session.parsed, &failed.task.task())))
         .collect();
     if commands.is_empty() {
         return String::new();
@@ -143,9 +169,6 @@ pub(crate) fn written(report: &Report) -> u64 {
         .sum()
 }
 
-/// The kinds of requests in the order in which they are told.
-const KINDS: [&str; 5] = ["exists", "read", "write", "delete", "list"];
-
 fn told(session: &Session, report: &Report, before: kart_core::Requests, file: Option<&str>) {
     session.out.line(format!(
         "{} in {:.1?}; outputs in {}",
@@ -154,11 +177,10 @@ fn told(session: &Session, report: &Report, before: kart_core::Requests, file: O
         session.workspace.location(),
     ));
     if report.counts().ran > 0 {
-        let requests = shape::requests(session.workspace.requests(), before);
-        let requests: Vec<String> = KINDS
+        let requests = shape::requests_by_kind(session.workspace.requests(), before);
+        let requests: Vec<String> = requests
             .iter()
-            .filter_map(|kind| Some((kind, requests.get(*kind)?)))
-            .filter(|(_, count)| **count != json!(0))
+            .filter(|(_, count)| *count > 0)
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
         session.out.line(format!(
@@ -182,7 +204,7 @@ fn summary(
         .failures()
         .map(|(failed, failure)| {
             let mut json = shape::failure(failed.task, failure);
-            json["again"] = command_of(&session.parsed.program, &failed.task.task()).into();
+            json["again"] = command_of(&session.parsed, &failed.task.task()).into();
             json
         })
         .collect();

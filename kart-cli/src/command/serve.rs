@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use super::engine;
 use crate::progress::{Look, Progress};
-use crate::{End, FAILED, INTERRUPTED, Session, params, print, signals};
+use crate::{End, FAILED, INTERRUPTED, Session, params, signals};
 
 /// An option, and its variable in the environment: `KART_` and its name.
 struct Choice {
@@ -119,11 +119,7 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
         server.address(),
         session.workspace.location()
     );
-    if session.watch.logged.is_json {
-        tracing::info!(target: "kart", "{listening}");
-    } else {
-        print::note(&listening);
-    }
+    session.watch.note(&listening);
     let stop = Stop::new();
     signals::listen(stop.clone());
     match server.run(&stop).await {

@@ -7,7 +7,7 @@ use kart_core::Stop;
 use kart_restate::{Server, Settings};
 
 use super::engine::{end, token, url};
-use crate::{End, Session, print, signals};
+use crate::{End, Session, signals};
 
 /// What the command has for itself.
 pub(crate) fn options(command: clap::Command) -> clap::Command {
@@ -57,11 +57,7 @@ pub(crate) async fn worker(session: &Session) -> Result<(), End> {
         session.config.workers(),
         session.workspace.location()
     );
-    if session.watch.logged.is_json {
-        tracing::info!(target: "kart", "{listening}");
-    } else {
-        print::note(&listening);
-    }
+    session.watch.note(&listening);
     signals::listen(stop);
     server.run().await;
     Ok(())

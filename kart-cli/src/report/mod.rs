@@ -106,7 +106,7 @@ impl Data {
         recorder.settle(report);
         (data.attempts, data.errors) = recorder.attempts();
         for (failed, _) in report.failures().take(COMMANDS) {
-            let command = command_of(&session.parsed.program, &failed.task.task());
+            let command = command_of(&session.parsed, &failed.task.task());
             data.rerun.insert(failed.task.index(), command);
         }
         data

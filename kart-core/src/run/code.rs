@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::runner::Runner;
 use crate::log::Known;
 use crate::model::NodeId;
@@ -9,7 +11,8 @@ use crate::plan::Graph;
 
 /// What to do about outputs that are complete and were made by other code than today's, as the run log tells:
 /// the function's signature or body has changed since, and its `version` has not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnCodeChange {
     /// Nothing.

@@ -143,6 +143,7 @@ impl Runner {
             journal,
             started,
         );
+        ledger.planned(&needs);
         ledger.made_by_other_code(&past.changed, &needs);
         let drive = Drive::new(runner, shop, needs, ledger, started);
         desk::run(drive, begun).await

@@ -54,7 +54,7 @@ impl Ledger {
         journal: Journal,
         started: Instant,
     ) -> Self {
-        let ledger = Ledger {
+        Ledger {
             runner,
             roots: graph.roots.iter().map(|&root| (root, None)).collect(),
             graph,
@@ -65,12 +65,11 @@ impl Ledger {
             too_long: HashSet::new(),
             has_run: false,
             started,
-        };
-        ledger.planned(needs);
-        ledger
+        }
     }
 
-    fn planned(&self, needs: &[Need]) {
+    /// Tells what is to be done.
+    pub(super) fn planned(&self, needs: &[Need]) {
         let (expected, families) = if self.runner.on_event.is_some() {
             let expected = expected(&self.graph, needs, self.journal.known());
             (expected, families(&self.graph, needs))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::halt;
@@ -17,7 +18,8 @@ use crate::report::RunError;
 ///
 /// Outputs are safe in any case: one whose path holds its key is never changed once it is there. This is
 /// about work that would be done twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Coordination {
     /// One run of a root at a time; another is [`RunError::Busy`], or [waits](Runner::wait). Costs a handful

@@ -3,6 +3,8 @@
 mod clearing;
 #[cfg(feature = "restate")]
 mod engines;
+#[cfg(feature = "restate")]
+mod ingress;
 mod telling;
 mod values;
 
@@ -47,20 +49,24 @@ impl Place {
         self.call_with(env!("CARGO_BIN_EXE_pipeline"), args, &[])
     }
 
-    fn call_with(&self, program: &str, args: &[&str], env: &[(&str, &str)]) -> Said {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(self.path())
             .stdin(Stdio::null())
             .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("KART_")))
-            .envs(env.iter().copied());
+            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("KART_")));
+        command
+    }
+
+    fn call_with(&self, program: &str, args: &[&str], env: &[(&str, &str)]) -> Said {
+        let mut command = self.command(program, args);
         let Output {
             status,
             stdout,
             stderr,
-        } = command.output().unwrap();
+        } = command.envs(env.iter().copied()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said {
             status: status.code().unwrap(),

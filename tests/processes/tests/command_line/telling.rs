@@ -290,3 +290,43 @@ fn results_that_cannot_be_written_are_an_error() {
         assert!(stderr.contains("failed to write the results"), "{stderr}");
     }
 }
+
+#[test]
+fn the_runs_say_which_tasks_failed_and_how_far_one_without_an_end_has_come() {
+    let place = Place::new();
+    assert_eq!(place.call(&["run", "Fragile", "--n", "0..10"]).status, 1);
+    let said = place.call(&["runs"]).stdout;
+    let failed = "    failed Fragile { n: ";
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with(failed))
+        .collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].ends_with(" is odd <b>indeed</b>"), "{said}");
+    assert!(said.contains("… and 2 more failed"), "{said}");
+    let run = &place.json(&["runs"])["runs"][0];
+    assert_eq!(run["state"], "failed");
+    assert_eq!(run["failures"].as_array().unwrap().len(), 5);
+    assert_eq!(run["failures"][0]["task"], "Fragile");
+
+    let log = place.path().join("kart-workspace/_kart/runs");
+    let run = log.join(run["run"].as_str().unwrap());
+    for segment in fs::read_dir(run)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        let text = fs::read_to_string(&segment).unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains("\"event\":\"end\""));
+        fs::write(&segment, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    }
+    let said = place.call(&["runs"]).stdout;
+    assert!(
+        said.contains("under way, or cut off: 5 of 10 ran so far, 5 failed, on "),
+        "{said}"
+    );
+    let run = &place.json(&["runs"])["runs"][0];
+    assert_eq!(run["state"], "open");
+    assert_eq!(run["so_far"], json!({"ran": 5, "failed": 5}));
+}
