@@ -127,8 +127,10 @@ impl Told {
         if run["counts"].is_null() {
             run["so_far"] = json!({"ran": self.ran, "failed": self.failures.len()});
         }
-        let failures = self.failures.iter().take(OBJECTS).map(shape::attempt);
-        run["failures"] = failures.collect();
+        if !self.failures.is_empty() {
+            let failures = self.failures.iter().take(OBJECTS).map(shape::attempt);
+            run["failures"] = failures.collect();
+        }
         run
     }
 }
@@ -140,7 +142,7 @@ pub(crate) async fn runs(session: &Session) -> Result<(), End> {
     if session.out.is_json {
         let json = |run: &RunSummary| match told.get(&run.run) {
             Some(told) => told.json(shape::past_run(run)),
-            None => Told::default().json(shape::past_run(run)),
+            None => shape::past_run(run),
         };
         let runs: Vec<Json> = runs.iter().map(json).collect();
         session.out.json(&json!({"runs": runs}));
