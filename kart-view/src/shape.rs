@@ -216,6 +216,19 @@ fn past_state(run: &RunSummary) -> &'static str {
     }
 }
 
+/// A task that failed in a past run, by the line of its last attempt.
+#[must_use]
+pub fn past_failure(record: &TaskRecord) -> Json {
+    json!({
+        "name": record.task,
+        "key": record.key.to_string(),
+        "path": record.path,
+        "params": record.params,
+        "attempts": record.attempt,
+        "error": record.error,
+    })
+}
+
 /// An attempt of the past: the line of the log, and the run that it belongs to.
 #[must_use]
 pub fn attempt(record: &TaskRecord) -> Json {

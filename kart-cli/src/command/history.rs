@@ -128,8 +128,8 @@ impl Told {
             run["so_far"] = json!({"ran": self.ran, "failed": self.failures.len()});
         }
         if !self.failures.is_empty() {
-            let failures = self.failures.iter().take(OBJECTS).map(shape::attempt);
-            run["failures"] = failures.collect();
+            let failures = self.failures.iter().take(OBJECTS);
+            run["failures"] = failures.map(shape::past_failure).collect();
         }
         run
     }

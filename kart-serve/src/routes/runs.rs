@@ -63,19 +63,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer,
     let failed = app
         .records(|record| record.run == Some(id) && record.outcome == RecordedOutcome::Failed)
         .await?;
-    let failures: Vec<Json> = failed
-        .iter()
-        .map(|record| {
-            json!({
-                "name": record.task,
-                "key": record.key.to_string(),
-                "path": record.path,
-                "params": record.params,
-                "attempts": record.attempt,
-                "error": record.error,
-            })
-        })
-        .collect();
+    let failures: Vec<Json> = failed.iter().map(shape::past_failure).collect();
     let mut json = shape::past_run(&run);
     json["failures"] = failures.into();
     json["workspace"] = app.workspace.location().into();

@@ -307,7 +307,7 @@ fn the_runs_say_which_tasks_failed_and_how_far_one_without_an_end_has_come() {
     let run = &place.json(&["runs"])["runs"][0];
     assert_eq!(run["state"], "failed");
     assert_eq!(run["failures"].as_array().unwrap().len(), 5);
-    assert_eq!(run["failures"][0]["task"], "Fragile");
+    assert_eq!(run["failures"][0]["name"], "Fragile");
 
     let log = place.path().join("kart-workspace/_kart/runs");
     let run = log.join(run["run"].as_str().unwrap());
