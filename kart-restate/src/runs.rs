@@ -30,8 +30,10 @@ pub struct Ways {
     /// Whether the first failure keeps everything else from starting.
     pub fail_fast: bool,
     /// How it and other runs keep out of each other's way.
+    #[serde(default)]
     pub coordination: Coordination,
     /// What to do about outputs that other code made.
+    #[serde(default)]
     pub on_code_change: OnCodeChange,
     /// How long a host may be silent before others take over; as the host has it unless said otherwise.
     pub ttl: Option<Duration>,

@@ -1,6 +1,7 @@
 //! What bodies ask for where a worker runs them: the run that ordered them tells of it as if it had made it itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::try_join_all;
 use kart::{
@@ -22,8 +23,8 @@ async fn deep(#[context] cx: &Context) -> anyhow::Result<u64> {
     Ok(100)
 }
 
-/// Is asked for, requires a task, and asks for one itself.
-#[task]
+/// Is asked for, requires a task, asks for one itself, and then fails once.
+#[task(retries = 1, backoff = "1ms")]
 async fn below(
     n: u64,
     #[param(secret)] token: String,
@@ -31,7 +32,9 @@ async fn below(
     #[context] cx: &Context,
 ) -> anyhow::Result<u64> {
     anyhow::ensure!(token == "s3cret", "another token");
-    Ok(n + ground + *cx.get(Deep).await?)
+    let deep = *cx.get(Deep).await?;
+    anyhow::ensure!(n != 2 || cx.attempt() == 2, "once more");
+    Ok(n + ground + deep)
 }
 
 #[task]
@@ -72,11 +75,11 @@ async fn ends_badly(#[requires((1..3).map(|n| Hopes { n }))] all: Vec<u64>) -> k
     Ok(all.iter().sum())
 }
 
-/// Carries so many orders together to one worker.
+/// Carries so many orders together to one worker, and those that come after them one by one.
 #[derive(Debug)]
 struct Together {
     worker: Arc<Worker>,
-    size: usize,
+    size: AtomicUsize,
     waiting: Mutex<Vec<(Order, oneshot::Sender<Answer>)>>,
 }
 
@@ -86,7 +89,8 @@ impl Executor for Together {
             let (reply, answer) = oneshot::channel();
             let mut waiting = self.waiting.lock().await;
             waiting.push((order, reply));
-            if waiting.len() >= self.size {
+            if waiting.len() >= self.size.load(Ordering::Relaxed) {
+                self.size.store(1, Ordering::Relaxed);
                 let (orders, replies): (Vec<Order>, Vec<_>) = waiting.drain(..).unzip();
                 let answers = self.worker.attempts(&orders).await;
                 for (reply, answer) in replies.into_iter().zip(answers) {
@@ -185,7 +189,7 @@ async fn here_and_there<T: Task>(root: T, size: usize) -> (Told, Told) {
     }
     let executor = Together {
         worker: Arc::new(Worker::new(Runner::new(&there).workers(1))),
-        size,
+        size: AtomicUsize::new(size),
         waiting: Mutex::default(),
     };
     (
@@ -224,37 +228,49 @@ async fn failures_of_what_bodies_ask_for_are_told_alike_wherever_they_run() {
 }
 
 #[tokio::test]
-async fn orders_that_travel_together_tell_it_once() {
-    let (workspace, log) = (memory(), Log::default());
-    let executor = Together {
-        worker: Arc::new(Worker::new(Runner::new(&workspace).workers(4))),
-        size: 3,
-        waiting: Mutex::default(),
+async fn what_bodies_ask_for_is_told_alike_by_orders_that_travel_together() {
+    let (here, there) = here_and_there(Askers, 3).await;
+    assert_eq!(here, there);
+    let (here, there) = here_and_there(Hopers, 3).await;
+    assert_eq!(here, there);
+    let blocked = |line: &&String| line.starts_with("Hopes { n: 1 } Blocked");
+    assert_eq!(there.outcomes.iter().filter(blocked).count(), 1);
+}
+
+/// What it requires is ordered together.
+#[task]
+async fn askers(
+    #[requires((1..4).map(|n| Asker { n }))] askers: Vec<u64>,
+    #[requires(Ground { n: 2 })] two: u64,
+) -> kart::Result<u64> {
+    Ok(askers.iter().sum::<u64>() + two)
+}
+
+#[task]
+async fn hopers(#[requires((1..4).map(|n| Hopes { n }))] all: Vec<u64>) -> kart::Result<u64> {
+    Ok(all.iter().sum())
+}
+
+#[tokio::test]
+async fn the_first_failure_of_what_a_body_asked_for_ends_a_run_that_is_to_fail_fast() {
+    #[task(priority = 1)]
+    async fn front(#[context] cx: &Context) -> anyhow::Result<u64> {
+        Ok(cx.get(Broken { n: 7 }).await.map_or(0, |n| *n))
+    }
+    let workspace = memory();
+    let orders = Log::default();
+    let executor = Noting {
+        worker: Worker::new(Runner::new(&workspace).workers(1)),
+        orders: orders.clone(),
     };
-    let seen = log.clone();
     let runner = Runner::new(&workspace)
-        .workers(8)
-        .executor(executor)
-        .on_event(move |event| match event {
-            Event::Finished { task, .. } => seen.note(task.name()),
-            Event::Asked { task, .. } => seen.note(format!("asked {}", task.name())),
-            _ => {}
-        });
-    let askers = (1..4).map(|n| Asker { n }.into());
-    let report = unless_stuck(runner.run_all(askers)).await.unwrap();
-    assert_eq!(report.counts().ran, 3 + 3 + 3 + 1);
-    let heard = log.take();
-    let count = |name: &str| heard.iter().filter(|heard| *heard == name).count();
-    assert_eq!(
-        [
-            count("beside/Below"),
-            count("beside/Deep"),
-            count("asked beside/Below"),
-            count("asked beside/Deep")
-        ],
-        [3, 1, 3, 3],
-        "{heard:#?}"
-    );
+        .workers(1)
+        .fail_fast(true)
+        .executor(executor);
+    let roots = [Front.into(), Ground { n: 1 }.into(), Ground { n: 2 }.into()];
+    let run = unless_stuck(runner.run_all(roots)).await;
+    assert!(matches!(run, Err(RunError::Failed(_))), "{run:?}");
+    assert_eq!(orders.take(), ["beside/Front"]);
 }
 
 #[tokio::test]

@@ -230,6 +230,43 @@ async fn nothing_begins_once_the_run_is_to_stop() {
     assert!(report.counts().ran > 0, "{:?}", report.counts());
 }
 
+#[task]
+async fn patient(
+    n: u32,
+    #[resource] log: &Log,
+    #[resource] began: &Began,
+    #[context] cx: &Context,
+) -> kart::Result<u32> {
+    cx.stopped().await;
+    began.note(log, "told");
+    Ok(n)
+}
+
+#[task]
+async fn slope(
+    n: u32,
+    #[requires((n > 0).then(|| Slope { n: n - 1 }))] below: Option<u32>,
+    #[requires(Patient { n })] patient: u32,
+) -> kart::Result<u32> {
+    Ok(below.unwrap_or(0) + patient)
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_are_told_to_stop_before_the_survey_has_ended() {
+    let workspace = Busy::new().workspace();
+    let log = Log::default();
+    let runner = runner(&workspace, &log).deadline(SURVEY / 2);
+    let run = unless_stuck(runner.run(Slope { n: DEPTH - 1 })).await;
+    assert!(matches!(run, Err(RunError::Interrupted(_))), "{run:?}");
+    let told = times(&log, "told");
+    assert_eq!(told.len(), 4, "{told:?}");
+    let soon = SURVEY / 2 + LATENCY;
+    assert!(
+        told.iter().all(|when| *when <= soon.as_millis()),
+        "{told:?}"
+    );
+}
+
 /// Fails, asks, and asks in vain, each early.
 #[task]
 async fn restless(n: u32, #[context] cx: &Context) -> anyhow::Result<u32> {

@@ -1,8 +1,9 @@
 //! What bodies ask for where an executor has them run: it is made by their worker, which tells the run that ordered
 //! them along with its answer, so that it is in that run's events, log and report.
 
-use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,6 @@ use serde_json::Value as Json;
 
 use super::cause::{Cause, texts};
 use super::drive::Drive;
-use super::journal::Notes;
 use super::ledger::FailedAttempt;
 use super::publish::Published;
 use super::unavailable::Unavailable;
@@ -18,26 +18,21 @@ use crate::key::Key;
 use crate::log::{Note, RecordedOutcome};
 use crate::model::{AnyTask, NodeId};
 use crate::own::here;
-use crate::plan::{Graph, Need};
+use crate::plan::{Graph, Need, describe};
 use crate::report::{Outcome, Report};
 
-/// What came of the tasks that the bodies of ordered attempts asked for, and of all that those require. Attempts that
-/// were ordered together tell it once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What came of the tasks that the body of an ordered attempt asked for, and of all that those require.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Beside {
-    asked: Vec<Asked>,
+    /// All that was asked for, in its wire form.
+    tasks: Vec<Json>,
+    /// What the body itself asked for.
+    asked: Vec<Key>,
     complete: Vec<Key>,
     ended: Vec<Ended>,
     /// Tasks that could not have an output, each with the one that failed.
     blocked: Vec<(Key, Key)>,
-}
-
-/// A task that a body asked for, in its wire form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Asked {
-    by: Key,
-    task: Json,
 }
 
 /// The end of an attempt.
@@ -52,53 +47,106 @@ struct Ended {
     bytes: u64,
     hash: Option<String>,
     worker: String,
+    asked: Vec<Key>,
 }
+
+/// More than that are not told of: an engine takes no answer of any size.
+const MOST: usize = 10_000;
 
 impl Beside {
     /// Whether nothing was asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.asked.is_empty()
+        self.tasks.is_empty()
     }
 
-    /// What a run of ordered attempts has noted of more than its roots.
-    pub(super) fn of(report: &Report, graph: &Graph, notes: &Notes) -> Self {
-        let mut notes = mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut beside = Beside::default();
-        if notes.iter().all(|note| note.asked.is_empty()) {
-            return beside;
-        }
+    /// What a run of ordered attempts has noted of what the body of `root` asked for.
+    pub(super) fn of(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> Self {
         let key = |node: NodeId| graph.node(node).key;
-        let mut asked: Vec<(NodeId, NodeId)> = Vec::new();
-        for note in &mut notes {
-            let tasks = mem::take(&mut note.asked);
-            asked.extend(tasks.into_iter().map(|task| (note.node, task)));
+        let asked = asked_below(report, graph, notes, root);
+        let mut beside = Beside::default();
+        for note in notes.iter().filter(|note| note.node == root) {
+            beside.asked.extend(note.asked.iter().copied().map(key));
         }
-        // Who asks was there first, so that the other run knows it before it is told what it asks for.
-        asked.sort_by_key(|(by, _)| *by);
-        for (by, task) in asked {
-            let task = AnyTask::new(Arc::clone(&graph.node(task).task));
+        for &node in &asked.tasks {
+            let task = AnyTask::new(Arc::clone(&graph.node(node).task));
             // What has no wire form cannot be told of.
-            if let Ok(task) = task.to_json() {
-                beside.asked.push(Asked { by: key(by), task });
-            }
+            beside.tasks.extend(task.to_json());
         }
-        for note in notes {
-            if is_told(note.outcome) && !graph.roots.contains(&note.node) {
+        let is_own = |node: NodeId| asked.nodes.contains(&node) && !graph.roots.contains(&node);
+        for note in notes.iter().filter(|note| is_own(note.node)) {
+            if is_told(note.outcome) {
                 let outcome = report.task(note.node).outcome;
-                beside.ended.push(Ended::of(key(note.node), note, outcome));
+                beside.ended.push(Ended::of(note, outcome, key));
             }
         }
-        for node in graph.ids() {
+        for &node in &asked.nodes {
             match report.task(node).outcome {
                 Outcome::Complete => beside.complete.push(key(node)),
-                Outcome::Blocked { by } if !graph.roots.contains(&node) => {
-                    beside.blocked.push((key(node), *by));
-                }
+                Outcome::Blocked { by } if is_own(node) => beside.blocked.push((key(node), *by)),
                 _ => {}
             }
         }
+        if beside.tasks.len() + beside.ended.len() > MOST {
+            tracing::warn!(
+                task = describe(graph.node(root).task.as_ref()),
+                "its body has asked for too many tasks for the run that ordered it to be told of them"
+            );
+            return Beside::default();
+        }
         beside
     }
+}
+
+/// Without the parameters, which may be secret.
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside")
+            .field("asked", &self.asked)
+            .field("complete", &self.complete)
+            .field("ended", &self.ended)
+            .field("blocked", &self.blocked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a body asked for, and the bodies of that.
+#[derive(Default)]
+struct AskedBelow {
+    /// In the order in which they were come to.
+    tasks: Vec<NodeId>,
+    /// The same, and all that was looked at below them.
+    nodes: BTreeSet<NodeId>,
+}
+
+fn asked_below(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> AskedBelow {
+    let mut by: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for note in notes.iter().filter(|note| !note.asked.is_empty()) {
+        by.entry(note.node).or_default().extend(&note.asked);
+    }
+    let mut below = AskedBelow::default();
+    let mut seen = HashSet::new();
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        let asked = by.remove(&node).unwrap_or_default();
+        for task in asked {
+            if seen.insert(task) {
+                below.tasks.push(task);
+                open.push(task);
+            }
+        }
+        if node == root || !below.nodes.insert(node) {
+            continue;
+        }
+        if !matches!(
+            report.task(node).outcome,
+            Outcome::Complete | Outcome::Unneeded
+        ) {
+            graph
+                .node(node)
+                .for_each_requirement(|required| open.push(required));
+        }
+    }
+    below
 }
 
 /// An attempt that was cut off is made by another worker, or by nobody.
@@ -110,16 +158,16 @@ fn is_told(outcome: RecordedOutcome) -> bool {
 }
 
 impl Ended {
-    fn of(key: Key, note: Note, outcome: &Outcome) -> Self {
+    fn of(note: &Note, outcome: &Outcome, key: impl Fn(NodeId) -> Key) -> Self {
         let causes = match outcome {
             Outcome::Failed(failure) if note.outcome == RecordedOutcome::Failed => {
                 texts(failure.error.as_ref().as_ref())
             }
-            _ => note.error.into_iter().map(String::from).collect(),
+            _ => note.error.iter().map(ToString::to_string).collect(),
         };
         let (bytes, hash) = note.output.unwrap_or_default();
         Ended {
-            key,
+            key: key(note.node),
             outcome: note.outcome,
             attempt: note.attempt,
             at: note.at,
@@ -128,6 +176,7 @@ impl Ended {
             bytes,
             hash: hash.map(|hash| hash.to_hex().to_string()),
             worker: here().to_string(),
+            asked: note.asked.iter().copied().map(key).collect(),
         }
     }
 
@@ -135,7 +184,7 @@ impl Ended {
         blake3::Hash::from_hex(self.hash.as_ref()?).ok()
     }
 
-    fn note(&self, node: NodeId) -> Note {
+    fn note(&self, node: NodeId, graph: &Graph) -> Note {
         let is_published = self.outcome == RecordedOutcome::Ran;
         let error = (!self.causes.is_empty()).then(|| self.causes.join(": ").into());
         Note {
@@ -147,23 +196,36 @@ impl Ended {
             error,
             output: is_published.then(|| (self.bytes, self.hash())),
             worker: Some(self.worker.as_str().into()),
-            asked: Vec::new(),
+            asked: self
+                .asked
+                .iter()
+                .filter_map(|key| graph.find(*key))
+                .collect(),
         }
     }
 }
 
 impl Drive {
-    /// A worker tells what it has made beside what was ordered. What is under way here, or known, goes on as it is.
-    pub(super) fn told(&mut self, beside: Beside) {
-        for asked in beside.asked {
-            let by = self.graph.find(asked.by);
+    /// The worker that made `root` tells what its body asked for. What is under way here, or known, goes on as it is.
+    pub(super) fn told(&mut self, root: NodeId, beside: Beside) {
+        for task in beside.tasks {
             // It runs this very build, so that it knows no task that is unknown here.
-            let task = AnyTask::from_json(asked.task).ok();
-            if let (Some(by), Some(task)) = (by, task)
-                && let Ok(target) = self.asks.place(&self.graph, task.into_dyn())
+            if let Ok(task) = AnyTask::from_json(task)
+                && self.asks.place(&self.graph, task.into_dyn()).is_ok()
             {
                 self.make_room();
-                self.ledger.asked(target, by);
+            }
+        }
+        for asked in beside.asked.iter().filter_map(|key| self.graph.find(*key)) {
+            self.ledger.asked(asked, root);
+        }
+        for ended in &beside.ended {
+            // What is known has been told of before.
+            let Some(by) = self.unknown(ended.key) else {
+                continue;
+            };
+            for asked in ended.asked.iter().filter_map(|key| self.graph.find(*key)) {
+                self.ledger.tell_asked(asked, by);
             }
         }
         for key in beside.complete {
@@ -187,13 +249,17 @@ impl Drive {
         let Some(node) = self.graph.find(ended.key) else {
             return;
         };
+        let noted = ended.note(node, &self.graph);
         let is_published = ended.outcome == RecordedOutcome::Ran;
         let is_wanted = is_published && self.schedule.is_waiting(node);
         let is_unknown = self.need(node) == Need::Unasked;
         if !is_wanted && !is_unknown {
+            // Others may have found it made, and then nobody else says who made it.
+            if is_published && !matches!(self.ledger.outcome(node), Outcome::Ran(_)) {
+                self.ledger.take(noted);
+            }
             return;
         }
-        let noted = ended.note(node);
         if ended.outcome == RecordedOutcome::Retrying {
             self.ledger.take(noted);
             return;
@@ -212,7 +278,9 @@ impl Drive {
                 error,
             });
             let key = ended.key;
-            self.fail(node, &Unavailable { key, failure });
+            let unavailable = Unavailable { key, failure };
+            self.fail(node, &unavailable);
+            self.fail_fast(&unavailable);
             return;
         }
         let published = Published {

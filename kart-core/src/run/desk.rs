@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, coop};
 
 use super::attempt::{Attempted, Shop, Work, attempt};
 use super::drive::Drive;
-use super::early::Begun;
+use super::early::{Begun, ended_well};
 use super::halt::{self, Halt};
 use super::inbox::Step;
 use super::news;
@@ -161,7 +161,11 @@ pub(super) async fn run(mut drive: Drive, begun: Begun) -> Result<Report, RunErr
                 drop(stopping(StopReason::Lost));
                 break;
             }
-            Some(Ok(attempted)) = early.join_next() => hand_in(&mut lanes, attempted),
+            Some(ended) = early.join_next() => {
+                if let Some(attempted) = ended_well(ended) {
+                    hand_in(&mut lanes, attempted);
+                }
+            }
             () = shop.inbox.heard() => {}
         }
     }

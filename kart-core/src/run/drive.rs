@@ -215,7 +215,7 @@ impl Drive {
             Step::Withdrawn { by, ask } => self.withdrawn(by, ask),
             Step::Parked(node) => self.parked(node),
             Step::Surveyed(surveyed) => self.surveyed(surveyed),
-            Step::Told(beside) => self.told(beside),
+            Step::Told(root, beside) => self.told(root, beside),
             Step::Looked(looks) => self.looked(looks),
             // The pauses may have been ended meanwhile.
             Step::Rested(node, number) if self.resting.remove(&node).is_some() => {
@@ -290,13 +290,18 @@ impl Drive {
             return;
         }
         let failure = self.failed(failed);
+        self.fail_fast(&failure);
+    }
+
+    /// Nothing starts any more after a failure, if the run is to be like that.
+    pub(super) fn fail_fast(&mut self, failure: &Unavailable) {
         if self.runner.fail_fast && !self.schedule.is_closed() {
             self.schedule.close();
             self.aside.stop_rests();
             for failed in std::mem::take(&mut self.resting).into_values() {
                 self.failed(failed);
             }
-            self.end_vain_waits(Some(&failure));
+            self.end_vain_waits(Some(failure));
         }
     }
 

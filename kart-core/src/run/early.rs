@@ -7,12 +7,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{Attempted, End, Shop, Work, attempt};
@@ -92,6 +94,8 @@ impl<'a> Early<'a> {
             () = sleep(PATIENCE) => {}
         }
         let mut may_begin = None;
+        let mut halt = pin!(halt::stop(self.runner.stop.clone(), self.deadline).fuse());
+        let mut lost = pin!(self.shop.ownership.lost().fuse());
         loop {
             if may_begin.is_none() && !self.found().ready.is_empty() {
                 may_begin = Some(self.may_begin().await);
@@ -107,7 +111,17 @@ impl<'a> Early<'a> {
             tokio::select! {
                 biased;
                 surveyed = &mut survey => return (surveyed, begun),
-                Some(Ok(attempted)) = begun.lanes.join_next() => {
+                _ = &mut halt => {
+                    self.shop.stop.stop();
+                    may_begin = Some(false);
+                }
+                () = &mut lost => {
+                    // What runs is somebody else's now, and the run says so when it begins.
+                    begun.lanes.abort_all();
+                    may_begin = Some(false);
+                }
+                Some(ended) = begun.lanes.join_next() => {
+                    let Some(attempted) = ended_well(ended) else { continue };
                     if self.runner.fail_fast && matches!(attempted.end, End::Failed(_)) {
                         may_begin = Some(false);
                     }
@@ -125,26 +139,27 @@ impl<'a> Early<'a> {
     }
 
     fn next(&self) -> Option<Work> {
-        let is_over = |deadline| deadline <= Instant::now();
-        if self.runner.stop.is_stopping() || self.deadline.is_some_and(is_over) {
-            return None;
+        let mut found = self.found();
+        loop {
+            let (.., Reverse(node)) = found.ready.pop()?;
+            if self.can_begin(self.graph.node(node).task.spec()) {
+                return Some(Work {
+                    node,
+                    need: Need::Missing,
+                    number: 1,
+                });
+            }
         }
-        let (.., Reverse(node)) = self.found().ready.pop()?;
-        Some(Work {
-            node,
-            need: Need::Missing,
-            number: 1,
-        })
     }
 
     /// Whether it uses nothing that is scarce, and there is the time for it.
     fn can_begin(&self, spec: &TaskSpec) -> bool {
-        let fits = |expected| {
-            let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-            self.deadline
-                .is_none_or(|deadline| expected <= left(deadline))
-        };
-        spec.uses.is_empty() && !spec.external && self.known.expected(spec).is_none_or(fits)
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.map(left);
+        let fits = |expected| left.is_none_or(|left| expected <= left);
+        let is_over = self.runner.stop.is_stopping() || left.is_some_and(|left| left.is_zero());
+        let is_plain = spec.uses.is_empty() && !spec.external;
+        is_plain && !is_over && self.known.expected(spec).is_none_or(fits)
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -187,6 +202,15 @@ impl Watch for Early<'_> {
             (priority, levels, chance, Reverse(node))
         }));
         self.bell.notify_one();
+    }
+}
+
+/// The attempt, unless it was cut off. A panic goes on.
+pub(super) fn ended_well(ended: Result<Attempted, JoinError>) -> Option<Attempted> {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(attempted) => Some(attempted),
+        Err(Ok(payload)) => resume_unwind(payload),
+        Err(Err(_)) => None,
     }
 }
 

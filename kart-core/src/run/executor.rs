@@ -88,7 +88,7 @@ pub enum Answer {
         elapsed: Duration,
         /// The process that made it, as the log names it.
         worker: String,
-        /// What came of the tasks that bodies asked for.
+        /// What came of the tasks that the body asked for.
         #[serde(default, skip_serializing_if = "Beside::is_empty")]
         beside: Beside,
     },
@@ -106,7 +106,7 @@ pub enum Answer {
         /// The task whose failure is the reason, where the body asked for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Key>,
-        /// What came of the tasks that bodies asked for.
+        /// What came of the tasks that the body asked for.
         #[serde(default, skip_serializing_if = "Beside::is_empty")]
         beside: Beside,
     },
@@ -125,7 +125,7 @@ impl Answer {
         }
     }
 
-    /// Where it says what came of the tasks that bodies asked for.
+    /// Where it says what came of the tasks that the body asked for.
     pub(super) fn beside(&mut self) -> Option<&mut Beside> {
         match self {
             Answer::Published { beside, .. } | Answer::Failed { beside, .. } => Some(beside),

@@ -35,8 +35,8 @@ pub(super) enum Step {
     /// The body has taken what it was given, and waits for more.
     Parked(NodeId),
     Surveyed(Surveyed),
-    /// A worker tells what it has made beside what was ordered.
-    Told(Beside),
+    /// The worker that made the task tells what its body asked for.
+    Told(NodeId, Beside),
     Looked(Looks),
     /// The pause before the next attempt, with its number, is over.
     Rested(NodeId, u32),

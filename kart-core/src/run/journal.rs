@@ -111,6 +111,7 @@ impl Journal {
         if self.is_silent() {
             return;
         }
+        let asked = self.asked.remove(&node).unwrap_or_default();
         self.take(
             graph,
             Note {
@@ -122,14 +123,13 @@ impl Journal {
                 error: ended.error.map(|error| chain(error).into()),
                 output: ended.output,
                 worker: ended.worker.clone(),
-                asked: Vec::new(),
+                asked,
             },
         );
     }
 
     /// Takes what was noted, here or by another process.
-    pub(super) fn take(&mut self, graph: &Graph, mut note: Note) {
-        note.asked = self.asked.remove(&note.node).unwrap_or_default();
+    pub(super) fn take(&mut self, graph: &Graph, note: Note) {
         if note.outcome == RecordedOutcome::Ran && !self.is_silent() {
             let spec = graph.node(note.node).task.spec();
             self.known

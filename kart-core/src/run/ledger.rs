@@ -150,6 +150,11 @@ impl Ledger {
 
     pub(super) fn asked(&mut self, node: NodeId, by: NodeId) {
         self.journal.asked(node, by);
+        self.tell_asked(node, by);
+    }
+
+    /// `by`, of which the log is told otherwise, has asked for `node`.
+    pub(super) fn tell_asked(&self, node: NodeId, by: NodeId) {
         self.emit(&Event::Asked {
             task: self.task(node),
             by: self.task(by),

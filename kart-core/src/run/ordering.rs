@@ -26,17 +26,17 @@ impl Shop {
         let started = Instant::now();
         let ordering = async { executor.attempt(self.ordered(work)?).await };
         let answer = caught(ordering).await;
-        let (end, elapsed) = match answer {
-            Ok(answer) => self.end(answer),
-            Err(error) => (End::Failed(error), None),
+        let (mut end, elapsed, beside) = match answer {
+            Ok(answer) => take(answer),
+            Err(error) => (End::Failed(error), None, Beside::default()),
         };
-        let end = match end {
-            End::Published(_) | End::Made => match self.seen(work.node).await {
-                Ok(()) => end,
-                Err(error) => End::Failed(error),
-            },
-            end => end,
-        };
+        if matches!(end, End::Published(_) | End::Made)
+            && let Err(error) = self.seen(work.node).await
+        {
+            end = End::Failed(error);
+        } else if !beside.is_empty() {
+            self.say(Step::Told(work.node, beside));
+        }
         Attempted {
             node: work.node,
             number: work.number,
@@ -84,56 +84,48 @@ impl Shop {
             build: registry::fingerprint().to_owned(),
         })
     }
+}
 
-    /// How the attempt ended, and how long it took where it was made.
-    fn end(&self, answer: Answer) -> (End, Option<Duration>) {
-        match answer {
-            Answer::Published {
+/// How the attempt ended, how long it took where it was made, and what came of what its body asked for.
+fn take(answer: Answer) -> (End, Option<Duration>, Beside) {
+    match answer {
+        Answer::Published {
+            bytes,
+            hash,
+            differed,
+            elapsed,
+            worker,
+            beside,
+        } => {
+            let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
+            let published = Published {
+                output: None,
                 bytes,
                 hash,
                 differed,
-                elapsed,
-                worker,
-                beside,
-            } => {
-                self.tell(beside);
-                let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
-                let published = Published {
-                    output: None,
-                    bytes,
-                    hash,
-                    differed,
-                    worker: Some(worker.into()),
-                };
-                (End::Published(published), Some(elapsed))
-            }
-            Answer::Made => (End::Made, None),
-            Answer::Failed {
-                causes,
-                is_permanent,
-                elapsed,
-                by,
-                beside,
-            } => {
-                self.tell(beside);
-                let error = Cause::of(causes).into_error(is_permanent);
-                let error = match by {
-                    Some(key) => Unavailable {
-                        key,
-                        failure: Arc::new(error),
-                    }
-                    .into(),
-                    None => error,
-                };
-                (End::Failed(error), Some(elapsed))
-            }
-            Answer::Interrupted => (End::Failed(interrupted().into()), None),
+                worker: Some(worker.into()),
+            };
+            (End::Published(published), Some(elapsed), beside)
         }
-    }
-
-    fn tell(&self, beside: Beside) {
-        if !beside.is_empty() {
-            self.say(Step::Told(beside));
+        Answer::Made => (End::Made, None, Beside::default()),
+        Answer::Failed {
+            causes,
+            is_permanent,
+            elapsed,
+            by,
+            beside,
+        } => {
+            let error = Cause::of(causes).into_error(is_permanent);
+            let error = match by {
+                Some(key) => Unavailable {
+                    key,
+                    failure: Arc::new(error),
+                }
+                .into(),
+                None => error,
+            };
+            (End::Failed(error), Some(elapsed), beside)
         }
+        Answer::Interrupted => (End::Failed(interrupted().into()), None, Beside::default()),
     }
 }

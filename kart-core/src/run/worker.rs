@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -189,25 +189,26 @@ impl Worker {
         let asked = graph.roots.iter().copied().zip(orders.iter().copied());
         let asked: Vec<Asked<'_>> = asked.collect();
         let needs = self.needs(&graph, &asked).await?;
-        let (report, mut beside) = if needs.iter().any(|need| need.runs()) {
-            let notes = Notes::default();
+        let notes = Notes::default();
+        let report = if needs.iter().any(|need| need.runs()) {
             let report = self.run(&held, &graph, needs, &asked, &notes, started);
-            let report = report.await?;
-            let beside = Beside::of(&report, &graph, &notes);
-            (Some(report), beside)
+            Some(report.await?)
         } else {
-            (None, Beside::default())
+            None
         };
+        let notes = mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let has_asked = notes.iter().any(|note| !note.asked.is_empty());
         let answers = asked.iter().map(|&(root, order)| {
             if !is_same(&graph, root, order) {
                 let error = other_build(order, "has another key");
                 return Answer::failed(&error, started.elapsed());
             }
-            let report = report.as_ref();
-            let mut answer = report.map_or(Answer::Made, |report| answer(report, root));
-            if let Some(told) = answer.beside() {
-                // Once is enough: all that came together is of one run.
-                *told = mem::take(&mut beside);
+            let Some(report) = &report else {
+                return Answer::Made;
+            };
+            let mut answer = answer(report, root);
+            if let Some(beside) = answer.beside().filter(|_| has_asked) {
+                *beside = Beside::of(report, &graph, &notes, root);
             }
             answer
         });
