@@ -172,29 +172,27 @@ impl Watch for Early<'_> {
         let mut found = self.found();
         found.levels += 1;
         // It costs a look at each requirement, and most surveys end soon.
-        let mut above = mem::take(&mut found.open);
-        if self.began.elapsed() < PATIENCE {
-            above.clear();
-        }
-        let is_complete = |node: &NodeId| {
+        let above = mem::take(&mut found.open);
+        let above = above
+            .into_iter()
+            .filter(|_| self.began.elapsed() >= PATIENCE);
+        let is_complete = |node: NodeId| {
             let mut complete = true;
             let each = |below: NodeId| complete &= needs[below.index()].is_complete();
-            self.graph.node(*node).for_each_requirement(each);
+            self.graph.node(node).for_each_requirement(each);
             complete
         };
-        let mut ready: Vec<NodeId> = above.into_iter().filter(is_complete).collect();
+        let mut ready: Vec<NodeId> = above.filter(|node| is_complete(*node)).collect();
         for &node in asked {
-            if needs[node.index()] != Need::Missing {
+            let task = self.graph.node(node);
+            if needs[node.index()] != Need::Missing || !self.can_begin(task.task.spec()) {
                 continue;
             }
-            if self.graph.node(node).requires.is_empty() {
+            if task.requires.is_empty() {
                 ready.push(node);
             } else {
                 found.open.push(node);
             }
-        }
-        if ready.is_empty() {
-            return;
         }
         let levels = found.levels;
         let is_shared = matches!(self.shop.ownership, Ownership::Each(_));
