@@ -79,7 +79,7 @@ fn told(event: &Event<'_>) -> String {
         } => {
             format!("finished {} {attempt}: {bytes} bytes", task.name())
         }
-        Event::Differed { task } => format!("differed {}", task.name()),
+        Event::OutputMismatch { task } => format!("differed {}", task.name()),
         Event::Failed {
             task,
             attempts,

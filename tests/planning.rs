@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kart::{Dep, Error, Need, RunError, Runner, TaskExt, Workspace, task};
+use kart::{Dep, Error, RunError, Runner, Status, TaskExt, Workspace, task};
 
 use common::{Log, memory, objects};
 
@@ -267,7 +267,7 @@ async fn report(#[requires((Clean, Beside))] all: (u32, u32)) -> kart::Result<u3
     Ok(all.0 + all.1)
 }
 
-async fn needs(runner: &Runner) -> Vec<(&'static str, Need)> {
+async fn needs(runner: &Runner) -> Vec<(&'static str, Status)> {
     let plan = runner.plan(Report).await.unwrap();
     let mut needs: Vec<_> = plan
         .tasks()
@@ -284,10 +284,10 @@ async fn needs(runner: &Runner) -> Vec<(&'static str, Need)> {
 
 #[tokio::test]
 async fn a_plan_says_of_every_task_why_it_runs_or_not() {
-    use Need::{Asked, Complete, Downstream, Missing, OutOfDate, Unasked};
+    use Status::{Complete, Downstream, Missing, NotNeeded, OutOfDate, RerunRequested};
     let workspace: Workspace = memory();
     let runner = Runner::new(&workspace);
-    let expect = async |runner: &Runner, [beside, clean, raw, report]: [Need; 4]| {
+    let expect = async |runner: &Runner, [beside, clean, raw, report]: [Status; 4]| {
         let before = objects(&workspace).await;
         let expected = [
             ("Beside", beside),
@@ -302,9 +302,9 @@ async fn a_plan_says_of_every_task_why_it_runs_or_not() {
     runner.run(Beside).await.unwrap();
     expect(&runner, [Complete, Missing, Missing, Missing]).await;
     runner.run(Report).await.unwrap();
-    expect(&runner, [Unasked, Unasked, Unasked, Complete]).await;
+    expect(&runner, [NotNeeded, NotNeeded, NotNeeded, Complete]).await;
     Report.remove(&workspace).await.unwrap();
-    expect(&runner, [Complete, Complete, Unasked, Missing]).await;
+    expect(&runner, [Complete, Complete, NotNeeded, Missing]).await;
     let companion = "_kart/paths/clean.json.key";
     workspace
         .replace(companion, "another".into())
@@ -314,10 +314,10 @@ async fn a_plan_says_of_every_task_why_it_runs_or_not() {
     runner.run(Report).await.unwrap();
     expect(
         &runner.clone().rerun("Raw"),
-        [Complete, Downstream, Asked, Downstream],
+        [Complete, Downstream, RerunRequested, Downstream],
     )
     .await;
-    expect(&runner.clone().rerun_all(), [Asked; 4]).await;
+    expect(&runner.clone().rerun_all(), [RerunRequested; 4]).await;
 }
 
 #[tokio::test]
@@ -334,5 +334,5 @@ async fn a_planned_task_has_a_name_a_key_a_path_and_its_parameters() {
         ("Link", task.key(), task.path())
     );
     assert!(!plan.is_empty());
-    assert_eq!(plan.count(Need::Missing), 2);
+    assert_eq!(plan.count(Status::Missing), 2);
 }

@@ -251,13 +251,13 @@ async fn outputs_of_other_code_are_told_of_and_made_again_on_demand() {
     let told = Log::default();
     let notes = told.clone();
     let telling = runner.clone().on_event(move |event| {
-        if let Event::MadeByOtherCode { task } = event {
+        if let Event::StaleCode { task } = event {
             notes.note(task.description());
         }
     });
     let report = telling.run(Bill).await.unwrap();
     assert_eq!(report.output(&Bill).await.unwrap(), 200);
-    let others = described(report.made_by_other_code());
+    let others = described(report.stale_code());
     assert_eq!(others, ["Price { n: 1 }"]);
     assert_eq!(told.take(), ["Price { n: 1 }"]);
     // It is told although the root is complete.
@@ -269,19 +269,16 @@ async fn outputs_of_other_code_are_told_of_and_made_again_on_demand() {
 
     let rerunning = telling.clone().on_code_change(OnCodeChange::Rerun);
     let plan = rerunning.plan(Bill).await.unwrap();
-    assert_eq!((plan.count(kart::Need::CodeChanged), plan.runs()), (1, 2));
+    assert_eq!((plan.count(kart::Status::CodeChanged), plan.runs()), (1, 2));
     let report = rerunning.run(Bill).await.unwrap();
     assert_eq!(report.output(&Bill).await.unwrap(), 300);
     assert_eq!(log.take(), ["two"]);
     assert_eq!(report.counts().ran, 2);
     // Now it is of today's code; the other one still is not.
     let report = rerunning.run(Bill).await.unwrap();
-    assert_eq!(
-        (report.counts().ran, report.made_by_other_code().count()),
-        (0, 0)
-    );
+    assert_eq!((report.counts().ran, report.stale_code().count()), (0, 0));
     let report = telling.run(two::Price { n: 2 }).await.unwrap();
-    assert_eq!(report.made_by_other_code().count(), 1);
+    assert_eq!(report.stale_code().count(), 1);
 }
 
 #[tokio::test]
@@ -335,14 +332,14 @@ async fn a_task_that_would_not_end_before_the_deadline_is_held_back_and_named() 
     // Two fit; at 80 seconds the third is not begun.
     assert_eq!(report.elapsed(), 80 * SECOND);
     assert_eq!((report.counts().ran, report.counts().left), (2, 3));
-    let held = described(report.held_back());
+    let held = described(report.deferred());
     assert_eq!(
         held,
         ["Unit { n: 2, seconds: 40 }", "Unit { n: 3, seconds: 40 }"]
     );
     assert!(matches!(
         report.outcome(&Unit { n: 2, seconds: 40 }),
-        Some(Outcome::Left)
+        Some(Outcome::NotRun)
     ));
     let story = format!("{error:#}");
     assert!(story.contains("held back"), "{story}");

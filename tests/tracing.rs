@@ -7,7 +7,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use common::memory;
-use kart::{Answering, Context, Executor, Order, Runner, Task, TaskExt as _, Worker, task};
+use kart::{
+    AttemptFuture, AttemptRequest, Context, Executor, Runner, Task, TaskExt as _, Worker, task,
+};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Instrument as _, Subscriber, info_span};
@@ -218,7 +220,7 @@ async fn events_say_of_which_task_they_are_and_how_long_it_took() {
 struct Near(Worker);
 
 impl Executor for Near {
-    fn attempt(&self, order: Order) -> Answering<'_> {
+    fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_> {
         Box::pin(async move { Ok(self.0.attempt(&order).await) })
     }
 }

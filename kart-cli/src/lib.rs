@@ -106,11 +106,11 @@ impl From<RunError> for End {
     fn from(error: RunError) -> Self {
         let status = match error {
             RunError::Settings(_) | RunError::Plan(_) | RunError::Resources(_) => WRONG_USE,
-            RunError::Interrupted(_) | RunError::Busy(_) => INTERRUPTED,
+            RunError::Interrupted(_) | RunError::AlreadyRunning(_) => INTERRUPTED,
             _ => FAILED,
         };
         let hint = match error {
-            RunError::Busy(_) => {
+            RunError::AlreadyRunning(_) => {
                 "\nrun again later, wait for it with --wait 10m, or start all of them with --shared"
             }
             RunError::Resources(_) => {

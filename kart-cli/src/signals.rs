@@ -1,6 +1,6 @@
 //! SIGTERM and Ctrl-C: the first stops the run in good order, a second Ctrl-C ends it at once.
 
-use kart_core::Stop;
+use kart_core::StopToken;
 
 use crate::print;
 use crate::progress::screen;
@@ -9,7 +9,7 @@ use crate::progress::screen;
 const CTRL_C: i32 = 130;
 
 /// Asks `stop` to stop when the process is told to end. Lasts as long as the runtime.
-pub(crate) fn listen(stop: Stop) {
+pub(crate) fn listen(stop: StopToken) {
     tokio::spawn(async move {
         told_to_end().await;
         stop.stop();

@@ -252,7 +252,7 @@ impl Instruments {
             failed: counter("kart.tasks.failed", "Tasks that failed for good."),
             retried: counter(
                 "kart.tasks.retried",
-                "Attempts that failed and were followed by another.",
+                "Completion that failed and were followed by another.",
             ),
             durations: meter
                 .f64_histogram("kart.attempt.duration")
@@ -262,7 +262,7 @@ impl Instruments {
                 .build(),
             running: meter
                 .i64_up_down_counter("kart.tasks.running")
-                .with_description("Attempts under way.")
+                .with_description("Completion under way.")
                 .build(),
             started: Mutex::default(),
         }
@@ -286,7 +286,7 @@ impl Instruments {
                 self.failed.add(1, &of(task));
             }
             Event::Interrupted { task, .. }
-            | Event::MadeElsewhere { task }
+            | Event::CompletedByOther { task }
             | Event::Blocked { task, .. } => self.end(task, None),
             _ => {}
         }

@@ -3,13 +3,13 @@
 //! Each room may use only those above it: `error`, `key`, `format`, `claim`, `workspace`, `model`, `own`,
 //! `plan`, `report`, `log`, `run`.
 
-mod claim;
 mod error;
 pub mod format;
 pub mod key;
+mod lease;
+mod lease_protocol;
 mod log;
 mod model;
-mod own;
 mod plan;
 pub mod registry;
 mod report;
@@ -21,19 +21,20 @@ pub use error::{
 };
 pub use format::{File, Format};
 pub use key::Key;
+pub use lease::{Owner, host};
 pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 pub use model::{
-    AnyTask, Artifact, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec, Stop, Task,
+    AnyTask, Artifact, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec, StopToken, Task,
     TaskSpec, Writer, dep,
 };
-pub use own::{Owner, host};
-pub use plan::{Need, Plan, Planned, TaskExt, TaskInfo};
+pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
-    Attempts, Counts, Event, Expected, Failure, Family, MissingResource, Outcome, Report, RunError,
-    StopReason, TaskReport,
+    Completion, Counts, Estimate, Event, Failure, MissingResource, Outcome, Report, RunError,
+    StopReason, TaskCounts, TaskReport,
 };
 pub use run::{
-    Answer, Answering, Beside, Coordination, Executor, OnCodeChange, Order, Runner, Worker, build,
+    AttemptFuture, AttemptRequest, AttemptResponse, Coordination, Executor, OnCodeChange, Runner,
+    SubtaskReport, Worker, build,
 };
 pub use workspace::{Commit, Entry, Reader, Requests, Workspace};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kart_core::{Answer, BoxError, Order, permanent};
+use kart_core::{AttemptRequest, AttemptResponse, BoxError, permanent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -53,7 +53,7 @@ impl Batch {
 /// A batch that has as many bytes goes at once.
 const LARGE_BYTES: usize = 1 << 20;
 
-type Reply = oneshot::Sender<Result<Answer, BoxError>>;
+type Reply = oneshot::Sender<Result<AttemptResponse, BoxError>>;
 
 /// Collects orders, and sends them together.
 #[derive(Debug)]
@@ -93,7 +93,10 @@ impl Batches {
         }
     }
 
-    pub(crate) async fn attempt(&self, order: &Order) -> Result<Answer, BoxError> {
+    pub(crate) async fn attempt(
+        &self,
+        order: &AttemptRequest,
+    ) -> Result<AttemptResponse, BoxError> {
         let order = serde_json::value::to_raw_value(order).map_err(permanent)?;
         let (reply, answer) = oneshot::channel();
         self.add(order, reply);
@@ -150,7 +153,7 @@ impl Shared {
             self.nonce,
             self.sent.fetch_add(1, Ordering::Relaxed)
         );
-        let answers: Result<Vec<Answer>, BoxError> =
+        let answers: Result<Vec<AttemptResponse>, BoxError> =
             self.ingress.call(wire::BATCHES, &key, &orders).await;
         let answers = answers.and_then(|answers| {
             if answers.len() == replies.len() {

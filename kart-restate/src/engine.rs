@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kart_core::{Answer, Answering, AnyTask, BoxError, Executor, Order};
+use kart_core::{AnyTask, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Executor};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -118,14 +118,14 @@ impl Engine {
         Ok((sent.invocation_id, sent.status == "PreviouslyAccepted"))
     }
 
-    async fn one(&self, order: Order) -> Result<Answer, BoxError> {
+    async fn one(&self, order: AttemptRequest) -> Result<AttemptResponse, BoxError> {
         let key = wire::idempotency(&order, &self.nonce);
         self.ingress.call(&wire::task(&order), &key, &order).await
     }
 }
 
 impl Executor for Engine {
-    fn attempt(&self, order: Order) -> Answering<'_> {
+    fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_> {
         match &self.batches {
             Some(batches) => Box::pin(async move { batches.attempt(&order).await }),
             None => Box::pin(self.one(order)),

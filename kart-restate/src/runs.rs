@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    AnyTask, BoxError, Coordination, Counts, OnCodeChange, RunError, Runner, Stop, chain,
+    AnyTask, BoxError, Coordination, Counts, OnCodeChange, RunError, Runner, StopToken, chain,
     permanent, registry,
 };
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ pub(crate) struct Detached {
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) runner: Runner,
-    pub(crate) stop: Stop,
+    pub(crate) stop: StopToken,
     /// The ingress as it is reached from here, if that is another way than that of who asked.
     pub(crate) url: Option<String>,
     pub(crate) token: Option<String>,
@@ -153,7 +153,7 @@ impl Host {
         let mut connect = Connect::new(self.url.clone().unwrap_or(run.url));
         connect.token.clone_from(&self.token);
         connect.batch = run.batch;
-        let stop = Stop::new();
+        let stop = StopToken::new();
         let runner = self.runner.clone().stop(&stop);
         let runner = run.ways.of_host(runner).executor(connect.connect().await?);
         // Also where the engine has ended it, which drops this future, the run ends in good order and leaves its claim.
@@ -170,7 +170,7 @@ impl Host {
     }
 }
 
-struct StopsWhenDropped(Stop);
+struct StopsWhenDropped(StopToken);
 
 impl Drop for StopsWhenDropped {
     fn drop(&mut self) {
@@ -183,7 +183,7 @@ fn is_over(error: &(dyn StdError + 'static)) -> bool {
     match error.downcast_ref::<RunError>() {
         Some(
             RunError::Interrupted(_)
-            | RunError::Busy(_)
+            | RunError::AlreadyRunning(_)
             | RunError::Store(_)
             | RunError::Runtime(_),
         ) => false,

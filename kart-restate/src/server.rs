@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kart_core::{Runner, Stop, Worker};
+use kart_core::{Runner, StopToken, Worker};
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::prelude::{HttpServer, IntoServiceDefinition as _};
 use tokio::net::TcpListener;
@@ -53,7 +53,7 @@ pub struct Server {
     address: SocketAddr,
     endpoint: Endpoint,
     worker: Arc<Worker>,
-    stop: Stop,
+    stop: StopToken,
     grace: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Server {
     pub async fn bind(
         settings: Settings,
         runner: Runner,
-        stop: &Stop,
+        stop: &StopToken,
     ) -> Result<Self, RestateError> {
         let Settings {
             endpoint: address,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kart_core::{Answer, Order, Worker};
+use kart_core::{AttemptRequest, AttemptResponse, Worker};
 use restate_sdk::prelude::*;
 
 use crate::runs::{Detached, Host};
@@ -49,8 +49,8 @@ impl Tasks {
     async fn run(
         &self,
         context: ObjectContext<'_>,
-        order: Json<Order>,
-    ) -> Result<Json<Answer>, HandlerError> {
+        order: Json<AttemptRequest>,
+    ) -> Result<Json<AttemptResponse>, HandlerError> {
         let Json(order) = order;
         let worker = &self.0;
         let attempt = || async move { finished(worker.attempt(&order).await).map(Json) };
@@ -67,13 +67,13 @@ impl Batches {
     async fn run(
         &self,
         context: Context<'_>,
-        orders: Json<Vec<Order>>,
-    ) -> Result<Json<Vec<Answer>>, HandlerError> {
+        orders: Json<Vec<AttemptRequest>>,
+    ) -> Result<Json<Vec<AttemptResponse>>, HandlerError> {
         let Json(orders) = orders;
         let worker = &self.0;
         let attempts = || async move {
             let answers = worker.attempts(&orders).await.into_iter();
-            let answers: Result<Vec<Answer>, _> = answers.map(finished).collect();
+            let answers: Result<Vec<AttemptResponse>, _> = answers.map(finished).collect();
             answers.map(Json)
         };
         Ok(context.run(attempts).name("attempts").await?)
@@ -94,9 +94,9 @@ impl Runs {
 }
 
 /// An attempt that was interrupted is no answer: the engine starts it on another worker.
-fn finished(answer: Answer) -> Result<Answer, HandlerError> {
+fn finished(answer: AttemptResponse) -> Result<AttemptResponse, HandlerError> {
     match answer {
-        Answer::Interrupted => Err("the worker is stopping".into()),
+        AttemptResponse::Interrupted => Err("the worker is stopping".into()),
         answer => Ok(answer),
     }
 }

@@ -1,9 +1,9 @@
 //! What workers and runs know of each other: the names of the services, and of what is in flight.
 
-use kart_core::Order;
+use kart_core::AttemptRequest;
 
 /// Where one attempt is ordered.
-pub(crate) fn task(order: &Order) -> String {
+pub(crate) fn task(order: &AttemptRequest) -> String {
     format!("kart/{}/run", order.key)
 }
 
@@ -22,7 +22,7 @@ pub(crate) const DETACHED: &str = "run";
 /// killed waits, when it is started again, for what it had ordered. The number of the attempt is in it, so that none is
 /// taken for the one before; the engine forgets it with the end of the attempt, so that no end is taken for another's.
 /// A rerun waits for nobody's attempt but its own.
-pub(crate) fn idempotency(order: &Order, nonce: &str) -> String {
+pub(crate) fn idempotency(order: &AttemptRequest, nonce: &str) -> String {
     if order.replaces {
         return format!("{}-{nonce}", order.attempt);
     }
@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
 
-    fn order(attempt: u32, replaces: bool) -> Order {
+    fn order(attempt: u32, replaces: bool) -> AttemptRequest {
         let order = json!({
             "task": {"task": "Clean", "params": {}},
             "key": "0123456789abcdef0123456789abcdef",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use kart_core::{
-    AnyTask, Given, ParamError, RunId, RunSummary, Runner, Stop, TaskRecord, TaskSpec, Workspace,
-    registry,
+    AnyTask, Given, ParamError, RunId, RunSummary, Runner, StopToken, TaskRecord, TaskSpec,
+    Workspace, registry,
 };
 use serde_json::{Map, Value as Json};
 use tokio::sync::{Mutex, Semaphore};
@@ -39,7 +39,7 @@ pub(crate) struct App {
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
     /// Says that the service is ending.
-    pub(crate) closing: Stop,
+    pub(crate) closing: StopToken,
     pub(crate) looks: Semaphore,
     root: &'static TaskSpec,
     /// The parameters of the root that were given at the start, for each time that it is run; none where it needs more.
@@ -91,7 +91,7 @@ impl App {
             runs: Arc::new(runs),
             feed,
             metrics,
-            closing: Stop::new(),
+            closing: StopToken::new(),
             looks: Semaphore::new(LOOKS),
             root,
             given,

@@ -48,7 +48,7 @@ impl Metrics {
         let (outcome, count) = match event {
             Event::Planned { complete, .. } => (0, *complete as u64),
             Event::Finished { .. } => (1, 1),
-            Event::MadeElsewhere { .. } => (2, 1),
+            Event::CompletedByOther { .. } => (2, 1),
             Event::Failed { .. } => (3, 1),
             Event::Blocked { .. } => (4, 1),
             Event::Interrupted { .. } => (5, 1),
@@ -106,7 +106,7 @@ impl Metrics {
             &mut text,
             "kart_attempts_running",
             "gauge",
-            "Attempts that are under way.",
+            "Completion that are under way.",
         );
         let _ = writeln!(text, "kart_attempts_running {}", now.attempts);
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use kart_core::{Key, RecordedOutcome, RunSummary, TaskRecord, registry};
 use kart_view::shape::described;
-use kart_view::{Attempt, Changes, Family, Graph, Task};
+use kart_view::{Attempt, Changes, Graph, Task, TaskCounts};
 
 use crate::answer::Refusal;
 use crate::app::App;
@@ -77,8 +77,8 @@ fn draw(run: &RunSummary, records: &[TaskRecord], others: &[TaskRecord]) -> Past
     for record in &tasks {
         let spec = known.iter().find(|spec| spec.name == record.task);
         let family = || match spec {
-            Some(spec) => Family::from(*spec),
-            None => Family::named(record.task.clone()),
+            Some(spec) => TaskCounts::from(*spec),
+            None => TaskCounts::named(record.task.clone()),
         };
         let task = Task {
             key: record.key.to_string(),

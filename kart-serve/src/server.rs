@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use kart_core::{Runner, Stop, TaskSpec, Workspace};
+use kart_core::{Runner, StopToken, TaskSpec, Workspace};
 use serde_json::{Map, Value as Json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -89,7 +89,7 @@ impl Server {
 
     /// Answers until `stop` says otherwise. Then nothing is accepted any more, runs stop in good order, those who
     /// wait for them are answered, and all connections are closed.
-    pub async fn run(self, stop: &Stop) -> Ending {
+    pub async fn run(self, stop: &StopToken) -> Ending {
         let Server { app, listener, .. } = self;
         let router = routes::router(Arc::clone(&app));
         let service = TowerToHyperService::new(router);

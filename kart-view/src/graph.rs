@@ -9,7 +9,7 @@ use serde::Serialize;
 /// A graph.
 #[derive(Debug, Default, Serialize)]
 pub struct Graph {
-    families: Vec<Family>,
+    families: Vec<TaskCounts>,
     roots: Vec<usize>,
     tasks: Columns,
     #[serde(skip)]
@@ -18,7 +18,7 @@ pub struct Graph {
 
 /// The tasks of one name.
 #[derive(Debug, Serialize)]
-pub struct Family {
+pub struct TaskCounts {
     name: Cow<'static, str>,
     doc: &'static str,
     file: &'static str,
@@ -50,9 +50,9 @@ pub struct Task {
     pub requires: Vec<usize>,
 }
 
-impl From<&'static TaskSpec> for Family {
+impl From<&'static TaskSpec> for TaskCounts {
     fn from(spec: &'static TaskSpec) -> Self {
-        Family {
+        TaskCounts {
             name: spec.name.into(),
             doc: spec.doc,
             file: spec.file,
@@ -62,11 +62,11 @@ impl From<&'static TaskSpec> for Family {
     }
 }
 
-impl Family {
+impl TaskCounts {
     /// Tasks that this program does not know of any more.
     #[must_use]
     pub fn named(name: String) -> Self {
-        Family {
+        TaskCounts {
             name: name.into(),
             doc: "",
             file: "",
@@ -117,11 +117,11 @@ impl Graph {
             path: task.path(),
             requires,
         };
-        self.push(task.spec().name, || Family::from(task.spec()), task_of);
+        self.push(task.spec().name, || TaskCounts::from(task.spec()), task_of);
     }
 
     /// The same for one that no plan holds; `family` is made for the first of each name.
-    pub fn push(&mut self, name: &str, family: impl FnOnce() -> Family, task: Task) {
+    pub fn push(&mut self, name: &str, family: impl FnOnce() -> TaskCounts, task: Task) {
         let place = self.places.get(name).copied();
         let place = place.unwrap_or_else(|| {
             self.families.push(family());

@@ -1,6 +1,6 @@
 //! Outcomes as letters: a run of 50,000 tasks tells of them as 50,000 letters.
 
-use kart_core::{Need, Outcome};
+use kart_core::{Outcome, Status};
 
 /// The letters, and the words for them. A task that runs is `p`.
 pub const OUTCOMES: [(char, &str); 8] = [
@@ -20,21 +20,21 @@ pub fn letter(outcome: &Outcome) -> char {
     match outcome {
         Outcome::Complete => 'c',
         Outcome::Ran(_) => 'r',
-        Outcome::Elsewhere => 'e',
+        Outcome::CompletedByOther => 'e',
         Outcome::Failed(_) => 'f',
         Outcome::Blocked { .. } => 'b',
         Outcome::Interrupted => 'i',
-        Outcome::Left => 'l',
+        Outcome::NotRun => 'l',
         _ => 'u',
     }
 }
 
 /// The letter of a task that nothing has been done about.
 #[must_use]
-pub fn need(need: Need) -> char {
+pub fn need(need: Status) -> char {
     match need {
-        Need::Complete => 'c',
-        Need::Unasked => 'u',
+        Status::Complete => 'c',
+        Status::NotNeeded => 'u',
         _ => 'l',
     }
 }

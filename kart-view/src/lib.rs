@@ -16,7 +16,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
-pub use graph::{Family, Graph, Task};
+pub use graph::{Graph, Task, TaskCounts};
 pub use letters::{OUTCOMES, letter, need};
 pub use recorder::{Attempt, Changes, Recorder};
 

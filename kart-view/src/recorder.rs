@@ -78,7 +78,7 @@ pub struct Changes {
     outcome: Option<String>,
     /// The letters of the tasks that changed.
     outcomes: Vec<(usize, char)>,
-    /// Attempts that began or ended, after their places.
+    /// Completion that began or ended, after their places.
     attempts: Vec<(usize, Attempt)>,
     /// The errors of those attempts, by their places.
     errors: BTreeMap<usize, String>,
@@ -150,7 +150,7 @@ impl Recorder {
             Event::Failed { task, error, .. } => (task, 'f', 'f', 0, error_of(*error)),
             Event::Interrupted { task, .. } => (task, 'i', 'i', 0, None),
             Event::Blocked { task, .. } => (task, 'b', 'b', 0, None),
-            Event::MadeElsewhere { task } => (task, 'e', 'e', 0, None),
+            Event::CompletedByOther { task } => (task, 'e', 'e', 0, None),
             _ => return,
         };
         let mut recorded = self.recorded();

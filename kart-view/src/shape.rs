@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    Counts, Failure, Need, ParamKind, ParamSpec, Plan, Planned, Requests, RunSummary, TaskInfo,
+    Counts, Failure, ParamKind, ParamSpec, Plan, Planned, Requests, RunSummary, Status, TaskInfo,
     TaskRecord, registry,
 };
 use serde_json::{Map, Value as Json, json};
@@ -66,7 +66,7 @@ pub fn plan(plan: &Plan, workspace: &str, workers: usize) -> Json {
         "workspace": workspace,
         "tasks": plan.len(),
         "runs": plan.runs(),
-        "complete": plan.count(Need::Complete),
+        "complete": plan.count(Status::Complete),
         "estimate": Estimate::of(plan, workers).json(),
         "would_run": plan.tasks().filter(|task| task.need.runs()).map(planned).collect::<Vec<_>>(),
     })
@@ -86,7 +86,7 @@ pub fn graph(plan: &Plan) -> Json {
     json!({
         "roots": plan.roots().map(|root| root.task.index()).collect::<Vec<_>>(),
         "tasks": tasks,
-        "complete": plan.count(Need::Complete),
+        "complete": plan.count(Status::Complete),
     })
 }
 
@@ -106,15 +106,15 @@ pub fn planned(planned: Planned<'_>) -> Json {
 
 /// A need in a word.
 #[must_use]
-pub fn need(need: Need) -> &'static str {
+pub fn need(need: Status) -> &'static str {
     match need {
-        Need::Unasked => "unasked",
-        Need::Complete => "complete",
-        Need::Missing => "missing",
-        Need::OutOfDate => "out_of_date",
-        Need::Asked => "asked",
-        Need::CodeChanged => "code_changed",
-        Need::Downstream => "downstream",
+        Status::NotNeeded => "unasked",
+        Status::Complete => "complete",
+        Status::Missing => "missing",
+        Status::OutOfDate => "out_of_date",
+        Status::RerunRequested => "asked",
+        Status::CodeChanged => "code_changed",
+        Status::Downstream => "downstream",
         _ => "other",
     }
 }

@@ -1,4 +1,4 @@
-//! Attempts that go on where others stopped: steps, saved states, long loops, progress.
+//! Completion that go on where others stopped: steps, saved states, long loops, progress.
 
 #[path = "../common/mod.rs"]
 mod common;

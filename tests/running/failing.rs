@@ -95,7 +95,7 @@ async fn with_fail_fast_nothing_starts_after_the_first_failure() {
     );
     assert!(matches!(
         report.outcome(&OnGood { n: 0 }),
-        Some(Outcome::Left)
+        Some(Outcome::NotRun)
     ));
 }
 

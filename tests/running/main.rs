@@ -4,15 +4,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod asking;
-mod asking_in_vain;
-mod batches;
-mod beside;
-mod early;
+mod early_start;
 mod failing;
-mod handing;
-mod interrupting;
-mod ordering;
+mod interruption;
+mod output_cache;
+mod remote;
+mod remote_batches;
+mod remote_subtasks;
 mod scheduling;
+mod shutdown;
 mod skipping;
-mod stopping;
+mod subtask_failures;
+mod subtasks;

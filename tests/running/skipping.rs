@@ -80,7 +80,7 @@ async fn a_complete_root_costs_one_existence_request_and_nothing_else() {
     assert_eq!((report.counts().complete, report.counts().unneeded), (1, 3));
     assert!(matches!(
         report.outcome(&Base { n: 1 }),
-        Some(Outcome::Unneeded)
+        Some(Outcome::NotNeeded)
     ));
 }
 

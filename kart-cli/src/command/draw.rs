@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kart_core::{Need, Plan};
+use kart_core::{Plan, Status};
 
 use crate::out::count;
 
@@ -77,7 +77,7 @@ impl Node {
         }
     }
 
-    fn add(&mut self, need: Need, layer: usize) {
+    fn add(&mut self, need: Status, layer: usize) {
         self.tasks += 1;
         self.complete += usize::from(need.is_complete());
         self.layer = self.layer.max(layer);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kart_core::{Need, Plan, Planned};
+use kart_core::{Plan, Planned, Status};
 use kart_view::shape::{self, Estimate};
 
 use crate::out::{count, duration};
@@ -28,7 +28,7 @@ pub(crate) async fn plan(session: &Session) -> Result<(), End> {
         "{} of {} tasks would run, {} complete, in {}",
         plan.runs(),
         plan.len(),
-        plan.count(Need::Complete),
+        plan.count(Status::Complete),
         session.workspace.location(),
     ));
     if let Some(text) = estimated(&Estimate::of(&plan, workers)) {
@@ -70,12 +70,12 @@ fn listed(plan: &Plan, all: bool) -> String {
 /// Why a task runs or not, in a word or two.
 pub(super) fn reason(planned: &Planned<'_>) -> &'static str {
     match planned.need {
-        Need::Missing => "missing",
-        Need::OutOfDate => "out of date",
-        Need::Asked => "asked for",
-        Need::Downstream => "a requirement runs",
-        Need::CodeChanged => "made by other code",
-        Need::Unasked => "not asked for",
+        Status::Missing => "missing",
+        Status::OutOfDate => "out of date",
+        Status::RerunRequested => "asked for",
+        Status::Downstream => "a requirement runs",
+        Status::CodeChanged => "made by other code",
+        Status::NotNeeded => "not asked for",
         _ => "complete",
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kart_core::{AnyTask, Outcome, Report, RunError, Runner, Stop};
+use kart_core::{AnyTask, Outcome, Report, RunError, Runner, StopToken};
 use kart_view::{Recorder, shape};
 use serde_json::{Value as Json, json};
 use tracing::Instrument as _;
@@ -31,7 +31,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), End> {
         can_write(file)?;
     }
     let recorder = file.as_ref().map(|_| Arc::new(Recorder::default()));
-    let stop = Stop::new();
+    let stop = StopToken::new();
     signals::listen(stop.clone());
     let watch = &session.watch;
     let progress = Arc::new(Progress::new(
@@ -103,7 +103,7 @@ async fn run_when_free(
     }
     let at_once = runner.clone().wait(Duration::ZERO);
     match at_once.run_all(roots.clone()).await {
-        Err(RunError::Busy(owner)) => {
+        Err(RunError::AlreadyRunning(owner)) => {
             let wait = humantime::format_duration(wait);
             session
                 .watch

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction};
-use kart_core::{AnyTask, Stop};
+use kart_core::{AnyTask, StopToken};
 use kart_serve::{
     Allow, Continuation, ContinueWith, Ending, Oidc, ServeError, Server, Settings, WithoutToken,
 };
@@ -120,7 +120,7 @@ pub(crate) async fn serve(session: &Session) -> Result<(), End> {
         session.workspace.location()
     );
     session.watch.note(&listening);
-    let stop = Stop::new();
+    let stop = StopToken::new();
     signals::listen(stop.clone());
     match server.run(&stop).await {
         Ending::WorkLeft => Err(End::new(

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use kart_core::{Need, RecordedOutcome};
+use kart_core::{RecordedOutcome, Status};
 use kart_view::shape::{self, described};
 use serde_json::{Map, Value as Json, json};
 
@@ -122,7 +122,7 @@ async fn around(
     if let Some(planned) = plan.find(target.key) {
         for required in planned.task.requires() {
             let below = plan.task(required.index());
-            let state = if below.need == Need::Complete {
+            let state = if below.need == Status::Complete {
                 String::new()
             } else {
                 format!(" ({})", reason(&below))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use kart_core::{Need, Plan, Planned, TaskInfo};
+use kart_core::{Plan, Planned, Status, TaskInfo};
 use kart_view::shape;
 use serde_json::{Value as Json, json};
 
@@ -206,11 +206,11 @@ impl<'p> Tree<'p> {
 }
 
 /// A mark for a need, and its colour.
-fn mark(need: Need) -> (&'static str, Ink) {
+fn mark(need: Status) -> (&'static str, Ink) {
     match need {
-        Need::Complete => ("✓", Ink::Good),
-        Need::Missing => ("✗", Ink::Bad),
-        Need::Unasked => ("·", Ink::Dim),
+        Status::Complete => ("✓", Ink::Good),
+        Status::Missing => ("✗", Ink::Bad),
+        Status::NotNeeded => ("·", Ink::Dim),
         _ => ("~", Ink::Warn),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kart_core::{
-    AnyTask, Key, Need, ParamKind, Plan, Planned, RecordedOutcome, TaskInfo, TaskRecord,
+    AnyTask, Key, ParamKind, Plan, Planned, RecordedOutcome, Status, TaskInfo, TaskRecord,
 };
 use kart_view::shape::{self, described};
 use serde_json::json;
@@ -80,7 +80,7 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
         out.line("  its last attempt came to nothing:");
         out.line(format!("    {}", attempt(session, &newest)));
     }
-    if last.is_some() && differences.is_empty() && planned.need == Need::Missing {
+    if last.is_some() && differences.is_empty() && planned.need == Status::Missing {
         out.line("  nothing differs: the output was deleted since");
     }
     Ok(())
@@ -90,24 +90,24 @@ fn verdict(session: &Session, planned: &Planned<'_>) -> String {
     let location = session.workspace.locate(&planned.task.path());
     let out = &session.out;
     match planned.need {
-        Need::Complete => format!(
+        Status::Complete => format!(
             "{}: {location} is there",
             out.ink(Ink::Good, "would not run")
         ),
-        Need::Missing => format!(
+        Status::Missing => format!(
             "{}: {location} is not there",
             out.ink(Ink::Warn, "would run")
         ),
-        Need::OutOfDate => format!(
+        Status::OutOfDate => format!(
             "{}: {location} was made by other parameters, another version or a run that was cut off",
             out.ink(Ink::Warn, "would run")
         ),
-        Need::Asked => format!("{}: it was asked to", out.ink(Ink::Warn, "would run")),
-        Need::CodeChanged => format!(
+        Status::RerunRequested => format!("{}: it was asked to", out.ink(Ink::Warn, "would run")),
+        Status::CodeChanged => format!(
             "{}: other code made {location}",
             out.ink(Ink::Warn, "would run")
         ),
-        Need::Downstream => format!(
+        Status::Downstream => format!(
             "{}: something that it requires runs",
             out.ink(Ink::Warn, "would run")
         ),

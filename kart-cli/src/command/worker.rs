@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::{Arg, ArgAction};
-use kart_core::Stop;
+use kart_core::StopToken;
 use kart_restate::{Server, Settings};
 
 use super::engine::{end, token, url};
@@ -35,7 +35,7 @@ pub(crate) fn options(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn worker(session: &Session) -> Result<(), End> {
-    let stop = Stop::new();
+    let stop = StopToken::new();
     let mut settings = Settings::default();
     if let Some(text) = text(session, "restate-endpoint") {
         settings.endpoint = address(&text)?;

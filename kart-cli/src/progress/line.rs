@@ -89,7 +89,7 @@ pub(super) fn line(event: &Event<'_>) -> Option<Line> {
             "done    ",
             format!("{} in {elapsed:.1?}", task.description()),
         ),
-        Event::MadeElsewhere { task } => Line::done(
+        Event::CompletedByOther { task } => Line::done(
             "made    ",
             format!("{} by another process", task.description()),
         ),
@@ -133,7 +133,7 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             let rest = format!("{reason}; {running} under way have {grace}");
             Line::trouble(WARNING, "stopping:", rest)
         }
-        Event::MadeByOtherCode { task } => Line::warning(format!(
+        Event::StaleCode { task } => Line::warning(format!(
             "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
             task.description(),
         )),
@@ -150,7 +150,7 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             Line::warning(format!("failed to write the run log: {error}"))
         }
         Event::Interrupted { task, .. } => Line::trouble(WARNING, "stopped ", task.description()),
-        Event::Differed { task } => Line::warning(format!(
+        Event::OutputMismatch { task } => Line::warning(format!(
             "{} is not deterministic: other bytes were published first, and kept",
             task.description(),
         )),

@@ -159,7 +159,7 @@ impl Shared {
     /// Whether it has a line of its own, rather than one with many others.
     fn is_told(&self, state: &mut State, event: &Event<'_>) -> bool {
         match event {
-            Event::Finished { task, .. } | Event::MadeElsewhere { task } => {
+            Event::Finished { task, .. } | Event::CompletedByOther { task } => {
                 self.look != Look::Quiet && state.condenser.admits(|| task.description())
             }
             _ => true,

@@ -164,7 +164,7 @@ impl Tally {
                 self.settle(task.index(), now);
                 self.failed += 1;
             }
-            Event::MadeElsewhere { task } => {
+            Event::CompletedByOther { task } => {
                 self.settle(task.index(), now);
                 self.done += 1;
             }
@@ -172,7 +172,7 @@ impl Tally {
                 self.settle(task.index(), now);
                 self.dropped += 1;
             }
-            Event::HeldBack { expected, .. } => {
+            Event::Deferred { expected, .. } => {
                 self.ahead.take(Some(*expected));
                 self.dropped += 1;
             }

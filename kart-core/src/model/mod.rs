@@ -11,7 +11,7 @@ mod params;
 mod requires;
 mod secrets;
 mod spec;
-mod stop;
+mod stop_token;
 mod stored;
 mod task;
 pub mod wire;
@@ -30,7 +30,7 @@ pub use requires::{Requirements, Requires};
 pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };
-pub use stop::Stop;
+pub use stop_token::StopToken;
 pub use task::{Attempt, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;

@@ -13,7 +13,7 @@ pub use ext::TaskExt;
 
 pub use info::TaskInfo;
 pub use planned::{Plan, Planned};
-pub use survey::Need;
+pub use survey::Status;
 
 pub(crate) use graph::{Graph, Growth, Node, describe};
 pub(crate) use survey::{Rerun, Watch, ask, companion, pending, survey, survey_below};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::graph::{Graph, node_id};
 use super::info::TaskInfo;
-use super::survey::{Need, ask};
+use super::survey::{Status, ask};
 use crate::error::Error;
 use crate::key::Key;
 use crate::workspace::Workspace;
@@ -15,11 +15,11 @@ use crate::workspace::Workspace;
 /// What a run would do, and why; nothing was written.
 ///
 /// That of a run which goes on, of [`Event::Planned`](crate::Event::Planned), tells of its begin. Tasks that bodies ask
-/// for later come to it as they are asked for, as [`Need::Missing`].
+/// for later come to it as they are asked for, as [`Status::Missing`].
 #[derive(Clone)]
 pub struct Plan {
     graph: Arc<Graph>,
-    needs: Arc<[Need]>,
+    needs: Arc<[Status]>,
     /// How long tasks may take, by their names.
     expected: Arc<HashMap<&'static str, Duration>>,
 }
@@ -30,7 +30,7 @@ pub struct Planned<'a> {
     /// The task.
     pub task: TaskInfo<'a>,
     /// Why it runs, or not.
-    pub need: Need,
+    pub need: Status,
     /// How long it may take, by the run log.
     pub expected: Option<Duration>,
 }
@@ -40,7 +40,7 @@ impl fmt::Debug for Plan {
         f.debug_struct("Plan")
             .field("tasks", &self.len())
             .field("runs", &self.runs())
-            .field("complete", &self.count(Need::Complete))
+            .field("complete", &self.count(Status::Complete))
             .finish_non_exhaustive()
     }
 }
@@ -48,7 +48,7 @@ impl fmt::Debug for Plan {
 impl Plan {
     pub(crate) fn new(
         graph: Arc<Graph>,
-        needs: impl Into<Arc<[Need]>>,
+        needs: impl Into<Arc<[Status]>>,
         expected: HashMap<&'static str, Duration>,
     ) -> Self {
         Plan {
@@ -68,7 +68,7 @@ impl Plan {
         let unasked = self
             .graph
             .ids()
-            .filter(|id| needs[id.index()] == Need::Unasked);
+            .filter(|id| needs[id.index()] == Status::NotNeeded);
         for (id, need) in ask(&self.graph, unasked.collect(), workspace).await? {
             needs[id.index()] = need;
         }
@@ -92,7 +92,7 @@ impl Plan {
 
     /// How many tasks have that need.
     #[must_use]
-    pub fn count(&self, need: Need) -> usize {
+    pub fn count(&self, need: Status) -> usize {
         self.needs.iter().filter(|other| **other == need).count()
     }
 
@@ -118,7 +118,7 @@ impl Plan {
         let task = TaskInfo::new(&self.graph, node_id(index));
         Planned {
             task,
-            need: self.needs.get(index).copied().unwrap_or(Need::Missing),
+            need: self.needs.get(index).copied().unwrap_or(Status::Missing),
             expected: self.expected.get(task.name()).copied(),
         }
     }

@@ -12,9 +12,9 @@ use crate::workspace::Workspace;
 /// What a run has to do about a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Need {
+pub enum Status {
     /// Nothing that is missing needs it, so nobody asked.
-    Unasked,
+    NotNeeded,
     /// Its output is there.
     Complete,
     /// Its output is not there.
@@ -23,29 +23,32 @@ pub enum Need {
     /// by a run that was cut off while writing it.
     OutOfDate,
     /// It was asked to run again.
-    Asked,
+    RerunRequested,
     /// Other code made its output, and that is to be made again.
     CodeChanged,
     /// It was complete, but something that it requires was asked to run again.
     Downstream,
 }
 
-impl Need {
+impl Status {
     /// Whether there is nothing to do because the output is there.
     #[must_use]
     pub fn is_complete(self) -> bool {
-        self == Need::Complete
+        self == Status::Complete
     }
 
     /// Whether the task has to run.
     #[must_use]
     pub fn runs(self) -> bool {
-        !matches!(self, Need::Unasked | Need::Complete)
+        !matches!(self, Status::NotNeeded | Status::Complete)
     }
 
     /// Whether the task runs although its output may be there.
     pub(crate) fn replaces(self) -> bool {
-        matches!(self, Need::Asked | Need::CodeChanged | Need::Downstream)
+        matches!(
+            self,
+            Status::RerunRequested | Status::CodeChanged | Status::Downstream
+        )
     }
 }
 
@@ -107,12 +110,12 @@ pub(crate) fn pending(key: Key) -> String {
 /// Follows a survey as it goes.
 pub(crate) trait Watch: Sync {
     /// A level has been asked about, and it goes on with what that requires.
-    fn level(&self, asked: &[NodeId], needs: &[Need]);
+    fn level(&self, asked: &[NodeId], needs: &[Status]);
 }
 
 /// Nobody does.
 impl Watch for () {
-    fn level(&self, _: &[NodeId], _: &[Need]) {}
+    fn level(&self, _: &[NodeId], _: &[Status]) {}
 }
 
 /// Finds what each task of the graph needs, indexed as the graph's nodes. Of the roots in `absent` the outputs were
@@ -124,8 +127,8 @@ pub(crate) async fn survey(
     changed: &HashSet<NodeId>,
     absent: &[NodeId],
     watch: &dyn Watch,
-) -> Result<Vec<Need>, Error> {
-    let mut needs = vec![Need::Unasked; graph.len()];
+) -> Result<Vec<Status>, Error> {
+    let mut needs = vec![Status::NotNeeded; graph.len()];
     mark_reruns(graph, rerun, changed, &mut needs);
     let mut reached = vec![false; graph.len()];
     let mut level: Vec<NodeId> = Vec::new();
@@ -165,7 +168,7 @@ pub(crate) async fn survey(
     }
     for (need, reached) in needs.iter_mut().zip(reached) {
         if !reached {
-            *need = Need::Unasked;
+            *need = Status::NotNeeded;
         }
     }
     Ok(needs)
@@ -177,11 +180,11 @@ pub(crate) async fn survey_below(
     graph: &Graph,
     workspace: &Workspace,
     rerun: &Rerun,
-    known: &RwLock<Vec<Need>>,
-) -> Result<Vec<(NodeId, Need)>, Error> {
+    known: &RwLock<Vec<Status>>,
+) -> Result<Vec<(NodeId, Status)>, Error> {
     let mut marks = HashMap::new();
     if !matches!(rerun, Rerun::None) {
-        let mut needs = vec![Need::Unasked; graph.len()];
+        let mut needs = vec![Status::NotNeeded; graph.len()];
         mark_reruns(graph, rerun, &HashSet::new(), &mut needs);
         marks.extend(graph.ids().zip(needs).filter(|(_, need)| need.runs()));
     }
@@ -194,7 +197,7 @@ pub(crate) async fn survey_below(
             level.retain(|node| {
                 known
                     .get(node.index())
-                    .is_none_or(|need| *need == Need::Unasked)
+                    .is_none_or(|need| *need == Status::NotNeeded)
             });
         }
         let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
@@ -223,7 +226,7 @@ fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &
 
 /// Marks what was asked to run again, and all that depends on it. A graph's nodes stand in no
 /// order that helps, so the marks are carried upwards along reversed edges.
-fn mark_reruns(graph: &Graph, rerun: &Rerun, changed: &HashSet<NodeId>, needs: &mut [Need]) {
+fn mark_reruns(graph: &Graph, rerun: &Rerun, changed: &HashSet<NodeId>, needs: &mut [Status]) {
     if matches!(rerun, Rerun::None) && changed.is_empty() {
         return;
     }
@@ -236,8 +239,8 @@ fn mark_reruns(graph: &Graph, rerun: &Rerun, changed: &HashSet<NodeId>, needs: &
         let spec = graph.node(id).task.spec();
         let need = match (rerun.names(spec.name), changed.contains(&id)) {
             _ if spec.external => continue,
-            (true, _) => Need::Asked,
-            (_, true) => Need::CodeChanged,
+            (true, _) => Status::RerunRequested,
+            (_, true) => Status::CodeChanged,
             _ => continue,
         };
         needs[id.index()] = need;
@@ -245,8 +248,8 @@ fn mark_reruns(graph: &Graph, rerun: &Rerun, changed: &HashSet<NodeId>, needs: &
     }
     while let Some(id) = marked.pop() {
         for &dependent in &dependents[id.index()] {
-            if needs[dependent.index()] == Need::Unasked {
-                needs[dependent.index()] = Need::Downstream;
+            if needs[dependent.index()] == Status::NotNeeded {
+                needs[dependent.index()] = Status::Downstream;
                 marked.push(dependent);
             }
         }
@@ -258,7 +261,7 @@ pub(crate) async fn ask(
     graph: &Graph,
     nodes: Vec<NodeId>,
     workspace: &Workspace,
-) -> Result<Vec<(NodeId, Need)>, Error> {
+) -> Result<Vec<(NodeId, Status)>, Error> {
     let paths = nodes
         .iter()
         .map(|&node| graph.node(node).path())
@@ -271,16 +274,16 @@ pub(crate) async fn ask(
         .map(|(at, (_, path))| (at, companion(path)))
         .collect();
     let exists = workspace.exists_many(paths).await?;
-    let mut needs: Vec<(NodeId, Need)> = nodes
+    let mut needs: Vec<(NodeId, Status)> = nodes
         .into_iter()
         .zip(exists)
         .map(|(node, exists)| {
             (
                 node,
                 if exists {
-                    Need::Complete
+                    Status::Complete
                 } else {
-                    Need::Missing
+                    Status::Missing
                 },
             )
         })
@@ -297,7 +300,7 @@ pub(crate) async fn ask(
     for ((at, _), companion) in there.into_iter().zip(companions) {
         let key = graph.node(needs[at].0).key;
         if is_out_of_date(companion, key)? {
-            needs[at].1 = Need::OutOfDate;
+            needs[at].1 = Status::OutOfDate;
         }
     }
     Ok(needs)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::outcome::Report;
 use crate::error::{BoxError, Error, StoreError, chain};
-use crate::own::Owner;
+use crate::lease::Owner;
 
 /// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
 /// failed task, its parameters and its chain of causes, and so is its Debug, which is what a `main`
@@ -13,12 +13,12 @@ use crate::own::Owner;
 pub enum RunError {
     /// Tasks failed; everything that did not depend on them was run.
     Failed(Box<Report>),
-    /// The run was stopped, by its deadline or by [`Stop`](crate::Stop), before all was complete:
+    /// The run was stopped, by its deadline or by [`StopToken`](crate::StopToken), before all was complete:
     /// run it again.
     Interrupted(Box<Report>),
     /// Another run has the root: who. Run again later, [wait](crate::Runner::wait) for it, or share the work
     /// by [`Coordination::Shared`](crate::Coordination::Shared).
-    Busy(Box<Owner>),
+    AlreadyRunning(Box<Owner>),
     /// The plan could not be made; nothing was run.
     Plan(Error),
     /// The workspace did not answer; nothing was run.
@@ -72,7 +72,7 @@ impl fmt::Display for RunError {
         match self {
             RunError::Failed(report) => failed(report, f),
             RunError::Interrupted(report) => interrupted(report, f),
-            RunError::Busy(owner) => write!(f, "busy: {owner}"),
+            RunError::AlreadyRunning(owner) => write!(f, "busy: {owner}"),
             RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
             RunError::Store(error) => with_chain(error, f),
             RunError::Settings(reason) => f.write_str(reason),
@@ -122,16 +122,16 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !f.alternate() {
         return Ok(());
     }
-    let held_back = report.held_back().count();
-    for task in report.held_back().take(SHOWN_FAILURES) {
+    let deferred = report.deferred().count();
+    for task in report.deferred().take(SHOWN_FAILURES) {
         write!(
             f,
             "\n  {} was held back: it would not have ended before the deadline",
             task.task.description()
         )?;
     }
-    if held_back > SHOWN_FAILURES {
-        write!(f, "\n  … and {} more", held_back - SHOWN_FAILURES)?;
+    if deferred > SHOWN_FAILURES {
+        write!(f, "\n  … and {} more", deferred - SHOWN_FAILURES)?;
     }
     failures(report, f)
 }
@@ -173,7 +173,7 @@ impl std::error::Error for RunError {
                 let (_, failure) = report.failures().next()?;
                 Some(failure)
             }
-            RunError::Busy(_) | RunError::Resources(_) | RunError::Settings(_) => None,
+            RunError::AlreadyRunning(_) | RunError::Resources(_) | RunError::Settings(_) => None,
         }
     }
 }

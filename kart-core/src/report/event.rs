@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::own::Owner;
+use crate::lease::Owner;
 use crate::plan::{Plan, TaskInfo};
 
 /// Why a run stops before all is complete.
@@ -12,7 +12,7 @@ use crate::plan::{Plan, TaskInfo};
 pub enum StopReason {
     /// Its deadline has come.
     Deadline,
-    /// It was asked to, through [`Stop`](crate::Stop).
+    /// It was asked to, through [`StopToken`](crate::StopToken).
     Asked,
     /// It could not say in time that it is there, and others may have taken over: what runs is dropped
     /// without a grace.
@@ -21,7 +21,7 @@ pub enum StopReason {
 
 /// How long tasks take one after the other, by the run log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expected {
+pub struct Estimate {
     /// Those that the log knows, all together.
     pub work: Duration,
     /// How many the log does not know.
@@ -31,7 +31,7 @@ pub struct Expected {
 /// The tasks of one name in a run's graph.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Family {
+pub struct TaskCounts {
     /// Their stable name.
     pub name: &'static str,
     /// How many there are.
@@ -42,15 +42,15 @@ pub struct Family {
     pub missing: usize,
 }
 
-impl fmt::Debug for Family {
+impl fmt::Debug for TaskCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.name, self.complete, self.tasks)
     }
 }
 
-impl Family {
+impl TaskCounts {
     pub(crate) fn new(name: &'static str) -> Self {
-        Family {
+        TaskCounts {
             name,
             tasks: 0,
             complete: 0,
@@ -73,9 +73,9 @@ pub enum Event<'a> {
         /// How many of them will run if all goes well.
         missing: usize,
         /// How long those take one after the other, as far as the run log tells.
-        expected: Expected,
+        expected: Estimate,
         /// The same by the tasks' names, in the order in which the graph first has one.
-        families: &'a [Family],
+        families: &'a [TaskCounts],
         /// The graph itself; what bodies ask for later is added to it. It can be cloned, and read as long as it is kept.
         plan: &'a Plan,
     },
@@ -100,7 +100,7 @@ pub enum Event<'a> {
         message: Option<&'a str>,
     },
     /// A body asked for a task, and waits for its output.
-    Asked {
+    SubtaskRequested {
         /// The task that was asked for.
         task: TaskInfo<'a>,
         /// The task whose body asked.
@@ -131,30 +131,30 @@ pub enum Event<'a> {
         bytes: u64,
     },
     /// Another process had published an output of other bytes first, which was kept.
-    Differed {
+    OutputMismatch {
         /// The task.
         task: TaskInfo<'a>,
     },
     /// Another process has a task that is ready: this one waits for its output.
-    Elsewhere {
+    ClaimedByOther {
         /// The task.
         task: TaskInfo<'a>,
         /// Who has it.
         owner: &'a Owner,
     },
     /// Another process has made a task's output meanwhile.
-    MadeElsewhere {
+    CompletedByOther {
         /// The task.
         task: TaskInfo<'a>,
     },
     /// A complete output was made by other code than today's, and is kept: bump the task's `version`, or run
     /// with [`OnCodeChange::Rerun`](crate::OnCodeChange::Rerun).
-    MadeByOtherCode {
+    StaleCode {
         /// The task.
         task: TaskInfo<'a>,
     },
     /// A task is not started, because it is not expected to end before the deadline.
-    HeldBack {
+    Deferred {
         /// The task.
         task: TaskInfo<'a>,
         /// How long it may take, by the run log.

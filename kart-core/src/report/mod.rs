@@ -7,7 +7,7 @@ mod summary;
 mod trace;
 
 pub use error::{MissingResource, RunError};
-pub use event::{Event, Expected, Family, StopReason};
+pub use event::{Estimate, Event, StopReason, TaskCounts};
 pub(crate) use outcome::Root;
-pub use outcome::{Attempts, Failure, Outcome, Report, TaskReport};
+pub use outcome::{Completion, Failure, Outcome, Report, TaskReport};
 pub use summary::Counts;

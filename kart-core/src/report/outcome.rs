@@ -17,13 +17,13 @@ use crate::workspace::Workspace;
 #[non_exhaustive]
 pub enum Outcome {
     /// Nothing that ran needed it, so nobody asked for its output.
-    Unneeded,
+    NotNeeded,
     /// Its output was there before.
     Complete,
     /// It ran, and its output is there now.
-    Ran(Attempts),
+    Ran(Completion),
     /// Another process made its output while this run went on.
-    Elsewhere,
+    CompletedByOther,
     /// Its last attempt failed.
     Failed(Failure),
     /// It did not run, because this task, which it requires, failed.
@@ -34,12 +34,12 @@ pub enum Outcome {
     /// It was running when the run stopped, and its output is not there.
     Interrupted,
     /// It did not run, because the run ended first.
-    Left,
+    NotRun,
 }
 
 /// How a task that ran came to its output.
 #[derive(Clone, Debug)]
-pub struct Attempts {
+pub struct Completion {
     /// How many attempts it took.
     pub attempts: u32,
     /// How long the last attempt took, from loading what it requires to its published output.
@@ -119,7 +119,7 @@ pub struct Report {
     workspace: Workspace,
     elapsed: Duration,
     roots: HashMap<NodeId, Option<Root>>,
-    held_back: Vec<NodeId>,
+    deferred: Vec<NodeId>,
     other_code: Vec<NodeId>,
 }
 
@@ -137,24 +137,24 @@ impl Report {
             workspace,
             elapsed,
             roots,
-            held_back: Vec::new(),
+            deferred: Vec::new(),
             other_code: Vec::new(),
         }
     }
 
-    pub(crate) fn with(mut self, held_back: Vec<NodeId>, other_code: Vec<NodeId>) -> Self {
-        self.held_back = held_back;
+    pub(crate) fn with(mut self, deferred: Vec<NodeId>, other_code: Vec<NodeId>) -> Self {
+        self.deferred = deferred;
         self.other_code = other_code;
         self
     }
 
     /// The tasks that were ready and not started, because they were not expected to end before the deadline.
-    pub fn held_back(&self) -> impl Iterator<Item = TaskReport<'_>> {
-        self.held_back.iter().map(|id| self.task(*id))
+    pub fn deferred(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.deferred.iter().map(|id| self.task(*id))
     }
 
     /// The tasks whose outputs are complete and were made by other code than today's, as the run log tells.
-    pub fn made_by_other_code(&self) -> impl Iterator<Item = TaskReport<'_>> {
+    pub fn stale_code(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.other_code.iter().map(|id| self.task(*id))
     }
 

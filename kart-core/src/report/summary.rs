@@ -34,14 +34,14 @@ impl Counts {
         let mut counts = Counts::default();
         for outcome in outcomes {
             *match outcome {
-                Outcome::Unneeded => &mut counts.unneeded,
+                Outcome::NotNeeded => &mut counts.unneeded,
                 Outcome::Complete => &mut counts.complete,
                 Outcome::Ran(_) => &mut counts.ran,
-                Outcome::Elsewhere => &mut counts.elsewhere,
+                Outcome::CompletedByOther => &mut counts.elsewhere,
                 Outcome::Failed(_) => &mut counts.failed,
                 Outcome::Blocked { .. } => &mut counts.blocked,
                 Outcome::Interrupted => &mut counts.interrupted,
-                Outcome::Left => &mut counts.left,
+                Outcome::NotRun => &mut counts.left,
             } += 1;
         }
         counts

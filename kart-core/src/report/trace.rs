@@ -48,7 +48,7 @@ impl Event<'_> {
                     at = message
                 );
             }
-            Event::Asked { task, by } => {
+            Event::SubtaskRequested { task, by } => {
                 tell!(
                     debug,
                     task,
@@ -72,7 +72,7 @@ impl Event<'_> {
                     bytes = bytes
                 );
             }
-            Event::Elsewhere { task, owner } => {
+            Event::ClaimedByOther { task, owner } => {
                 tell!(
                     debug,
                     task,
@@ -80,7 +80,7 @@ impl Event<'_> {
                     owner = tracing::field::display(owner)
                 );
             }
-            Event::MadeElsewhere { task } => tell!(info, task, "made elsewhere"),
+            Event::CompletedByOther { task } => tell!(info, task, "made elsewhere"),
             Event::Interrupted {
                 task,
                 attempt,
@@ -130,15 +130,15 @@ impl Event<'_> {
                 elapsed = elapsed.as_secs_f64(),
                 error = chain(*error)
             ),
-            Event::Differed { task } => tell!(
+            Event::OutputMismatch { task } => tell!(
                 warn,
                 task,
                 "another process published other bytes first: the task is not deterministic"
             ),
-            Event::MadeByOtherCode { task } => {
+            Event::StaleCode { task } => {
                 tell!(warn, task, "made by other code than today's");
             }
-            Event::HeldBack {
+            Event::Deferred {
                 task,
                 expected,
                 left,

@@ -1,40 +1,22 @@
-//! Running a plan: scheduling, attempts, retries, hand-over in memory; attempts that are made elsewhere.
+//! Running a plan: scheduling, attempts, retries, the output cache; attempts on remote workers.
 
-mod asking;
-mod asks;
 mod attempt;
-mod beside;
-mod cause;
-mod checks;
-mod code;
-mod dependents;
-mod desk;
-mod drive;
-mod early;
-mod elsewhere;
-mod executor;
-mod halt;
-mod handover;
-mod inbox;
-mod inputs;
-mod journal;
-mod launch;
-mod ledger;
-mod line;
-mod news;
-mod ordering;
-mod outlook;
-mod ownership;
-mod publish;
+mod code_change;
+mod coordination;
+mod event_loop;
+mod mailbox;
+mod output_cache;
+mod preflight;
+mod record;
+mod remote;
 mod runner;
-mod schedule;
-mod slots;
-mod unavailable;
-mod worker;
+mod scheduler;
+mod shutdown;
+mod start;
 
-pub use beside::Beside;
-pub use code::OnCodeChange;
-pub use executor::{Answer, Answering, Executor, Order};
-pub use ownership::Coordination;
+pub use code_change::OnCodeChange;
+pub use coordination::Coordination;
+pub use remote::executor::{AttemptFuture, AttemptRequest, AttemptResponse, Executor};
+pub use remote::subtask_report::SubtaskReport;
+pub use remote::worker::Worker;
 pub use runner::{Runner, build};
-pub use worker::Worker;

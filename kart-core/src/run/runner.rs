@@ -10,14 +10,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::code::OnCodeChange;
-use super::executor::Executor;
-use super::ownership::Coordination;
+use crate::lease::{Participant, TTL};
 use crate::log::RunId;
-use crate::model::{AnyTask, Resources, Stop, Task};
-use crate::own::{Member, TTL};
+use crate::model::{AnyTask, Resources, StopToken, Task};
 use crate::plan::{Plan, Rerun, TaskExt};
 use crate::report::{Event, Report, RunError};
+use crate::run::code_change::OnCodeChange;
+use crate::run::coordination::Coordination;
+use crate::run::remote::executor::Executor;
 use crate::workspace::Workspace;
 
 /// How much encoded output is kept in memory for consumers unless said otherwise.
@@ -62,24 +62,24 @@ type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Runner {
-    pub(super) workspace: Workspace,
-    pub(super) workers: usize,
-    pub(super) limits: BTreeMap<String, u32>,
-    pub(super) resources: Resources,
-    pub(super) memory_budget: usize,
-    pub(super) fail_fast: bool,
-    pub(super) deadline: Option<Duration>,
-    pub(super) grace: Duration,
-    pub(super) stop: Stop,
-    pub(super) rerun: Rerun,
-    pub(super) on_code_change: OnCodeChange,
-    pub(super) run_log: bool,
-    pub(super) run_id: Option<RunId>,
-    pub(super) coordination: Coordination,
-    pub(super) ttl: Duration,
-    pub(super) wait: Duration,
-    pub(super) executor: Option<Arc<dyn Executor>>,
-    pub(super) on_event: Option<OnEvent>,
+    pub(crate) workspace: Workspace,
+    pub(crate) workers: usize,
+    pub(crate) limits: BTreeMap<String, u32>,
+    pub(crate) resources: Resources,
+    pub(crate) memory_budget: usize,
+    pub(crate) fail_fast: bool,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) stop: StopToken,
+    pub(crate) rerun: Rerun,
+    pub(crate) on_code_change: OnCodeChange,
+    pub(crate) run_log: bool,
+    pub(crate) run_id: Option<RunId>,
+    pub(crate) coordination: Coordination,
+    pub(crate) ttl: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) executor: Option<Arc<dyn Executor>>,
+    pub(crate) on_event: Option<OnEvent>,
 }
 
 impl Runner {
@@ -95,7 +95,7 @@ impl Runner {
             fail_fast: false,
             deadline: None,
             grace: GRACE,
-            stop: Stop::new(),
+            stop: StopToken::new(),
             rerun: Rerun::None,
             on_code_change: OnCodeChange::default(),
             run_log: true,
@@ -171,7 +171,7 @@ impl Runner {
 
     /// Stops the run in good order when `stop` says so.
     #[must_use]
-    pub fn stop(mut self, stop: &Stop) -> Self {
+    pub fn stop(mut self, stop: &StopToken) -> Self {
         self.stop = stop.clone();
         self
     }
@@ -242,7 +242,7 @@ impl Runner {
         self
     }
 
-    /// How long to wait for another run of the same root before it is [`RunError::Busy`]; not at all by
+    /// How long to wait for another run of the same root before it is [`RunError::AlreadyRunning`]; not at all by
     /// default. The deadline and the stop end the wait too.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
@@ -305,7 +305,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`RunError::Busy`] if another run has the root, [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
+    /// [`RunError::AlreadyRunning`] if another run has the root, [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
     /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
     /// Everything else means that nothing was run, or that the store failed while it was looked what is missing.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
@@ -357,7 +357,7 @@ impl Runner {
         let started = Instant::now();
         let graph = self.expand(roots).await?;
         let run = self.run_id.unwrap_or_else(RunId::now);
-        let member = Arc::new(Member::new(&self.workspace, self.ttl, run.to_string()));
+        let member = Arc::new(Participant::new(&self.workspace, self.ttl, run.to_string()));
         let result = self.launch(run, &member, graph, started).await;
         member.leave().await;
         result
@@ -365,7 +365,7 @@ impl Runner {
 }
 
 /// Why a task of the runtime has no result. A panic goes on where it was waited for.
-pub(super) fn ended(error: JoinError) -> RunError {
+pub(crate) fn ended(error: JoinError) -> RunError {
     match error.try_into_panic() {
         Ok(payload) => std::panic::resume_unwind(payload),
         Err(error) => RunError::Runtime(error.into()),

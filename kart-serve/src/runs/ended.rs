@@ -75,7 +75,7 @@ impl Ended {
             requests: None,
             successor: None,
         };
-        if let Some(RunError::Busy(owner)) = &error {
+        if let Some(RunError::AlreadyRunning(owner)) = &error {
             ended.owner = Some(json!({
                 "host": owner.host,
                 "pid": owner.pid,
@@ -110,7 +110,7 @@ impl Ended {
         for task in report.tasks() {
             match task.outcome {
                 Outcome::Ran(attempts) => self.bytes += attempts.bytes,
-                Outcome::Left | Outcome::Interrupted if self.left.len() < MOST_TOLD => {
+                Outcome::NotRun | Outcome::Interrupted if self.left.len() < MOST_TOLD => {
                     self.left.push(shape::named(task.task));
                 }
                 _ => {}
@@ -226,7 +226,7 @@ fn state(error: Option<&RunError>) -> &'static str {
     match error {
         None => "complete",
         Some(RunError::Interrupted(_) | RunError::Runtime(_)) => "interrupted",
-        Some(RunError::Busy(_)) => "busy",
+        Some(RunError::AlreadyRunning(_)) => "busy",
         Some(RunError::Store(_)) => "unavailable",
         Some(RunError::Plan(_) | RunError::Resources(_) | RunError::Settings(_)) => "refused",
         Some(_) => "failed",

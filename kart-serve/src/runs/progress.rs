@@ -25,7 +25,7 @@ pub(super) struct Progress {
     planned: Option<(usize, usize)>,
     counts: Counts,
     bytes: u64,
-    families: Vec<Family>,
+    families: Vec<TaskCounts>,
     places: HashMap<&'static str, usize>,
     running: HashMap<Key, Running>,
     failures: Vec<Json>,
@@ -35,7 +35,7 @@ pub(super) struct Progress {
 
 /// The tasks of one name.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-struct Family {
+struct TaskCounts {
     name: &'static str,
     tasks: usize,
     complete: usize,
@@ -68,12 +68,12 @@ pub(super) struct Told {
 }
 
 impl Progress {
-    fn family(&mut self, name: &'static str) -> &mut Family {
+    fn family(&mut self, name: &'static str) -> &mut TaskCounts {
         let families = &mut self.families;
         let place = *self.places.entry(name).or_insert_with(|| {
-            families.push(Family {
+            families.push(TaskCounts {
                 name,
-                ..Family::default()
+                ..TaskCounts::default()
             });
             families.len() - 1
         });
@@ -219,7 +219,7 @@ impl Progress {
                 self.family(task.name()).blocked += 1;
                 tell("blocked", task, None, json!({"by": by.key().to_string()}))
             }
-            Event::MadeElsewhere { task } => {
+            Event::CompletedByOther { task } => {
                 self.counts.elsewhere += 1;
                 self.family(task.name()).elsewhere += 1;
                 tell("made_elsewhere", task, None, json!({}))
@@ -230,26 +230,26 @@ impl Progress {
                 self.family(task.name()).interrupted += 1;
                 tell("interrupted", task, took, json!({}))
             }
-            Event::Asked { task, by } => {
+            Event::SubtaskRequested { task, by } => {
                 let family = self.family(task.name());
                 family.tasks = family.tasks.max(1);
                 tell("asked", task, None, json!({"by": by.key().to_string()}))
             }
-            Event::Elsewhere { task, owner } => {
+            Event::ClaimedByOther { task, owner } => {
                 tell("elsewhere", task, None, json!({"owner": owner.to_string()}))
             }
-            Event::HeldBack { task, expected, .. } => {
+            Event::Deferred { task, expected, .. } => {
                 let more = json!({"expected_seconds": expected.as_secs_f64()});
-                tell("held_back", task, None, more)
+                tell("deferred", task, None, more)
             }
-            Event::Differed { task } => {
+            Event::OutputMismatch { task } => {
                 self.warn(&format!(
                     "{} is not deterministic: other bytes were published first, and kept",
                     task.description()
                 ));
                 tell("differed", task, None, json!({}))
             }
-            Event::MadeByOtherCode { task } => {
+            Event::StaleCode { task } => {
                 self.warn(&format!(
                     "{} was made by other code, and is kept: bump its `version`",
                     task.description()

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Event, Key, Report, Requests, RunError, RunId, Stop};
+use kart_core::{AnyTask, Event, Key, Report, Requests, RunError, RunId, StopToken};
 use kart_view::{Changes, shape};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -48,7 +48,7 @@ pub(crate) struct Order {
 pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(super) order: Order,
-    pub(super) stop: Stop,
+    pub(super) stop: StopToken,
     pub(super) begun: Instant,
     start: SystemTime,
     root: String,
@@ -100,7 +100,7 @@ impl Run {
         Run {
             id: RunId::now(),
             order,
-            stop: Stop::new(),
+            stop: StopToken::new(),
             begun: Instant::now(),
             start: SystemTime::now(),
             root,

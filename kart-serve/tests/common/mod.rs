@@ -8,7 +8,7 @@ mod tasks;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kart::{Runner, Stop, TaskExt as _, TaskSpec, Workspace};
+use kart::{Runner, StopToken, TaskExt as _, TaskSpec, Workspace};
 use kart_serve::{Ending, Server, Settings};
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) workspace: Workspace,
     pub(crate) gate: Gate,
-    pub(crate) stop: Stop,
+    pub(crate) stop: StopToken,
     ending: JoinHandle<Ending>,
 }
 
@@ -58,7 +58,7 @@ impl Service {
         let server = Server::bind(settings, runner, workspace.clone(), root, vec![given]);
         let server = server.await.unwrap();
         let address = server.address();
-        let stop = Stop::new();
+        let stop = StopToken::new();
         let ending = tokio::spawn({
             let stop = stop.clone();
             async move { server.run(&stop).await }

@@ -14,7 +14,7 @@ pub use looped::Map;
 pub(crate) use saved::Saved;
 pub use writer::Writer;
 
-use super::stop::Stop;
+use super::stop_token::StopToken;
 use super::task::{DynTask, Erased, Task};
 use crate::error::Error;
 use crate::format::File;
@@ -42,7 +42,7 @@ pub struct Context {
     key: Key,
     path: Arc<str>,
     attempt: u32,
-    stop: Stop,
+    stop: StopToken,
     saved: Arc<Saved>,
     host: Arc<dyn Host>,
 }
@@ -53,7 +53,7 @@ impl Context {
         key: Key,
         path: Arc<str>,
         attempt: u32,
-        stop: Stop,
+        stop: StopToken,
         saved: Arc<Saved>,
         host: Arc<dyn Host>,
     ) -> Self {

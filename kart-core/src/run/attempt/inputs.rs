@@ -1,0 +1,136 @@
+//! What a body requires: from memory where it is held, and from the workspace.
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{BoxError, Error};
+use crate::model::{Erased, Handle, How, Input, LoadError, Loader, NodeId, Value, Want, decoded};
+use crate::plan::{Node, describe};
+use crate::run::attempt::RunContext;
+
+/// How many shared outputs one attempt loads at once.
+const LOADS: usize = 64;
+
+impl RunContext {
+    /// What a body is handed for each of its required parameters.
+    pub(crate) async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {
+        let mut wants = Vec::new();
+        for requirement in &node.requires {
+            (requirement.want)(&requirement.req, &mut wants);
+        }
+        let mut values = self.values(&wants).await?.into_iter();
+        node.requires
+            .iter()
+            .map(|requirement| (requirement.take)(&requirement.req, &mut values).map(Some))
+            .collect()
+    }
+
+    /// The wanted values in their order: handles, then what is in memory, then what others may be
+    /// loading too, and the rest in bulk.
+    async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, Error> {
+        let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
+        let mut alone = Vec::new();
+        let mut together = Vec::new();
+        for (at, want) in wants.iter().enumerate() {
+            let value = match want.how {
+                How::Handle => Some(Value::Handle(self.handle(want.node)?)),
+                How::Owned => self.outputs.owned(want.node).map(Value::Output),
+                How::Shared => self.outputs.shared(want.node).map(Value::Output),
+            };
+            if value.is_none() {
+                if want.how == How::Shared && !self.outputs.has_one_consumer(want.node) {
+                    together.push((at, want.node));
+                } else {
+                    alone.push((at, want.node));
+                }
+            }
+            values.push(value);
+        }
+        let shared: Vec<(usize, Erased)> = stream::iter(together)
+            .map(|(at, node)| async move { Ok::<_, Error>((at, self.load_shared(node).await?)) })
+            .buffer_unordered(LOADS)
+            .try_collect()
+            .await?;
+        let alone = self.load_all(alone).await?;
+        for (at, output) in shared.into_iter().chain(alone) {
+            values[at] = Some(Value::Output(output));
+        }
+        Ok(values.into_iter().flatten().collect())
+    }
+
+    /// The output of a complete task.
+    pub(crate) async fn output(&self, node: NodeId) -> Result<Erased, Error> {
+        match self.outputs.shared(node) {
+            Some(output) => Ok(output),
+            None => self.load_shared(node).await,
+        }
+    }
+
+    async fn load_shared(&self, node: NodeId) -> Result<Erased, Error> {
+        let cell = self.outputs.loading(node);
+        let load = async || {
+            if let Some(output) = self.outputs.shared(node) {
+                return Ok(output);
+            }
+            let (output, size) = self.load_one(node).await?;
+            self.outputs.keep(node, &output, size);
+            Ok::<_, Error>(output)
+        };
+        let output = cell.get_or_try_init(load).await.cloned();
+        self.outputs.loaded(node);
+        output
+    }
+
+    async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), Error> {
+        let node = self.graph.node(id);
+        let path = node.path()?;
+        let loaded = Loader::of(node.task.as_ref()).load(&self.workspace, &path);
+        loaded
+            .await
+            .map_err(|error| self.failed(node, &path, error))
+    }
+
+    fn failed(&self, node: &Node, path: &str, error: LoadError) -> Error {
+        error.of(describe(node.task.as_ref()), self.workspace.locate(path))
+    }
+
+    async fn load_all(&self, wanted: Vec<(usize, NodeId)>) -> Result<Vec<(usize, Erased)>, Error> {
+        let is_file = |wanted: &(usize, NodeId)| self.graph.node(wanted.1).task.is_file();
+        let (files, wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_file);
+        let mut loaded = Vec::with_capacity(files.len() + wanted.len());
+        for (at, node) in files {
+            loaded.push((at, self.load_one(node).await?.0));
+        }
+        let paths = wanted
+            .iter()
+            .map(|&(_, node)| self.graph.node(node).path())
+            .collect::<Result<Vec<String>, Error>>()?;
+        let read = self.workspace.read_many(paths).await;
+        for ((at, node), bytes) in wanted.into_iter().zip(read) {
+            loaded.push((at, self.decode(node, bytes?).await?));
+        }
+        Ok(loaded)
+    }
+
+    async fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<Erased, Error> {
+        let node = self.graph.node(id);
+        let decoded = match bytes {
+            Some(bytes) => {
+                let decoded = decoded(node.task.decoder(), bytes).await;
+                decoded.map_err(LoadError::Decode)
+            }
+            None => Err(LoadError::Missing),
+        };
+        decoded.or_else(|error| Err(self.failed(node, &node.path()?, error)))
+    }
+
+    fn handle(&self, id: NodeId) -> Result<Handle, Error> {
+        let node = self.graph.node(id);
+        Ok(Handle {
+            workspace: self.workspace.clone(),
+            task: node.task.spec().name,
+            path: node.path()?.into(),
+            loader: Loader::of(node.task.as_ref()),
+        })
+    }
+}

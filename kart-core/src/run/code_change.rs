@@ -1,0 +1,64 @@
+//! Outputs that other code made than today's.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::log::Known;
+use crate::model::NodeId;
+use crate::plan::Graph;
+use crate::run::runner::Runner;
+
+/// What to do about outputs that are complete and were made by other code than today's, as the run log tells:
+/// the function's signature or body has changed since, and its `version` has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnCodeChange {
+    /// Nothing.
+    Ignore,
+    /// Say so, in the events and in the report.
+    #[default]
+    Warn,
+    /// Make them again, and all that depends on them.
+    Rerun,
+}
+
+/// The tasks of the graph whose outputs other code made. Where the log shows no other code for any kind of
+/// task in the graph, nothing is asked.
+pub(crate) async fn stale_code(runner: &Runner, graph: &Graph, known: &Known) -> HashSet<NodeId> {
+    if runner.on_code_change == OnCodeChange::Ignore {
+        return HashSet::new();
+    }
+    let names = names_with_other_code(graph, known);
+    if names.is_empty() {
+        return HashSet::new();
+    }
+    let codes = match Known::codes(&runner.workspace, &names).await {
+        Ok(codes) => codes,
+        Err(error) => {
+            tracing::warn!(
+                error = crate::error::chain(&error),
+                "failed to read the run log"
+            );
+            return HashSet::new();
+        }
+    };
+    let is_other = |id: &NodeId| {
+        let node = graph.node(*id);
+        let code = codes.get(&node.key);
+        code.is_some_and(|code| code != node.task.spec().code)
+    };
+    graph.ids().filter(is_other).collect()
+}
+
+/// The names of those kinds of tasks that other code has made outputs of.
+fn names_with_other_code(graph: &Graph, known: &Known) -> HashSet<&'static str> {
+    let mut seen = HashSet::new();
+    let specs = graph.nodes().map(|node| node.task.spec());
+    specs
+        .filter(|spec| seen.insert(std::ptr::from_ref(*spec)))
+        .filter(|spec| known.has_other_code(spec))
+        .map(|spec| spec.name)
+        .collect()
+}

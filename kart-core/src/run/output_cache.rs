@@ -1,0 +1,133 @@
+//! Outputs on their way from producers to consumers, in memory while a budget lasts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::model::{Erased, NodeId};
+
+/// The outputs held in memory. No lock is held across an await.
+#[derive(Debug)]
+pub(crate) struct OutputCache {
+    budget: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    held: HashMap<NodeId, Held>,
+    /// How many tasks of the run have still to take each output.
+    consumers: Vec<u32>,
+    bytes: usize,
+    loading: HashMap<NodeId, Arc<OnceCell<Erased>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    output: Erased,
+    bytes: usize,
+}
+
+impl OutputCache {
+    pub(crate) fn new(budget: usize) -> Self {
+        OutputCache {
+            budget,
+            state: Mutex::new(State {
+                held: HashMap::new(),
+                consumers: Vec::new(),
+                bytes: 0,
+                loading: HashMap::new(),
+            }),
+        }
+    }
+
+    /// How many will take the output of each task.
+    pub(crate) fn plan(&self, consumers: Vec<u32>) {
+        self.lock().consumers = consumers;
+    }
+
+    /// One more will take the output of `node`.
+    pub(crate) fn expect(&self, node: NodeId) {
+        let mut state = self.lock();
+        if state.consumers.len() <= node.index() {
+            state.consumers.resize(node.index() + 1, 0);
+        }
+        state.consumers[node.index()] += 1;
+    }
+
+    /// Keeps an output of that encoded size for those who have still to take it, if the budget
+    /// allows.
+    pub(crate) fn keep(&self, node: NodeId, output: &Erased, bytes: usize) {
+        let mut state = self.lock();
+        let is_wanted = state.consumers(node) > 0;
+        if is_wanted
+            && state.bytes.saturating_add(bytes) <= self.budget
+            && !state.held.contains_key(&node)
+        {
+            state.bytes += bytes;
+            let output = Arc::clone(output);
+            state.held.insert(node, Held { output, bytes });
+        }
+    }
+
+    /// The output, shared with whoever else has it.
+    pub(crate) fn shared(&self, node: NodeId) -> Option<Erased> {
+        let state = self.lock();
+        state.held.get(&node).map(|held| Arc::clone(&held.output))
+    }
+
+    /// The output, moved out: only for its last consumer, and only if nobody else has it still.
+    pub(crate) fn owned(&self, node: NodeId) -> Option<Erased> {
+        let mut state = self.lock();
+        let is_last = state.consumers(node) == 1;
+        let is_alone = state
+            .held
+            .get(&node)
+            .is_some_and(|held| Arc::strong_count(&held.output) == 1);
+        if !(is_last && is_alone) {
+            return None;
+        }
+        state.take(node)
+    }
+
+    /// Where those who load the same output at the same time meet, so that one of them does it.
+    pub(crate) fn loading(&self, node: NodeId) -> Arc<OnceCell<Erased>> {
+        Arc::clone(self.lock().loading.entry(node).or_default())
+    }
+
+    pub(crate) fn loaded(&self, node: NodeId) {
+        self.lock().loading.remove(&node);
+    }
+
+    pub(crate) fn has_one_consumer(&self, node: NodeId) -> bool {
+        self.lock().consumers(node) == 1
+    }
+
+    /// One consumer of `node` is through; after the last the output is let go.
+    pub(crate) fn release(&self, node: NodeId) {
+        let mut state = self.lock();
+        if let Some(consumers) = state.consumers.get_mut(node.index()) {
+            *consumers = consumers.saturating_sub(1);
+        }
+        if state.consumers(node) == 0 {
+            state.take(node);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn consumers(&self, node: NodeId) -> u32 {
+        self.consumers.get(node.index()).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, node: NodeId) -> Option<Erased> {
+        let held = self.held.remove(&node)?;
+        self.bytes -= held.bytes;
+        Some(held.output)
+    }
+}

@@ -1,0 +1,5 @@
+//! What has become of each task: events, the run log, the report.
+
+pub(crate) mod estimates;
+pub(crate) mod log_sink;
+pub(crate) mod tracker;

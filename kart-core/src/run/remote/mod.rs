@@ -1,0 +1,7 @@
+//! Attempts in other processes: the requests and responses, the client in the run, the worker.
+
+pub(crate) mod client;
+pub(crate) mod executor;
+pub(crate) mod progress;
+pub(crate) mod subtask_report;
+pub(crate) mod worker;

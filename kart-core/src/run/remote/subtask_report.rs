@@ -1,0 +1,306 @@
+//! What bodies ask for where an executor has them run: it is made by their worker, which tells the run that ordered
+//! them along with its answer, so that it is in that run's events, log and report.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::key::Key;
+use crate::lease::this_process;
+use crate::log::{Note, RecordedOutcome};
+use crate::model::{AnyTask, NodeId};
+use crate::plan::{Graph, Status, describe};
+use crate::report::{Outcome, Report};
+use crate::run::attempt::dependency_failed::DependencyFailed;
+use crate::run::attempt::error_text::{ErrorText, texts};
+use crate::run::attempt::publish::Published;
+use crate::run::event_loop::state::RunState;
+use crate::run::record::tracker::FailedAttempt;
+
+/// What came of the tasks that the body of an ordered attempt asked for, and of all that those require.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubtaskReport {
+    /// All that was asked for, in its wire form.
+    tasks: Vec<Json>,
+    /// What the body itself asked for.
+    asked: Vec<Key>,
+    complete: Vec<Key>,
+    ended: Vec<Ended>,
+    /// Tasks that could not have an output, each with the one that failed.
+    blocked: Vec<(Key, Key)>,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Ended {
+    key: Key,
+    outcome: RecordedOutcome,
+    attempt: u32,
+    at: SystemTime,
+    elapsed: Duration,
+    causes: Vec<String>,
+    bytes: u64,
+    hash: Option<String>,
+    worker: String,
+    asked: Vec<Key>,
+}
+
+/// More than that are not told of: an engine takes no answer of any size.
+const MOST: usize = 10_000;
+
+impl SubtaskReport {
+    /// Whether nothing was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// What a run of ordered attempts has noted of what the body of `root` asked for.
+    pub(crate) fn of(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> Self {
+        let key = |node: NodeId| graph.node(node).key;
+        let asked = asked_below(report, graph, notes, root);
+        let mut beside = SubtaskReport::default();
+        for note in notes.iter().filter(|note| note.node == root) {
+            beside.asked.extend(note.asked.iter().copied().map(key));
+        }
+        for &node in &asked.tasks {
+            let task = AnyTask::new(Arc::clone(&graph.node(node).task));
+            // What has no wire form cannot be told of.
+            beside.tasks.extend(task.to_json());
+        }
+        let is_own = |node: NodeId| asked.nodes.contains(&node) && !graph.roots.contains(&node);
+        for note in notes.iter().filter(|note| is_own(note.node)) {
+            if is_told(note.outcome) {
+                let outcome = report.task(note.node).outcome;
+                beside.ended.push(Ended::of(note, outcome, key));
+            }
+        }
+        for &node in &asked.nodes {
+            match report.task(node).outcome {
+                Outcome::Complete => beside.complete.push(key(node)),
+                Outcome::Blocked { by } if is_own(node) => beside.blocked.push((key(node), *by)),
+                _ => {}
+            }
+        }
+        if beside.tasks.len() + beside.ended.len() > MOST {
+            tracing::warn!(
+                task = describe(graph.node(root).task.as_ref()),
+                "its body has asked for too many tasks for the run that ordered it to be told of them"
+            );
+            return SubtaskReport::default();
+        }
+        beside
+    }
+}
+
+/// Without the parameters, which may be secret.
+impl fmt::Debug for SubtaskReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubtaskReport")
+            .field("asked", &self.asked)
+            .field("complete", &self.complete)
+            .field("ended", &self.ended)
+            .field("blocked", &self.blocked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a body asked for, and the bodies of that.
+#[derive(Default)]
+struct AskedBelow {
+    /// In the order in which they were come to.
+    tasks: Vec<NodeId>,
+    /// The same, and all that was looked at below them.
+    nodes: BTreeSet<NodeId>,
+}
+
+fn asked_below(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> AskedBelow {
+    let mut by: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for note in notes.iter().filter(|note| !note.asked.is_empty()) {
+        by.entry(note.node).or_default().extend(&note.asked);
+    }
+    let mut below = AskedBelow::default();
+    let mut seen = HashSet::new();
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        let asked = by.remove(&node).unwrap_or_default();
+        for task in asked {
+            if seen.insert(task) {
+                below.tasks.push(task);
+                open.push(task);
+            }
+        }
+        if node == root || !below.nodes.insert(node) {
+            continue;
+        }
+        if !matches!(
+            report.task(node).outcome,
+            Outcome::Complete | Outcome::NotNeeded
+        ) {
+            graph
+                .node(node)
+                .for_each_requirement(|required| open.push(required));
+        }
+    }
+    below
+}
+
+/// An attempt that was cut off is made by another worker, or by nobody.
+fn is_told(outcome: RecordedOutcome) -> bool {
+    matches!(
+        outcome,
+        RecordedOutcome::Ran | RecordedOutcome::Retrying | RecordedOutcome::Failed
+    )
+}
+
+impl Ended {
+    fn of(note: &Note, outcome: &Outcome, key: impl Fn(NodeId) -> Key) -> Self {
+        let causes = match outcome {
+            Outcome::Failed(failure) if note.outcome == RecordedOutcome::Failed => {
+                texts(failure.error.as_ref().as_ref())
+            }
+            _ => note.error.iter().map(ToString::to_string).collect(),
+        };
+        let (bytes, hash) = note.output.unwrap_or_default();
+        Ended {
+            key: key(note.node),
+            outcome: note.outcome,
+            attempt: note.attempt,
+            at: note.at,
+            elapsed: note.elapsed,
+            causes,
+            bytes,
+            hash: hash.map(|hash| hash.to_hex().to_string()),
+            worker: this_process().to_string(),
+            asked: note.asked.iter().copied().map(key).collect(),
+        }
+    }
+
+    fn hash(&self) -> Option<blake3::Hash> {
+        blake3::Hash::from_hex(self.hash.as_ref()?).ok()
+    }
+
+    fn note(&self, node: NodeId, graph: &Graph) -> Note {
+        let is_published = self.outcome == RecordedOutcome::Ran;
+        let error = (!self.causes.is_empty()).then(|| self.causes.join(": ").into());
+        Note {
+            node,
+            outcome: self.outcome,
+            attempt: self.attempt,
+            at: self.at,
+            elapsed: self.elapsed,
+            error,
+            output: is_published.then(|| (self.bytes, self.hash())),
+            worker: Some(self.worker.as_str().into()),
+            asked: self
+                .asked
+                .iter()
+                .filter_map(|key| graph.find(*key))
+                .collect(),
+        }
+    }
+}
+
+impl RunState {
+    /// The worker that made `root` tells what its body asked for. What is under way here, or known, goes on as it is.
+    pub(crate) fn told(&mut self, root: NodeId, beside: SubtaskReport) {
+        for task in beside.tasks {
+            // It runs this very build, so that it knows no task that is unknown here.
+            if let Ok(task) = AnyTask::from_json(task)
+                && self.asks.place(&self.graph, task.into_dyn()).is_ok()
+            {
+                self.make_room();
+            }
+        }
+        for asked in beside.asked.iter().filter_map(|key| self.graph.find(*key)) {
+            self.tracker.asked(asked, root);
+        }
+        for ended in &beside.ended {
+            // What is known has been told of before.
+            let Some(by) = self.unknown(ended.key) else {
+                continue;
+            };
+            for asked in ended.asked.iter().filter_map(|key| self.graph.find(*key)) {
+                self.tracker.tell_asked(asked, by);
+            }
+        }
+        for key in beside.complete {
+            if let Some(node) = self.unknown(key) {
+                self.learn(&[(node, Status::Complete)]);
+            }
+        }
+        for ended in beside.ended {
+            self.told_end(ended);
+        }
+        for (key, by) in beside.blocked {
+            let by = self.graph.find(by).and_then(|by| self.unavailable(by));
+            if let (Some(node), Some(by)) = (self.unknown(key), by) {
+                self.learn(&[(node, Status::Missing)]);
+                self.blocked(node, &by);
+            }
+        }
+    }
+
+    fn told_end(&mut self, ended: Ended) {
+        let Some(node) = self.graph.find(ended.key) else {
+            return;
+        };
+        let noted = ended.note(node, &self.graph);
+        let is_published = ended.outcome == RecordedOutcome::Ran;
+        let is_wanted = is_published && self.schedule.is_waiting(node);
+        let is_unknown = self.need(node) == Status::NotNeeded;
+        if !is_wanted && !is_unknown {
+            // Others may have found it made, and then nobody else says who made it.
+            if is_published && !matches!(self.tracker.outcome(node), Outcome::Ran(_)) {
+                self.tracker.take(noted);
+            }
+            return;
+        }
+        if ended.outcome == RecordedOutcome::Retrying {
+            self.tracker.take(noted);
+            return;
+        }
+        if is_unknown {
+            self.learn(&[(node, Status::Missing)]);
+        }
+        self.tracker.started(node, ended.attempt);
+        self.tracker.take(noted);
+        if !is_published {
+            let error = ErrorText::of(ended.causes).into_error(true);
+            let failure = self.tracker.fails(FailedAttempt {
+                node,
+                number: ended.attempt,
+                elapsed: ended.elapsed,
+                error,
+            });
+            let key = ended.key;
+            let unavailable = DependencyFailed { key, failure };
+            self.fail(node, &unavailable);
+            self.fail_fast(&unavailable);
+            return;
+        }
+        let published = Published {
+            output: None,
+            bytes: ended.bytes,
+            hash: ended.hash(),
+            differed: false,
+            worker: Some(ended.worker.into()),
+        };
+        self.tracker
+            .ran(node, ended.attempt, ended.elapsed, &published);
+        self.schedule.complete(node);
+        if is_wanted {
+            self.release_requirements(node);
+        }
+    }
+
+    /// The task of that key, if nothing is known of what it needs.
+    fn unknown(&self, key: Key) -> Option<NodeId> {
+        let node = self.graph.find(key)?;
+        (self.need(node) == Status::NotNeeded).then_some(node)
+    }
+}

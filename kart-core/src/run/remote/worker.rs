@@ -1,0 +1,394 @@
+//! The other end of an executor: attempts that another process has ordered. Those that came together are the roots of
+//! a run of their own, by the machinery of any run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::error::{BoxError, Error, permanent};
+use crate::key::Key;
+use crate::lease::this_process;
+use crate::model::{AnyTask, NodeId, TaskSpec, linked};
+use crate::plan::{Graph, Rerun, Status, ask};
+use crate::registry;
+use crate::report::{Outcome, Report, RunError};
+use crate::run::attempt::error_text::texts;
+use crate::run::attempt::{RunContext, caught};
+use crate::run::coordination::{Coordination, Leases};
+use crate::run::event_loop as desk;
+use crate::run::event_loop::early_start::EarlyAttempts;
+use crate::run::event_loop::state::RunState;
+use crate::run::record::log_sink::{LogSink, Notes};
+use crate::run::record::tracker::RunTracker;
+use crate::run::remote::executor::{AttemptRequest, AttemptResponse};
+use crate::run::remote::progress::ProgressPublisher;
+use crate::run::remote::subtask_report::SubtaskReport;
+use crate::run::runner::Runner;
+
+/// Makes attempts that an [`Executor`](super::Executor) brings, no more at once than its runner has workers and
+/// limits. What the task requires has to be complete. Whatever brings the orders sees to it that one task is not
+/// ordered twice at a time: nothing is claimed.
+///
+/// What the body of a task asks for runs in this process, within the limits that the task itself uses; the answer tells
+/// what came of it.
+///
+/// # Examples
+///
+/// An executor need not leave the process:
+///
+/// ```
+/// use kart::{AttemptFuture, Executor, AttemptRequest, Runner, Worker, Workspace, task};
+///
+/// #[derive(Debug)]
+/// struct ByJson(Worker);
+///
+/// impl Executor for ByJson {
+///     fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_> {
+///         Box::pin(async move {
+///             let sent = serde_json::to_vec(&order)?;
+///             Ok(self.0.attempt(&serde_json::from_slice(&sent)?).await)
+///         })
+///     }
+/// }
+///
+/// #[task]
+/// async fn double(n: u32) -> kart::Result<u32> {
+///     Ok(n * 2)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), kart::RunError> {
+/// let workspace = Workspace::open("memory://")?;
+/// let worker = Worker::new(Runner::new(&workspace));
+/// let runner = Runner::new(&workspace).executor(ByJson(worker));
+/// let report = runner.run(Double { n: 4 }).await?;
+/// assert_eq!(report.output(&Double { n: 4 }).await?, 8);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Worker {
+    runner: Runner,
+    /// How many bodies may run at once.
+    places: u32,
+    bodies: Arc<Semaphore>,
+    limits: BTreeMap<String, Arc<Semaphore>>,
+    teller: Arc<ProgressPublisher>,
+}
+
+/// A root, and the order that it is made for.
+type Asked<'a> = (NodeId, &'a AttemptRequest);
+
+/// What attempts hold while they are made.
+#[derive(Debug)]
+struct Held {
+    /// How many bodies may run at once.
+    places: usize,
+    limits: BTreeMap<String, u32>,
+    _permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Worker {
+    /// A worker with the workers, limits, resources, stop and grace of `runner`, in its workspace.
+    #[must_use]
+    pub fn new(runner: Runner) -> Self {
+        let semaphore =
+            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let places = u32::try_from(runner.workers).unwrap_or(u32::MAX);
+        let limits = runner.limits.iter();
+        let limits = limits.map(|(name, &units)| (name.clone(), semaphore(units as usize)));
+        Worker {
+            places,
+            bodies: semaphore(places as usize),
+            limits: limits.collect(),
+            teller: Arc::new(ProgressPublisher::new(&runner.workspace)),
+            runner: Runner {
+                workers: 1,
+                executor: None,
+                fail_fast: false,
+                deadline: None,
+                rerun: Rerun::None,
+                run_log: false,
+                coordination: Coordination::None,
+                on_event: None,
+                ..runner
+            },
+        }
+    }
+
+    /// Makes one attempt, or finds that its output is there; never panics.
+    pub async fn attempt(&self, order: &AttemptRequest) -> AttemptResponse {
+        let mut answers = self.attempts(std::slice::from_ref(order)).await;
+        answers.pop().unwrap_or(AttemptResponse::Interrupted)
+    }
+
+    /// Makes attempts that came together, or finds what is there, and gives an answer for each, in their order;
+    /// never panics. They are one run, which takes the places that are free when it begins, and at least one.
+    pub async fn attempts(&self, orders: &[AttemptRequest]) -> Vec<AttemptResponse> {
+        let started = Instant::now();
+        let mut answers: Vec<Option<AttemptResponse>> = Vec::with_capacity(orders.len());
+        let (mut taken, mut tasks) = (Vec::new(), Vec::new());
+        for order in orders {
+            let task = caught(async { self.task(order) }).await;
+            answers.push(task.map_or_else(
+                |error| Some(AttemptResponse::failed(&error, started.elapsed())),
+                |task| {
+                    taken.push(order);
+                    tasks.push(task);
+                    None
+                },
+            ));
+        }
+        let made = Box::pin(caught(self.make(&taken, tasks))).await;
+        let made = match made {
+            Ok(made) => made,
+            Err(error) if taken.len() == 1 => {
+                vec![AttemptResponse::failed(&error, started.elapsed())]
+            }
+            // One of them may have spoilt it for the others.
+            Err(_) => {
+                let mut made = Vec::with_capacity(taken.len());
+                for order in taken {
+                    made.push(Box::pin(self.attempt(order)).await);
+                }
+                made
+            }
+        };
+        let mut made = made.into_iter();
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.or_else(|| made.next()))
+            .map(|answer| answer.unwrap_or(AttemptResponse::Interrupted))
+            .collect()
+    }
+
+    /// Waits until no attempt is under way.
+    pub async fn idle(&self) {
+        drop(self.bodies.acquire_many(self.places).await);
+    }
+
+    /// The task that was ordered, if it can run here.
+    fn task(&self, order: &AttemptRequest) -> Result<AnyTask, BoxError> {
+        self.check_workspace(order)?;
+        let task = task(order)?;
+        self.runner.check([task.spec()]).map_err(permanent)?;
+        Ok(task)
+    }
+
+    async fn make(
+        &self,
+        orders: &[&AttemptRequest],
+        tasks: Vec<AnyTask>,
+    ) -> Result<Vec<AttemptResponse>, BoxError> {
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let specs: Vec<&TaskSpec> = tasks.iter().map(AnyTask::spec).collect();
+        let Some(held) = self.hold(&specs).await else {
+            return Ok(vec![AttemptResponse::Interrupted; orders.len()]);
+        };
+        let started = Instant::now();
+        let graph = self.runner.expand(tasks).await.map_err(permanent)?;
+        let asked = graph.roots.iter().copied().zip(orders.iter().copied());
+        let asked: Vec<Asked<'_>> = asked.collect();
+        let needs = self.needs(&graph, &asked).await?;
+        let notes = Notes::default();
+        let report = if needs.iter().any(|need| need.runs()) {
+            let report = self.run(&held, &graph, needs, &asked, &notes, started);
+            Some(report.await?)
+        } else {
+            None
+        };
+        let notes = mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let has_asked = notes.iter().any(|note| !note.asked.is_empty());
+        let answers = asked.iter().map(|&(root, order)| {
+            if !is_same(&graph, root, order) {
+                let error = other_build(order, "has another key");
+                return AttemptResponse::failed(&error, started.elapsed());
+            }
+            let Some(report) = &report else {
+                return AttemptResponse::AlreadyExists;
+            };
+            let mut answer = answer(report, root);
+            if let Some(beside) = answer.beside().filter(|_| has_asked) {
+                *beside = SubtaskReport::of(report, &graph, &notes, root);
+            }
+            answer
+        });
+        Ok(answers.collect())
+    }
+
+    async fn run(
+        &self,
+        held: &Held,
+        graph: &Arc<Graph>,
+        needs: Vec<Status>,
+        asked: &[Asked<'_>],
+        notes: &Notes,
+        started: Instant,
+    ) -> Result<Report, BoxError> {
+        self.runner.workspace.prepare().await?;
+        let keys: Arc<[Key]> = asked.iter().map(|&(_, order)| order.key).collect();
+        let _told = self.teller.until_end(Arc::clone(&keys));
+        let teller = Arc::clone(&self.teller);
+        // What it holds is all that can be had, also by what bodies ask for.
+        let runner = Arc::new(Runner {
+            workers: held.places,
+            limits: held.limits.clone(),
+            on_event: Some(Arc::new(move |event| teller.take(event, &keys))),
+            ..self.runner.clone()
+        });
+        let tracker = RunTracker::new(
+            Arc::clone(&runner),
+            Arc::clone(graph),
+            &needs,
+            LogSink::kept(notes),
+            started,
+        );
+        let run_context = RunContext::new(&runner, graph, &Leases::Nothing);
+        let mut drive = RunState::new(runner, run_context, needs, tracker, started);
+        for &(root, order) in asked {
+            drive.order(root, order.attempt);
+        }
+        match desk::run(drive, EarlyAttempts::default()).await {
+            Ok(report) => Ok(report),
+            Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(*report),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn check_workspace(&self, order: &AttemptRequest) -> Result<(), BoxError> {
+        if self.runner.workspace.may_be(&order.workspace) {
+            return Ok(());
+        }
+        let (this_process, there) = (self.runner.workspace.location(), &order.workspace);
+        let reason = format!("the order is for {there}, and this worker works in {this_process}");
+        Err(permanent(reason).into())
+    }
+
+    async fn needs(&self, graph: &Graph, asked: &[Asked<'_>]) -> Result<Vec<Status>, Error> {
+        let mut needs = vec![Status::NotNeeded; graph.len()];
+        let mut unsure = Vec::with_capacity(asked.len());
+        for &(root, order) in asked {
+            if !is_same(graph, root, order) {
+                continue;
+            }
+            if order.replaces {
+                needs[root.index()] = Status::RerunRequested;
+            } else {
+                unsure.push(root);
+            }
+        }
+        for (root, need) in ask(graph, unsure, &self.runner.workspace).await? {
+            needs[root.index()] = need;
+        }
+        Ok(needs)
+    }
+
+    /// Waits for what bodies take; `None` when the worker stops first. Limits before the places, in one order for
+    /// all, so that nobody waits in a circle, and nobody holds a place who waits for a limit.
+    async fn hold(&self, specs: &[&TaskSpec]) -> Option<Held> {
+        let mut limits = BTreeMap::new();
+        for &(name, units) in specs.iter().flat_map(|spec| spec.uses) {
+            let most = limits.entry(name.to_owned()).or_insert(units);
+            *most = units.max(*most);
+        }
+        let holding = async {
+            let mut permits = Vec::with_capacity(limits.len() + 1);
+            for (name, &units) in &limits {
+                let limit = Arc::clone(self.limits.get(name)?);
+                permits.push(limit.acquire_many_owned(units).await.ok()?);
+            }
+            permits.push(Arc::clone(&self.bodies).acquire_owned().await.ok()?);
+            Some(permits)
+        };
+        let mut permits = tokio::select! {
+            biased;
+            () = self.runner.stop.stopped() => return None,
+            permits = holding => permits?,
+        };
+        // Those that use limits go one by one.
+        let most = specs.iter().filter(|spec| spec.uses.is_empty()).count()
+            + usize::from(!limits.is_empty());
+        let mut places = 1;
+        while places < most
+            && let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned()
+        {
+            permits.push(place);
+            places += 1;
+        }
+        Some(Held {
+            places,
+            limits,
+            _permits: permits,
+        })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("workspace", &self.runner.workspace.location())
+            .field("free", &self.bodies.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task that was ordered, as this program knows it.
+fn task(order: &AttemptRequest) -> Result<AnyTask, BoxError> {
+    let Some(spec) = linked().find(|spec| spec.name == order.name()) else {
+        return Err(other_build(order, "is not linked into this one"));
+    };
+    if spec.code != order.code {
+        return Err(other_build(order, "has other code"));
+    }
+    Ok(AnyTask::from_json(order.task.clone()).map_err(permanent)?)
+}
+
+/// Whether this program and the other agree on what the task is.
+fn is_same(graph: &Graph, root: NodeId, order: &AttemptRequest) -> bool {
+    graph.node(root).key == order.key
+}
+
+/// Why an order of another build cannot be carried out.
+fn other_build(order: &AttemptRequest, how: &str) -> BoxError {
+    let this_process = registry::fingerprint();
+    let there = &order.build;
+    let name = order.name();
+    permanent(format!(
+        "task `{name}` {how}: the order is of build {there}, this worker of build {this_process}; run both from one build"
+    ))
+    .into()
+}
+
+fn answer(report: &Report, root: NodeId) -> AttemptResponse {
+    match report.task(root).outcome {
+        Outcome::Ran(attempts) => AttemptResponse::Published {
+            bytes: attempts.bytes,
+            hash: report.hash(root).map(|hash| hash.to_hex().to_string()),
+            differed: attempts.differed,
+            elapsed: attempts.elapsed,
+            worker: this_process().to_string(),
+            beside: SubtaskReport::default(),
+        },
+        Outcome::Complete | Outcome::CompletedByOther => AttemptResponse::AlreadyExists,
+        Outcome::Failed(failure) => AttemptResponse::failed(&failure.error, failure.elapsed),
+        // Its body asked for a task that failed: to try again would be in vain.
+        Outcome::Blocked { by } => {
+            let blocking = report.failures().find(|(task, _)| task.task.key() == *by);
+            let mut causes = vec!["a task that it asked for did not complete".to_owned()];
+            causes.extend(blocking.into_iter().flat_map(|(_, failure)| texts(failure)));
+            AttemptResponse::Failed {
+                causes,
+                is_permanent: true,
+                elapsed: report.elapsed(),
+                by: Some(*by),
+                beside: SubtaskReport::default(),
+            }
+        }
+        Outcome::NotNeeded | Outcome::Interrupted | Outcome::NotRun => AttemptResponse::Interrupted,
+    }
+}
