@@ -228,7 +228,7 @@ async fn a_run_that_cannot_say_that_it_is_there_drops_what_it_runs() {
     };
     assert!(matches!(
         report.outcome(&Endless),
-        Some(Outcome::Interrupted)
+        Some(Outcome::Interrupted(_))
     ));
     assert_eq!(log.all(), ["begun"]);
 }

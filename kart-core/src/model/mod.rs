@@ -20,9 +20,9 @@ pub(crate) use any::shown_params;
 pub use any::{AnyTask, show};
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
-pub use call::{Call, blocking, external, finish};
+pub use call::{Call, external, finish};
 pub use context::{Context, Map, Writer};
-pub(crate) use context::{Getting, Host, Saved};
+pub(crate) use context::{OutputFuture, RunApi, Saved};
 pub use dep::{Dep, dep};
 pub use given::{Given, ParamError, build};
 pub use params::{Param, Params, assert_param};
@@ -31,7 +31,7 @@ pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };
 pub use stop_token::StopToken;
-pub use task::{Attempt, DynTask, Erased, Fallible, Task};
+pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};

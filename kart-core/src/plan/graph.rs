@@ -129,7 +129,7 @@ impl Graph {
 /// What it takes to add to a graph while it is in use: what tells its tasks apart, and the paths
 /// that are taken. Found when the first task is added, so that a run without costs nothing.
 #[derive(Debug)]
-pub(crate) struct Growth {
+pub(crate) struct GraphExtender {
     fingerprints: Fingerprints,
     paths: Paths,
 }
@@ -137,7 +137,7 @@ pub(crate) struct Growth {
 /// The tasks whose paths hold no key, by their paths.
 type Paths = HashMap<String, Arc<dyn DynTask>>;
 
-impl Growth {
+impl GraphExtender {
     /// For a graph that nobody else adds to.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Growth {
     pub(crate) fn of(graph: &Graph) -> Result<Self, Error> {
         let mut paths = Paths::new();
         check_paths(&mut paths, graph.nodes())?;
-        Ok(Growth {
+        Ok(GraphExtender {
             fingerprints: Fingerprints::of(graph)?,
             paths,
         })
@@ -168,7 +168,7 @@ impl Growth {
         let expanded = match expanded {
             Ok(expanded) => expanded,
             Err(error) => {
-                *self = Growth::of(graph)?;
+                *self = GraphExtender::of(graph)?;
                 return Err(error);
             }
         };

@@ -15,5 +15,5 @@ pub use info::TaskInfo;
 pub use planned::{Plan, Planned};
 pub use survey::Status;
 
-pub(crate) use graph::{Graph, Growth, Node, describe};
-pub(crate) use survey::{Rerun, Watch, ask, companion, pending, survey, survey_below};
+pub(crate) use graph::{Graph, GraphExtender, Node, describe};
+pub(crate) use survey::{Rerun, check_outputs, marks, pending, sidecar, survey};

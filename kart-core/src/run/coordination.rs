@@ -1,17 +1,17 @@
 //! What of the workspace a run holds while it runs: all, each task by itself, or nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::lease::{Claim, Claimed, Owner, Participant};
+use crate::lease::{Claim, Claimed, Participant};
 use crate::model::NodeId;
 use crate::plan::{Graph, describe};
 use crate::report::RunError;
-use crate::run::runner::Runner;
+use crate::run::settings::Settings;
 use crate::run::shutdown;
 
 /// How runs on one workspace keep out of each other's way.
@@ -34,14 +34,17 @@ pub enum Coordination {
     None,
 }
 
-/// What a run holds.
+/// What a run holds. The participant belongs to the run itself, and ends with it.
 #[derive(Clone, Debug)]
 pub(crate) enum Leases {
     Nothing,
     /// The roots, and with them all that they require.
-    Roots(Arc<[Claim]>),
+    Roots {
+        claims: Arc<[Arc<Claim>]>,
+        participant: Weak<Participant>,
+    },
     /// Each task while it runs.
-    PerTask(Arc<Participant>),
+    PerTask(Weak<Participant>),
 }
 
 /// The pauses between looks at what another process has.
@@ -56,17 +59,17 @@ pub(crate) fn pause(looks: u32, ttl: Duration) -> Duration {
 impl Leases {
     /// Claims what the run is to hold before it begins.
     pub(crate) async fn take(
-        runner: &Runner,
+        settings: &Settings,
         member: &Arc<Participant>,
         graph: &Graph,
         started: Instant,
     ) -> Result<Self, RunError> {
-        match runner.coordination {
+        match settings.coordination {
             Coordination::None => Ok(Leases::Nothing),
             Coordination::Shared => {
                 // Nobody comes back to the claim on a task whose output is there.
                 member.sweeps();
-                Ok(Leases::PerTask(Arc::clone(member)))
+                Ok(Leases::PerTask(Arc::downgrade(member)))
             }
             Coordination::Exclusive => {
                 // In one order for all runs, so that no two wait for each other.
@@ -75,16 +78,32 @@ impl Leases {
                 roots.dedup();
                 let mut claims = Vec::with_capacity(roots.len());
                 for root in roots {
-                    match claim_root(runner, member, graph, root, started).await {
-                        Ok(claim) => claims.push(claim),
+                    match claim_root(settings, member, graph, root, started).await {
+                        Ok(claim) => claims.push(Arc::new(claim)),
                         Err(error) => {
                             release(&claims, false).await;
                             return Err(error);
                         }
                     }
                 }
-                Ok(Leases::Roots(claims.into()))
+                Ok(Leases::Roots {
+                    claims: claims.into(),
+                    participant: Arc::downgrade(member),
+                })
             }
+        }
+    }
+
+    /// Whether each task is claimed by itself.
+    pub(crate) fn are_per_task(&self) -> bool {
+        matches!(self, Leases::PerTask(_))
+    }
+
+    /// A claim that is lost when all that the run holds as a whole is.
+    pub(crate) fn root(&self) -> Option<Arc<Claim>> {
+        match self {
+            Leases::Roots { claims, .. } => claims.first().cloned(),
+            Leases::Nothing | Leases::PerTask(_) => None,
         }
     }
 
@@ -92,26 +111,26 @@ impl Leases {
     pub(crate) async fn lost(&self) {
         match self {
             // They are of one life, and lost together.
-            Leases::Roots(claims) if !claims.is_empty() => claims[0].lost().await,
+            Leases::Roots { claims, .. } if !claims.is_empty() => claims[0].lost().await,
             _ => std::future::pending().await,
         }
     }
 
     /// Gives back what was claimed for the whole run.
     pub(crate) async fn release(&self, is_complete: bool) {
-        if let Leases::Roots(claims) = self {
+        if let Leases::Roots { claims, .. } = self {
             release(claims, is_complete).await;
         }
     }
 }
 
-async fn release(claims: &[Claim], is_complete: bool) {
+async fn release(claims: &[Arc<Claim>], is_complete: bool) {
     join_all(claims.iter().map(|claim| claim.release(is_complete))).await;
 }
 
 /// Claims one root; waits as long as the runner says.
 async fn claim_root(
-    runner: &Runner,
+    settings: &Settings,
     member: &Participant,
     graph: &Graph,
     root: NodeId,
@@ -119,14 +138,14 @@ async fn claim_root(
 ) -> Result<Claim, RunError> {
     let root = graph.node(root);
     let what = describe(root.task.as_ref());
-    let until = started.checked_add(runner.wait);
+    let until = started.checked_add(settings.wait);
     let mut looks = 0;
     loop {
         match member.claim(root.key, &what).await {
             Ok(Claimed::Won(claim)) => return Ok(claim),
             Ok(Claimed::Held(owner)) => {
-                let pause = pause(looks, runner.ttl);
-                if !wait(runner, until, started, pause).await {
+                let pause = pause(looks, settings.ttl);
+                if !wait(settings, until, started, pause).await {
                     return Err(RunError::AlreadyRunning(Box::new(owner)));
                 }
                 looks += 1;
@@ -137,25 +156,21 @@ async fn claim_root(
 }
 
 /// Waits before another look; `false` when there is none to be.
-async fn wait(runner: &Runner, until: Option<Instant>, started: Instant, pause: Duration) -> bool {
-    let end = [until, shutdown::deadline(runner, started)];
+async fn wait(
+    settings: &Settings,
+    until: Option<Instant>,
+    started: Instant,
+    pause: Duration,
+) -> bool {
+    let end = [until, shutdown::deadline(settings, started)];
     let Some(end) = end.into_iter().flatten().min() else {
         sleep(pause).await;
-        return !runner.stop.is_stopping();
+        return !settings.stop.is_stopping();
     };
     let next = Instant::now() + pause;
     tokio::select! {
         biased;
-        () = runner.stop.stopped() => false,
+        () = settings.stop.stopped() => false,
         () = sleep_until(next.min(end)) => next < end,
     }
-}
-
-/// What came of the try to hold one task.
-pub(crate) enum TaskLease {
-    /// It may run: nobody else has it, and its output was not there a moment ago.
-    Held(Claim),
-    /// Its output is there meanwhile.
-    AlreadyComplete(Claim),
-    ClaimedByOther(Owner),
 }

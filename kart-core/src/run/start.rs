@@ -1,36 +1,54 @@
-//! From a root to a run under way: what the past tells, what is missing, who may do it.
+//! From roots to a finished run: what the past tells, what is missing, who may make it, and the end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
+use super::code_change::{OnCodeChange, stale_code};
+use super::coordination::{Coordination, Leases};
+use super::event_loop;
+use super::event_loop::state::RunState;
+use super::event_loop::survey::Opening;
+use super::record::log_sink::LogSink;
+use super::run_context::RunContext;
+use super::settings::Settings;
+use super::shutdown;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{Graph, Rerun, Status, Watch, ask, survey};
+use crate::plan::{Graph, Status, check_outputs, marks};
 use crate::report::{Report, RunError};
-use crate::run::attempt::RunContext;
-use crate::run::code_change::{OnCodeChange, stale_code};
-use crate::run::coordination::{Coordination, Leases};
-use crate::run::event_loop as desk;
-use crate::run::event_loop::early_start::{EarlyAttempts, EarlyStarter};
-use crate::run::event_loop::state::RunState;
-use crate::run::record::log_sink::LogSink;
-use crate::run::record::tracker::RunTracker;
-use crate::run::runner::{Runner, ended};
 
 /// What the run log tells.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    known: Known,
+    pub(crate) known: Known,
     /// The tasks whose outputs other code made.
-    changed: HashSet<NodeId>,
+    pub(crate) changed: HashSet<NodeId>,
 }
 
 impl History {
+    /// Reads the run log; nothing is known where that fails.
+    pub(crate) async fn load(settings: &Settings, graph: &Graph) -> Self {
+        if !settings.run_log {
+            return History::default();
+        }
+        let known = Known::load(&settings.workspace)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "failed to read the run log"
+                );
+                Known::default()
+            });
+        let changed = stale_code(settings, graph, &known).await;
+        History { known, changed }
+    }
+
     /// How long tasks may take, by their names.
     pub(crate) fn expected(&self, graph: &Graph) -> HashMap<&'static str, Duration> {
         let mut expected = HashMap::new();
@@ -45,6 +63,146 @@ impl History {
         }
         expected
     }
+
+    /// The tasks that run again although their output may be there.
+    pub(crate) fn marks(&self, settings: &Settings, graph: &Graph) -> HashMap<NodeId, Status> {
+        let none = HashSet::new();
+        let changed = match settings.on_code_change {
+            OnCodeChange::Rerun => &self.changed,
+            OnCodeChange::Ignore | OnCodeChange::Warn => &none,
+        };
+        marks(graph, &settings.rerun, changed)
+    }
+}
+
+/// Runs what is missing of the roots, from their expansion to the end.
+pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
+    let started = Instant::now();
+    let expanded = expand(&settings, roots);
+    let Some(graph) = shutdown::within_grace(&settings, started, expanded).await else {
+        return Err(nothing_done(&settings, &Arc::default(), started));
+    };
+    let graph = graph?;
+    let run_id = settings.run_id.unwrap_or_else(RunId::now);
+    let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
+    let participant = Arc::new(participant);
+    let result = start(&settings, run_id, &participant, graph, started).await;
+    if shutdown::closing(&settings, started, participant.leave())
+        .await
+        .is_none()
+    {
+        tracing::warn!("gave up leaving the workspace: the store does not answer");
+    }
+    result
+}
+
+async fn start(
+    settings: &Arc<Settings>,
+    run_id: RunId,
+    participant: &Arc<Participant>,
+    graph: Arc<Graph>,
+    started: Instant,
+) -> Result<Report, RunError> {
+    let known = async {
+        tokio::join!(
+            History::load(settings, &graph),
+            root_statuses(settings, &graph)
+        )
+    };
+    let Some((history, roots)) = shutdown::within_grace(settings, started, known).await else {
+        return Err(nothing_done(settings, &graph, started));
+    };
+    let roots = roots?;
+    let is_complete = roots.iter().all(|(_, status)| status.is_complete());
+    let marks = history.marks(settings, &graph);
+    let is_exclusive = settings.coordination == Coordination::Exclusive;
+    if is_exclusive && is_complete && marks.is_empty() {
+        let run = RunContext::new(settings, &graph, &Leases::Nothing);
+        let log_sink = LogSink::silent(history.known);
+        let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
+        state.know(&roots, history.changed);
+        return event_loop::run(state).await?.into_report();
+    }
+    let taken = Leases::take(settings, participant, &graph, started);
+    let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
+        return Err(nothing_done(settings, &graph, started));
+    };
+    let leases = leases?;
+    let run = RunContext::new(settings, &graph, &leases);
+    let log = settings.run_log.then_some(run_id);
+    let log_sink = LogSink::silent(history.known);
+    let mut state = RunState::new(settings, &run, log_sink, Opening::new(log), started);
+    state.mark(marks, history.changed);
+    let absent: Vec<NodeId> = roots
+        .iter()
+        .filter(|(_, status)| status.runs())
+        .map(|(root, _)| *root)
+        .collect();
+    state.survey(&absent);
+    let mut finished = match event_loop::run(state).await {
+        Ok(finished) => finished,
+        Err(error) => {
+            shutdown::closing(settings, started, leases.release(false)).await;
+            return Err(error);
+        }
+    };
+    let closing = async {
+        finished.write().await;
+        leases.release(finished.is_complete()).await;
+    };
+    if shutdown::closing(settings, started, closing)
+        .await
+        .is_none()
+    {
+        tracing::warn!("gave up on the end of the run log: the store does not answer");
+    }
+    finished.into_report()
+}
+
+/// The end of a run that was stopped before anything was known.
+fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> RunError {
+    let outcomes = vec![crate::report::Outcome::NotRun; graph.len()];
+    RunError::Interrupted(Box::new(Report::new(
+        Arc::clone(graph),
+        outcomes,
+        settings.workspace.clone(),
+        started.elapsed(),
+        HashMap::new(),
+    )))
+}
+
+/// The statuses of the roots alone: where they are complete, nobody asks about the others.
+async fn root_statuses(
+    settings: &Settings,
+    graph: &Graph,
+) -> Result<Vec<(NodeId, Status)>, RunError> {
+    if settings.coordination != Coordination::Exclusive {
+        return Ok(Vec::new());
+    }
+    let mut roots = graph.roots.clone();
+    roots.sort_unstable();
+    roots.dedup();
+    Ok(check_outputs(graph, roots, &settings.workspace).await?)
+}
+
+/// Expands the roots, which takes a while for a large graph.
+pub(crate) async fn expand(
+    settings: &Settings,
+    roots: impl IntoIterator<Item = AnyTask>,
+) -> Result<Arc<Graph>, RunError> {
+    let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
+    if roots.is_empty() {
+        return Err(RunError::Settings("there is no task to run".to_owned()));
+    }
+    let expand = move || Graph::expand(roots);
+    let graph = spawn_blocking(expand).await.map_err(ended)??;
+    if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {
+        return Err(RunError::Settings(format!(
+            "no task named `{first}` to run again; there are {}",
+            names(&graph)
+        )));
+    }
+    Ok(Arc::new(graph))
 }
 
 fn names(graph: &Graph) -> String {
@@ -55,155 +213,10 @@ fn names(graph: &Graph) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-impl Runner {
-    /// What the log tells of the past; nothing where it cannot be read.
-    pub(crate) async fn past(&self, graph: &Graph) -> History {
-        if !self.run_log {
-            return History::default();
-        }
-        let known = Known::load(&self.workspace).await.unwrap_or_else(|error| {
-            tracing::warn!(
-                error = crate::error::chain(&error),
-                "failed to read the run log"
-            );
-            Known::default()
-        });
-        let changed = stale_code(self, graph, &known).await;
-        History { known, changed }
-    }
-
-    /// Runs what is missing, as a member of those that work in the workspace.
-    pub(crate) async fn launch(
-        &self,
-        run: RunId,
-        member: &Arc<Participant>,
-        graph: Arc<Graph>,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let (past, needs) = tokio::join!(self.past(&graph), self.root_needs(&graph));
-        let needs = needs?;
-        let is_exclusive = self.coordination == Coordination::Exclusive;
-        if is_exclusive && self.has_nothing_to_do(&needs, &past) {
-            let run_context = RunContext::new(self, &graph, &Leases::Nothing);
-            let begun = EarlyAttempts::default();
-            return self
-                .drive(run, run_context, needs, begun, past, started)
-                .await;
-        }
-        let ownership = Leases::take(self, member, &graph, started).await?;
-        let result = self
-            .run_owning(run, &ownership, graph, &needs, past, started)
-            .await;
-        ownership.release(result.is_ok()).await;
-        result
-    }
-
-    async fn run_owning(
-        &self,
-        run: RunId,
-        ownership: &Leases,
-        graph: Arc<Graph>,
-        before: &[Status],
-        past: History,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let is_absent = |root: &NodeId| before[root.index()].runs();
-        let absent: Vec<NodeId> = graph.roots.iter().copied().filter(is_absent).collect();
-        let run_context = RunContext::new(self, &graph, ownership);
-        let early = EarlyStarter::new(self, &graph, &past.known, &run_context, started);
-        let survey = self.survey(&graph, &past, &absent, &early);
-        let (needs, begun) = early.beside(survey).await;
-        let needs = needs?;
-        self.check_runs(&graph, &needs)?;
-        if needs.iter().any(|need| need.runs()) {
-            self.workspace.prepare().await.map_err(RunError::Store)?;
-        }
-        self.drive(run, run_context, needs, begun, past, started)
-            .await
-    }
-
-    async fn drive(
-        &self,
-        run: RunId,
-        run_context: Arc<RunContext>,
-        needs: Vec<Status>,
-        begun: EarlyAttempts,
-        past: History,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let graph = &run_context.graph;
-        let writes = self.run_log && needs.iter().any(|need| need.runs());
-        let log_sink = if writes {
-            LogSink::begin(&self.workspace, run, past.known, graph, &needs)
-        } else {
-            LogSink::silent(past.known)
-        };
-        let runner = Arc::new(self.clone());
-        let mut tracker = RunTracker::new(
-            Arc::clone(&runner),
-            Arc::clone(graph),
-            &needs,
-            log_sink,
-            started,
-        );
-        tracker.planned(&needs);
-        tracker.stale_code(&past.changed, &needs);
-        let drive = RunState::new(runner, run_context, needs, tracker, started);
-        desk::run(drive, begun).await
-    }
-
-    /// The needs of the roots alone: where they are complete, nobody asks for the others.
-    async fn root_needs(&self, graph: &Graph) -> Result<Vec<Status>, RunError> {
-        let mut needs = vec![Status::NotNeeded; graph.len()];
-        if self.coordination == Coordination::Exclusive {
-            for (root, need) in ask(graph, graph.roots.clone(), &self.workspace).await? {
-                needs[root.index()] = need;
-            }
-        }
-        Ok(needs)
-    }
-
-    fn has_nothing_to_do(&self, needs: &[Status], past: &History) -> bool {
-        let reruns = self.on_code_change == OnCodeChange::Rerun && !past.changed.is_empty();
-        matches!(self.rerun, Rerun::None) && !reruns && !needs.iter().any(|need| need.runs())
-    }
-
-    fn check_runs(&self, graph: &Graph, needs: &[Status]) -> Result<(), RunError> {
-        let runs = graph.nodes().zip(needs).filter(|(_, need)| need.runs());
-        self.check(runs.map(|(node, _)| node.task.spec()))
-    }
-
-    /// Expands the roots, which takes a while for a large graph.
-    pub(crate) async fn expand(
-        &self,
-        roots: impl IntoIterator<Item = AnyTask>,
-    ) -> Result<Arc<Graph>, RunError> {
-        let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
-        if roots.is_empty() {
-            return Err(RunError::Settings("there is no task to run".to_owned()));
-        }
-        let expand = move || Graph::expand(roots);
-        let graph = spawn_blocking(expand).await.map_err(ended)??;
-        if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
-            return Err(RunError::Settings(format!(
-                "no task named `{first}` to run again; there are {}",
-                names(&graph)
-            )));
-        }
-        Ok(Arc::new(graph))
-    }
-
-    pub(crate) async fn survey(
-        &self,
-        graph: &Graph,
-        past: &History,
-        absent: &[NodeId],
-        watch: &dyn Watch,
-    ) -> Result<Vec<Status>, RunError> {
-        let again = match self.on_code_change {
-            OnCodeChange::Rerun => &past.changed,
-            OnCodeChange::Ignore | OnCodeChange::Warn => &HashSet::new(),
-        };
-        Ok(survey(graph, &self.workspace, &self.rerun, again, absent, watch).await?)
+/// Why a task of the runtime has no result. A panic resumes where the result was waited for.
+pub(crate) fn ended(error: JoinError) -> RunError {
+    match error.try_into_panic() {
+        Ok(payload) => std::panic::resume_unwind(payload),
+        Err(error) => RunError::Runtime(error.into()),
     }
 }
