@@ -138,7 +138,9 @@ async fn hold(
         .await?
     {
         Claimed::Won(claim) => claim,
-        Claimed::Held(owner) => return Ok(TaskLease::ClaimedByOther(owner)),
+        Claimed::Held(owner) | Claimed::Failed { owner, .. } => {
+            return Ok(TaskLease::ClaimedByOther(owner));
+        }
     };
     if need.replaces() {
         return Ok(TaskLease::Held(claim));
