@@ -393,7 +393,10 @@ async fn a_store_that_fails_interrupts_the_task_and_does_not_fail_it() {
     let RunError::Interrupted(report) = &error else {
         panic!("{error:#}");
     };
-    assert_eq!((report.counts().interrupted, report.counts().failed), (1, 0));
+    assert_eq!(
+        (report.counts().interrupted, report.counts().failed),
+        (1, 0)
+    );
     let story = format!("{error:#}");
     for part in ["Good { n: 1 } was interrupted", "failed to write", "today"] {
         assert!(story.contains(part), "no {part} in {story}");

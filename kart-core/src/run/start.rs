@@ -86,6 +86,7 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let run_id = settings.run_id.unwrap_or_else(RunId::now);
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
+    let _dropped = AbandonOnDrop(Arc::clone(&participant));
     let result = start(&settings, run_id, &participant, graph, started).await;
     if shutdown::closing(&settings, started, participant.leave())
         .await
@@ -94,6 +95,15 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
         tracing::warn!("gave up leaving the workspace: the store does not answer");
     }
     result
+}
+
+/// A run that is dropped leaves nothing behind in this process that would pass for a run.
+struct AbandonOnDrop(Arc<Participant>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 async fn start(

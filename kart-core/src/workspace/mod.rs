@@ -6,6 +6,7 @@ mod bound;
 mod commit;
 mod commit_guard;
 mod entries;
+mod extension;
 mod files;
 mod gate;
 #[cfg(feature = "fs")]
@@ -36,6 +37,7 @@ pub use requests::Requests;
 use crate::{Result, StoreError};
 
 use bound::Bound;
+use extension::Extension;
 use gate::Gate;
 #[cfg(feature = "fs")]
 use local::Local;
@@ -59,7 +61,9 @@ struct Inner {
     backend: Backend,
     counters: Counters,
     bound: Arc<Bound>,
-    honours_create: OnceCell<bool>,
+    /// Set once the store has refused to overwrite an object.
+    creates_only: OnceCell<()>,
+    extension: Extension,
 }
 
 enum Backend {
@@ -111,7 +115,7 @@ impl Workspace {
         )
     }
 
-    fn new(location: String, backend: Backend, honours_create: bool) -> Self {
+    fn new(location: String, backend: Backend, creates_only: bool) -> Self {
         let bound = match &backend {
             Backend::Remote(remote) => remote.bound(),
             #[cfg(feature = "fs")]
@@ -122,7 +126,8 @@ impl Workspace {
             backend,
             counters: Counters::default(),
             bound,
-            honours_create: OnceCell::new_with(honours_create.then_some(true)),
+            creates_only: OnceCell::new_with(creates_only.then_some(())),
+            extension: Extension::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -68,6 +68,10 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
                 return without(AttemptEnd::AlreadyComplete);
             }
             Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(owner)),
+            Ok(Acquired::Failed { attempts, error }) => {
+                let error = error.into();
+                return without(AttemptEnd::FailedByOther { attempts, error });
+            }
             Err(error) => return without(failed(error)),
         },
     };

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, interrupted};
-use crate::key::Key;
-use crate::lease::{Claim, Claimed, Owner, Participant};
+use crate::error::{Error, chain, interrupted};
+use crate::lease::{Claim, Claimed, Owner};
 use crate::model::NodeId;
 use crate::plan::{Status, check_outputs, describe};
 use crate::run::coordination::Leases;
@@ -13,7 +12,8 @@ use crate::run::run_context::RunContext;
 /// The claims of one attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TaskLease {
-    claims: Vec<Arc<Claim>>,
+    task: Option<Arc<Claim>>,
+    path: Option<Arc<Claim>>,
 }
 
 /// What came of the try to hold a task.
@@ -23,6 +23,22 @@ pub(crate) enum Acquired {
     /// Its output is there.
     Complete(TaskLease),
     Foreign(Owner),
+    /// Another process that shares the run has made all the attempts, in vain.
+    Failed {
+        attempts: u32,
+        error: String,
+    },
+}
+
+/// The claim that was won, or why there is none.
+fn won(claimed: Claimed) -> Result<Arc<Claim>, Acquired> {
+    match claimed {
+        Claimed::Won(claim) => Ok(Arc::new(claim)),
+        Claimed::Held(owner) => Err(Acquired::Foreign(owner)),
+        Claimed::Failed {
+            attempts, error, ..
+        } => Err(Acquired::Failed { attempts, error }),
+    }
 }
 
 impl TaskLease {
@@ -46,21 +62,22 @@ impl TaskLease {
         let what = describe(node.task.as_ref());
         let mut lease = TaskLease::default();
         if claims_task {
-            match participant.claim(node.key, &what).await? {
-                Claimed::Won(claim) => lease.claims.push(Arc::new(claim)),
-                Claimed::Held(owner) => return Ok(Acquired::Foreign(owner)),
+            match won(participant.claim(node.key, &what).await?) {
+                Ok(claim) => lease.task = Some(claim),
+                Err(acquired) => return Ok(acquired),
             }
         }
         if !is_keyed {
-            match claim_path(&participant, &node.path()?, &what).await {
-                Ok(Claimed::Won(claim)) => lease.claims.push(Arc::new(claim)),
-                Ok(Claimed::Held(owner)) => {
+            let claimed = participant.claim_path(&node.path()?).await.map(won);
+            match claimed {
+                Ok(Ok(claim)) => lease.path = Some(claim),
+                Ok(Err(acquired)) => {
                     lease.release(false).await;
-                    return Ok(Acquired::Foreign(owner));
+                    return Ok(acquired);
                 }
                 Err(error) => {
                     lease.release(false).await;
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }
@@ -80,17 +97,17 @@ impl TaskLease {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.claims.is_empty()
+        self.claims().next().is_none()
     }
 
     /// Whether it is this run's still, as far as can be told without asking the store.
     pub(crate) fn is_held(&self) -> bool {
-        self.claims.iter().all(|claim| claim.is_held())
+        self.claims().all(Claim::is_held)
     }
 
     /// Waits until it is lost, which may be forever.
     pub(crate) async fn lost(&self) {
-        match self.claims.first() {
+        match self.claims().next() {
             // They are of one participant, and lost together.
             Some(claim) => claim.lost().await,
             None => std::future::pending().await,
@@ -98,30 +115,28 @@ impl TaskLease {
     }
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
-        self.claims.iter().map(Arc::as_ref)
+        self.task.iter().chain(&self.path).map(Arc::as_ref)
     }
 
     /// Gives it back; with `is_done` nobody comes back to the task.
     pub(crate) async fn release(&self, is_done: bool) {
-        for claim in &self.claims {
+        for claim in self.claims() {
             claim.release(is_done).await;
         }
     }
 
     /// Writes down, for the others that share the run, that the task has failed for good.
     pub(crate) async fn fail(&self, attempts: u32, error: String) {
-        for claim in &self.claims {
-            let _ = (attempts, &error);
-            claim.release(false).await;
+        if let Some(path) = &self.path {
+            path.release(false).await;
+        }
+        if let Some(task) = &self.task
+            && let Err(failure) = task.fail(attempts, &error).await
+        {
+            tracing::warn!(
+                error = chain(failure.as_ref()),
+                "failed to tell others that the task failed"
+            );
         }
     }
-}
-
-async fn claim_path(participant: &Participant, path: &str, what: &str) -> Result<Claimed, Error> {
-    Ok(participant.claim(path_key(path), what).await?)
-}
-
-/// What a path without a key is claimed by, so that two tasks that write it take turns.
-pub(crate) fn path_key(path: &str) -> Key {
-    Key::of(format!("path:{path}").as_bytes())
 }

@@ -132,10 +132,6 @@ fn end_of(response: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskRe
             None,
             SubtaskReport::default(),
         ),
-        AttemptResponse::Interrupted => (
-            AttemptEnd::Stopped,
-            None,
-            SubtaskReport::default(),
-        ),
+        AttemptResponse::Interrupted => (AttemptEnd::Stopped, None, SubtaskReport::default()),
     }
 }
