@@ -126,6 +126,7 @@ impl Participant {
                         "let one process at a time run this_process, and ask for `Coordination::None`".to_owned(),
                     ),
                     source: "the store does not honour create-only writes: it wrote over an object that was there".into(),
+                    transient: false,
                 })
             }
         }
@@ -208,6 +209,7 @@ impl Participant {
                 location: shared.workspace.locate(&claims(key)),
                 advice: Some("run again".to_owned()),
                 source: "the claims changed with every look".into(),
+                transient: true,
             }),
         }
     }
@@ -375,6 +377,7 @@ impl Shared {
             location: self.workspace.locate(path),
             advice: None,
             source: "the store did not answer in time".into(),
+            transient: true,
         }
     }
 }

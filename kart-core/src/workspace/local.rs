@@ -140,7 +140,7 @@ impl Local {
     ) -> Result<bool, StoreError> {
         let (disk, owned, guard) = (self.disk.clone(), path.to_owned(), guard.clone());
         let is_small = bytes.len() < LARGE_BYTES;
-        let publish = move |wanted: &Wanted| {
+        let publish = move |wanted: &Wanted<'_>| {
             let permit = Permit { guard, wanted };
             disk.publish(&owned, &bytes, mode, &permit)
         };
@@ -185,7 +185,7 @@ impl Local {
     ) -> Result<bool, StoreError> {
         let guard = guard.clone();
         let (disk, owned, file) = (self.disk.clone(), path.to_owned(), file.clone());
-        let publish = move |wanted: &Wanted| {
+        let publish = move |wanted: &Wanted<'_>| {
             let permit = Permit { guard, wanted };
             disk.publish_file(&owned, &file, mode, &permit)
         };
@@ -267,7 +267,7 @@ impl Local {
     ) -> Vec<Result<T, StoreError>> {
         let batch = |paths: &[String]| {
             let (disk, owned) = (self.disk.clone(), paths.to_vec());
-            let run = move |_: &Wanted| {
+            let run = move |_: &Wanted<'_>| {
                 owned
                     .iter()
                     .map(|path| work(&disk, path))
@@ -309,6 +309,7 @@ impl Local {
                     "the workspace is a file: name a directory, or remove the file".to_owned(),
                 ),
                 source: error.into(),
+                transient: false,
             };
         }
         advice::local(operation, locate(&self.shown, path), error)

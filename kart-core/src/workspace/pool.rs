@@ -80,7 +80,7 @@ impl Pool {
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         size: Size,
-        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
+        operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     ) -> io::Result<T> {
         let Ok(runtime) = Handle::try_current() else {
             return Ok(operation(&Wanted::ALWAYS));
@@ -99,7 +99,7 @@ impl Pool {
 
     /// Runs an operation that takes long on a blocking thread of its own.
     pub(super) async fn alone<T: Send + 'static>(
-        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
+        operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     ) -> io::Result<T> {
         if Handle::try_current().is_err() {
             return Ok(operation(&Wanted::ALWAYS));

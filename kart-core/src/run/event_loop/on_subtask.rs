@@ -252,6 +252,7 @@ fn again(error: &Error) -> Error {
             location: error.location.clone(),
             advice: error.advice.clone(),
             source: chain(error.source.as_ref()).into(),
+            transient: error.transient,
         }),
         error => Error::Wire(chain(error)),
     }
