@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::CommitGuard;
 use super::remote::{BULK_BYTES, Remote, enter};
 use super::retry::LOCAL;
+use super::threads::{self, Wanted};
 use crate::error::chain;
 use crate::format::File;
 
@@ -264,7 +265,7 @@ fn pieces(
 }
 
 async fn read_part(file: File, start: u64, length: u64) -> Result<Bytes, Error> {
-    let read = move || {
+    let read = move |_: &Wanted<'_>| {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut file = file.open()?;
         file.seek(SeekFrom::Start(start))?;
@@ -274,8 +275,7 @@ async fn read_part(file: File, start: u64, length: u64) -> Result<Bytes, Error> 
         }
         Ok(Bytes::from(bytes))
     };
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(io::Error::from).flatten().map_err(local)
+    threads::run(read).await.flatten().map_err(local)
 }
 
 /// An error of the file itself.
