@@ -49,7 +49,7 @@ pub mod private {
     pub use crate::model::build;
     pub use crate::model::show;
     pub use crate::model::{
-        Body, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec, Params,
+        AsyncBody, BlockingBody, Body, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec, Params,
         Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param, external,
         finish, name_bytes, name_len, name_str, wire,
     };

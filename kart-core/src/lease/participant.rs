@@ -154,6 +154,7 @@ impl Participant {
                     operation: "claim",
                     location: workspace.location().to_owned(),
                     advice: Some("run one process at a time, with `Coordination::None`".to_owned()),
+                    transient: false,
                     source: "the store does not support create-only writes: it overwrote an object"
                         .into(),
                 })
@@ -282,6 +283,7 @@ impl Participant {
             operation: "claim",
             location: self.shared.workspace.locate(&claims(key)),
             advice: Some("run again".to_owned()),
+            transient: true,
             source: "gave up: the claim is contended".into(),
         }
     }

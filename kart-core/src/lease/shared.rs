@@ -154,6 +154,7 @@ impl Shared {
             operation,
             location: self.workspace.locate(path),
             advice: None,
+            transient: true,
             source: "the store did not answer in time".into(),
         }
     }

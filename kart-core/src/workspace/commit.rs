@@ -64,6 +64,7 @@ impl Workspace {
             ),
             source: "the store says that the object already exists, and also that it is not there"
                 .into(),
+            transient: false,
         })
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::upload::UPLOADS;
-use super::{Backend, CommitGuard, Workspace};
+use super::{Backend, CommitGuard, Workspace, advice};
 use crate::StoreError;
 use crate::format::File;
 
@@ -120,6 +120,7 @@ impl Workspace {
                             "its copy goes to `{}`: there must be room for it",
                             std::env::temp_dir().display()
                         )),
+                        transient: advice::is_transient(&error),
                         source: error.into(),
                     })
             }

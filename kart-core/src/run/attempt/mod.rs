@@ -10,6 +10,7 @@ mod run_handle;
 pub(crate) mod task_lease;
 
 use std::any::Any;
+use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -175,16 +176,23 @@ fn guard(run: &RunContext, lease: &TaskLease) -> CommitGuard {
 
 /// How an attempt with this error ended: what the store or the network did is not the body's fault.
 fn failed(error: BoxError) -> AttemptEnd {
-    let is_store = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<StoreError>() || matches!(cause.downcast_ref(), Some(Error::Store(_)))
-    };
-    if causes(error.as_ref()).any(is_store) {
+    if is_unavailable(error.as_ref()) {
         AttemptEnd::Unavailable(error)
     } else if is_interrupted(error.as_ref()) {
         AttemptEnd::Stopped
     } else {
         AttemptEnd::Failed(error)
     }
+}
+
+fn is_unavailable(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let error = match cause.downcast_ref() {
+            Some(Error::Store(error)) => Some(error),
+            _ => cause.downcast_ref::<StoreError>(),
+        };
+        error.is_some_and(StoreError::is_transient)
+    })
 }
 
 /// A panic of a body, or of a user's own format, as an error.

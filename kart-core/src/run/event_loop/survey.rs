@@ -278,6 +278,7 @@ fn again(error: &Error) -> Error {
             operation: error.operation,
             location: error.location.clone(),
             advice: error.advice.clone(),
+            transient: error.transient,
             source: chain(error.source.as_ref()).into(),
         }),
         error => Error::Wire(chain(error)),

@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::pool::Wanted;
 use super::super::scratch::{Scratch, TEMPORARIES};
+use super::super::threads::Wanted;
 use super::super::{CommitGuard, Committing, Entry};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
