@@ -354,3 +354,25 @@ async fn no_body_runs_when_the_workspace_cannot_be_written_to() {
     );
     assert_eq!(ran.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_write_never_publishes() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let large = Bytes::from(vec![1; 128 << 20]);
+    let (writer, bytes) = (workspace.clone(), large.clone());
+    let write = tokio::spawn(async move { writer.replace("latest", bytes).await });
+    while size_under_way(directory.path()).is_none() {
+        assert!(!write.is_finished(), "the write was too fast to be dropped");
+        tokio::task::yield_now().await;
+    }
+    write.abort();
+    assert!(write.await.unwrap_err().is_cancelled());
+    workspace.replace("latest", "new".into()).await.unwrap();
+    // The blocking work of the dropped write has ended when its temporary is gone.
+    while size_under_way(directory.path()).is_some() {
+        tokio::task::yield_now().await;
+    }
+    let latest = workspace.read("latest").await.unwrap();
+    assert_eq!(latest, Some(Bytes::from("new")));
+}

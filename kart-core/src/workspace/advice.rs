@@ -6,7 +6,10 @@ use std::io;
 
 use object_store::Error;
 
-use crate::{StoreError, error::chain};
+use crate::{
+    StoreError,
+    error::{chain, is_interrupted},
+};
 
 /// Whether a "not found" is about the bucket and not about the object.
 pub(super) fn names_bucket(error: &(dyn StdError + 'static)) -> bool {
@@ -22,12 +25,25 @@ pub(super) fn remote(
     workspace: &str,
     error: Error,
 ) -> StoreError {
+    if is_interrupted(&error) {
+        return refused(operation, location);
+    }
     let advice = remote_advice(workspace, &error);
     StoreError {
         operation,
         location,
         advice,
         source: error.into(),
+    }
+}
+
+/// The error of a write whose guard is closed.
+fn refused(operation: &'static str, location: String) -> StoreError {
+    StoreError {
+        operation,
+        location,
+        advice: None,
+        source: crate::interrupted().into(),
     }
 }
 
@@ -93,6 +109,9 @@ fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
 
 #[cfg(feature = "fs")]
 pub(super) fn local(operation: &'static str, location: String, error: io::Error) -> StoreError {
+    if is_interrupted(&error) {
+        return refused(operation, location);
+    }
     let advice = local_advice(&error);
     StoreError {
         operation,

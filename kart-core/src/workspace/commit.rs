@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Backend, Workspace};
+use super::{Backend, CommitGuard, Workspace};
 use crate::StoreError;
 
 /// How often `create` asks again when the store says both "already exists" and "not there".
@@ -29,8 +29,19 @@ impl Workspace {
     ///
     /// The store could not take it.
     pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
+        self.create_guarded(path, bytes, &CommitGuard::always_open())
+            .await
+    }
+
+    /// Like [`create`](Self::create), unless the guard is closed before the object is there.
+    pub(crate) async fn create_guarded(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<Commit, StoreError> {
         for attempt in 1.. {
-            if self.try_create(path, bytes.clone()).await? {
+            if self.put_new(path, bytes.clone(), guard).await? {
                 return Ok(Commit::Written);
             }
             if let Some(bytes) = self.read(path).await? {
@@ -55,15 +66,24 @@ impl Workspace {
 
     /// Writes an object that must not exist yet; whether it did not.
     pub(crate) async fn try_create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        self.put_new(path, bytes, &CommitGuard::always_open()).await
+    }
+
+    async fn put_new(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
         self.check("write", path)?;
         self.inner.counters.write(1);
         match &self.inner.backend {
             Backend::Remote(remote) => remote
-                .create(path, bytes)
+                .create(path, bytes, guard)
                 .await
                 .map_err(self.failed("write", path)),
             #[cfg(feature = "fs")]
-            Backend::Local(local) => local.create(path, bytes).await,
+            Backend::Local(local) => local.create(path, bytes, guard).await,
         }
     }
 
@@ -85,15 +105,26 @@ impl Workspace {
     ///
     /// The store could not take it.
     pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.replace_guarded(path, bytes, &CommitGuard::always_open())
+            .await
+    }
+
+    /// Like [`replace`](Self::replace), unless the guard is closed before the object is there.
+    pub(crate) async fn replace_guarded(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<(), StoreError> {
         self.inner.counters.write(1);
         self.check("write", path)?;
         match &self.inner.backend {
             Backend::Remote(remote) => remote
-                .replace(path, bytes)
+                .replace(path, bytes, guard)
                 .await
                 .map_err(self.failed("write", path)),
             #[cfg(feature = "fs")]
-            Backend::Local(local) => local.replace(path, bytes).await,
+            Backend::Local(local) => local.replace(path, bytes, guard).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::upload::UPLOADS;
-use super::{Backend, Workspace};
+use super::{Backend, CommitGuard, Workspace};
 use crate::StoreError;
 use crate::format::File;
 
@@ -42,29 +42,51 @@ impl Workspace {
 
     /// Makes a file an object that must not exist yet; whether it did not.
     pub(crate) async fn create_file(&self, path: &str, file: &File) -> Result<bool, StoreError> {
+        self.create_file_guarded(path, file, &CommitGuard::always_open())
+            .await
+    }
+
+    /// Like [`create_file`](Self::create_file), unless the guard is closed before the object is there.
+    pub(crate) async fn create_file_guarded(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
         self.check("write", path)?;
         self.inner.counters.write(1);
         match &self.inner.backend {
             Backend::Remote(remote) => remote
-                .create_file(path, file)
+                .create_file(path, file, guard)
                 .await
                 .map_err(self.failed("write", path)),
             #[cfg(feature = "fs")]
-            Backend::Local(local) => local.create_file(path, file).await,
+            Backend::Local(local) => local.create_file(path, file, guard).await,
         }
     }
 
     /// Makes a file an object in one step, over whatever was there.
     pub(crate) async fn replace_file(&self, path: &str, file: &File) -> Result<(), StoreError> {
+        self.replace_file_guarded(path, file, &CommitGuard::always_open())
+            .await
+    }
+
+    /// Like [`replace_file`](Self::replace_file), unless the guard is closed before the object is there.
+    pub(crate) async fn replace_file_guarded(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<(), StoreError> {
         self.check("write", path)?;
         self.inner.counters.write(1);
         match &self.inner.backend {
             Backend::Remote(remote) => remote
-                .replace_file(path, file)
+                .replace_file(path, file, guard)
                 .await
                 .map_err(self.failed("write", path)),
             #[cfg(feature = "fs")]
-            Backend::Local(local) => local.replace_file(path, file).await,
+            Backend::Local(local) => local.replace_file(path, file, guard).await,
         }
     }
 

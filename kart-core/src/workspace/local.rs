@@ -16,15 +16,15 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
 use super::{
-    Entry, Reader, advice,
+    CommitGuard, Entry, Reader, advice,
     bound::Bound,
     locate,
-    pool::{Pool, Size},
+    pool::{Pool, Size, Wanted},
     stream::StreamReader,
 };
 use crate::StoreError;
 use crate::format::File as Output;
-use disk::{Disk, Mode, Read};
+use disk::{Disk, Mode, Permit, Read};
 
 /// Paths in one operation of a call on many.
 const BATCH: usize = 256;
@@ -103,7 +103,7 @@ impl Local {
             Read::Large(file, size) => {
                 let size = self.bound.check(size).map_err(io::Error::other);
                 size.map_err(|error| self.failed("read", path, error))?;
-                let bytes = Pool::alone(move || disk::read_to_end(file)).await;
+                let bytes = Pool::alone(move |_| disk::read_to_end(file)).await;
                 let bytes = bytes
                     .flatten()
                     .map_err(|error| self.failed("read", path, error))?;
@@ -112,23 +112,43 @@ impl Local {
         }
     }
 
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
-        self.publish(path, bytes, Mode::Create).await
+    pub(super) async fn create(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
+        self.publish(path, bytes, Mode::Create, guard).await
     }
 
-    pub(super) async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.publish(path, bytes, Mode::Replace).await?;
+    pub(super) async fn replace(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<(), StoreError> {
+        self.publish(path, bytes, Mode::Replace, guard).await?;
         Ok(())
     }
 
-    async fn publish(&self, path: &str, bytes: Bytes, mode: Mode) -> Result<bool, StoreError> {
-        if bytes.len() < LARGE_BYTES {
-            let publish = move |disk: &Disk, path: &str| disk.publish(path, &bytes, mode);
-            return self.one("write", path, publish).await;
-        }
-        let (disk, owned) = (self.disk.clone(), path.to_owned());
-        Pool::alone(move || disk.publish(&owned, &bytes, mode))
-            .await
+    async fn publish(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        mode: Mode,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
+        let (disk, owned, guard) = (self.disk.clone(), path.to_owned(), guard.clone());
+        let is_small = bytes.len() < LARGE_BYTES;
+        let publish = move |wanted: &Wanted| {
+            let permit = Permit { guard, wanted };
+            disk.publish(&owned, &bytes, mode, &permit)
+        };
+        let published = match is_small {
+            true => self.pool.submit(Size::Small, publish).await,
+            false => Pool::alone(publish).await,
+        };
+        published
             .flatten()
             .map_err(|error| self.failed("write", path, error))
     }
@@ -137,12 +157,22 @@ impl Local {
         Ok(Output::temporary(self.disk.new_file()?))
     }
 
-    pub(super) async fn create_file(&self, path: &str, file: &Output) -> Result<bool, StoreError> {
-        self.publish_file(path, file, Mode::Create).await
+    pub(super) async fn create_file(
+        &self,
+        path: &str,
+        file: &Output,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
+        self.publish_file(path, file, Mode::Create, guard).await
     }
 
-    pub(super) async fn replace_file(&self, path: &str, file: &Output) -> Result<(), StoreError> {
-        self.publish_file(path, file, Mode::Replace).await?;
+    pub(super) async fn replace_file(
+        &self,
+        path: &str,
+        file: &Output,
+        guard: &CommitGuard,
+    ) -> Result<(), StoreError> {
+        self.publish_file(path, file, Mode::Replace, guard).await?;
         Ok(())
     }
 
@@ -151,9 +181,15 @@ impl Local {
         path: &str,
         file: &Output,
         mode: Mode,
+        guard: &CommitGuard,
     ) -> Result<bool, StoreError> {
+        let guard = guard.clone();
         let (disk, owned, file) = (self.disk.clone(), path.to_owned(), file.clone());
-        Pool::alone(move || disk.publish_file(&owned, &file, mode))
+        let publish = move |wanted: &Wanted| {
+            let permit = Permit { guard, wanted };
+            disk.publish_file(&owned, &file, mode, &permit)
+        };
+        Pool::alone(publish)
             .await
             .flatten()
             .map_err(|error| self.failed("write", path, error))
@@ -170,7 +206,7 @@ impl Local {
         range: Range<u64>,
     ) -> Result<Option<Bytes>, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
-        Pool::alone(move || disk.read_range(&owned, range))
+        Pool::alone(move |_| disk.read_range(&owned, range))
             .await
             .flatten()
             .map_err(|error| self.failed("read", path, error))
@@ -186,7 +222,7 @@ impl Local {
         };
         let chunks = stream::unfold(Some(file), |file| async {
             let mut file = file?;
-            match Pool::alone(move || read_chunk(&mut file).map(|chunk| (chunk, file))).await {
+            match Pool::alone(move |_| read_chunk(&mut file).map(|chunk| (chunk, file))).await {
                 Ok(Ok((chunk, _))) if chunk.is_empty() => None,
                 Ok(Ok((chunk, file))) => Some((Ok(chunk), Some(file))),
                 Ok(Err(error)) | Err(error) => Some((Err(error), None)),
@@ -197,7 +233,7 @@ impl Local {
 
     pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let (disk, owned) = (self.disk.clone(), prefix.to_owned());
-        Pool::alone(move || disk.entries(&owned))
+        Pool::alone(move |_| disk.entries(&owned))
             .await
             .flatten()
             .map_err(|error| self.failed("list", prefix, error))
@@ -217,7 +253,7 @@ impl Local {
     ) -> Result<T, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
         self.pool
-            .submit(Size::Small, move || work(&disk, &owned))
+            .submit(Size::Small, move |_| work(&disk, &owned))
             .await
             .flatten()
             .map_err(|error| self.failed(operation, path, error))
@@ -231,7 +267,7 @@ impl Local {
     ) -> Vec<Result<T, StoreError>> {
         let batch = |paths: &[String]| {
             let (disk, owned) = (self.disk.clone(), paths.to_vec());
-            let run = move || {
+            let run = move |_: &Wanted| {
                 owned
                     .iter()
                     .map(|path| work(&disk, path))

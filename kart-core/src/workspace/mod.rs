@@ -4,6 +4,7 @@
 mod advice;
 mod bound;
 mod commit;
+mod commit_guard;
 mod entries;
 mod files;
 mod gate;
@@ -28,6 +29,7 @@ use tokio::io::AsyncBufRead;
 use tokio::sync::OnceCell;
 
 pub use commit::Commit;
+pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use entries::Entry;
 pub use requests::Requests;
 

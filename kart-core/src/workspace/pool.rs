@@ -63,22 +63,34 @@ pub(super) enum Size {
     Batch,
 }
 
+/// Tells an operation whether its caller still waits for it.
+pub(super) struct Wanted<'a>(&'a dyn Fn() -> bool);
+
+impl Wanted<'_> {
+    pub(super) const ALWAYS: Wanted<'static> = Wanted(&|| true);
+
+    pub(super) fn is_wanted(&self) -> bool {
+        (self.0)()
+    }
+}
+
 impl Pool {
     /// Runs an operation on a blocking thread, together with others. It does not run when the future
     /// is dropped before its turn; once begun, it runs to its end.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         size: Size,
-        operation: impl FnOnce() -> T + Send + 'static,
+        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> io::Result<T> {
         let Ok(runtime) = Handle::try_current() else {
-            return Ok(operation());
+            return Ok(operation(&Wanted::ALWAYS));
         };
         let (sender, receiver) = oneshot::channel();
         let operation = Box::new(move || {
             if !sender.is_closed() {
                 // A receiver that has gone meanwhile wants no answer.
-                let _ = sender.send(operation());
+                let answer = operation(&Wanted(&|| !sender.is_closed()));
+                let _ = sender.send(answer);
             }
         });
         self.enqueue(&runtime, size, operation);
@@ -87,12 +99,18 @@ impl Pool {
 
     /// Runs an operation that takes long on a blocking thread of its own.
     pub(super) async fn alone<T: Send + 'static>(
-        operation: impl FnOnce() -> T + Send + 'static,
+        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> io::Result<T> {
         if Handle::try_current().is_err() {
-            return Ok(operation());
+            return Ok(operation(&Wanted::ALWAYS));
         }
-        task::spawn_blocking(operation).await.map_err(|_| lost())
+        let (sender, receiver) = oneshot::channel();
+        task::spawn_blocking(move || {
+            let answer = operation(&Wanted(&|| !sender.is_closed()));
+            // A receiver that has gone meanwhile wants no answer.
+            let _ = sender.send(answer);
+        });
+        receiver.await.map_err(|_| lost())
     }
 
     fn enqueue(&self, runtime: &Handle, size: Size, operation: Operation) {
@@ -192,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn operations_all_run_and_answer() {
         let pool = Pool::default();
-        let answers = join_all((0..1000).map(|i| pool.submit(Size::Small, move || i * 2))).await;
+        let answers = join_all((0..1000).map(|i| pool.submit(Size::Small, move |_| i * 2))).await;
         let answers: Vec<i32> = answers.into_iter().map(Result::unwrap).collect();
         assert!(answers.iter().copied().eq((0..1000).map(|i| i * 2)));
     }
@@ -201,14 +219,14 @@ mod tests {
     async fn a_panic_is_the_error_of_one_operation() {
         let pool = Pool::default();
         let operations = (0..100)
-            .map(|i| pool.submit(Size::Small, move || assert!(i != 50, "a panic on purpose")));
+            .map(|i| pool.submit(Size::Small, move |_| assert!(i != 50, "a panic on purpose")));
         let failed = join_all(operations)
             .await
             .iter()
             .filter(|a| a.is_err())
             .count();
         assert_eq!(failed, 1);
-        assert_eq!(pool.submit(Size::Small, || 7).await.unwrap(), 7);
+        assert_eq!(pool.submit(Size::Small, |_| 7).await.unwrap(), 7);
     }
 
     #[test]
@@ -223,14 +241,14 @@ mod tests {
         // The only blocking thread is taken, so the drainer that follows never begins.
         first.spawn_blocking(move || held.recv());
         let other = pool.clone();
-        let waiting = first.spawn(async move { other.submit(Size::Small, || 1).await });
+        let waiting = first.spawn(async move { other.submit(Size::Small, |_| 1).await });
         first.block_on(task::yield_now());
         first.block_on(task::yield_now());
         first.shutdown_background();
         drop(waiting);
         release.send(()).unwrap();
         assert_eq!(
-            builder().block_on(pool.submit(Size::Batch, || 2)).unwrap(),
+            builder().block_on(pool.submit(Size::Batch, |_| 2)).unwrap(),
             2
         );
     }

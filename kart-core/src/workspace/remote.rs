@@ -17,7 +17,7 @@ use object_store::{
 };
 
 use super::{
-    Entry, Reader, Workspace, advice,
+    CommitGuard, Committing, Entry, Reader, Workspace, advice,
     bound::Bound,
     gate::Gate,
     presence::{self, PAGE, Page, Source as _},
@@ -195,28 +195,47 @@ impl Remote {
     }
 
     /// Whether the object was made; `false` when the store says that it already exists.
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, Error> {
-        match self.put(path, bytes, PutMode::Create).await {
+    pub(super) async fn create(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<bool, Error> {
+        match self.put(path, bytes, PutMode::Create, guard).await {
             Ok(()) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
-        self.put(path, bytes, PutMode::Overwrite).await
+    pub(super) async fn replace(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        guard: &CommitGuard,
+    ) -> Result<(), Error> {
+        self.put(path, bytes, PutMode::Overwrite, guard).await
     }
 
-    pub(super) async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
+    pub(super) async fn put(
+        &self,
+        path: &str,
+        bytes: Bytes,
+        mode: PutMode,
+        guard: &CommitGuard,
+    ) -> Result<(), Error> {
         let whole = self.path(path)?;
         let store = if bytes.len() < BULK_BYTES {
             &self.store
         } else {
             &self.bulk
         };
-        let put = || {
+        let put = || async {
+            let _committing = enter(guard)?;
             let payload = PutPayload::from_bytes(bytes.clone());
-            store.put_opts(&whole, payload, PutOptions::from(mode.clone()))
+            store
+                .put_opts(&whole, payload, PutOptions::from(mode.clone()))
+                .await
         };
         self.pass(path, put).await?;
         self.bucket_seen.store(true, Ordering::Relaxed);
@@ -315,6 +334,14 @@ impl Remote {
             prefix => prefix.len() + 1,
         }
     }
+}
+
+/// Lets a commit pass, unless the guard is closed.
+pub(super) fn enter(guard: &CommitGuard) -> Result<Committing, Error> {
+    guard.enter().ok_or_else(|| Error::Generic {
+        store: "guarded",
+        source: crate::interrupted().into(),
+    })
 }
 
 /// Questions about many objects, counted.

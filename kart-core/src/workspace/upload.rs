@@ -12,7 +12,8 @@ use futures_util::TryFutureExt as _;
 use futures_util::stream::{self, TryStreamExt as _};
 use object_store::{CopyMode, CopyOptions, Error, ObjectStoreExt as _, PutMode, path::Path};
 
-use super::remote::{BULK_BYTES, Remote};
+use super::CommitGuard;
+use super::remote::{BULK_BYTES, Remote, enter};
 use crate::format::File;
 
 /// Where files are before they are copied to their places.
@@ -26,8 +27,13 @@ const MOST_PARTS: u64 = 9_000;
 const PARTS: usize = 4;
 
 impl Remote {
-    pub(super) async fn create_file(&self, path: &str, file: &File) -> Result<bool, Error> {
-        let done = self.put_file(path, file, PutMode::Create).await;
+    pub(super) async fn create_file(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<bool, Error> {
+        let done = self.put_file(path, file, PutMode::Create, guard).await;
         match done {
             Ok(()) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
@@ -35,15 +41,26 @@ impl Remote {
         }
     }
 
-    pub(super) async fn replace_file(&self, path: &str, file: &File) -> Result<(), Error> {
-        self.put_file(path, file, PutMode::Overwrite).await
+    pub(super) async fn replace_file(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<(), Error> {
+        self.put_file(path, file, PutMode::Overwrite, guard).await
     }
 
-    async fn put_file(&self, path: &str, file: &File, mode: PutMode) -> Result<(), Error> {
+    async fn put_file(
+        &self,
+        path: &str,
+        file: &File,
+        mode: PutMode,
+        guard: &CommitGuard,
+    ) -> Result<(), Error> {
         let size = file.size().map_err(local)?;
         if size <= BULK_BYTES as u64 {
             let bytes = read_part(file.clone(), 0, size).await?;
-            return self.put(path, bytes, mode).await;
+            return self.put(path, bytes, mode, guard).await;
         }
         let to = self.path(path)?;
         let uploads = format!("{UPLOADS}/{}", path.replace('/', "%2F"));
@@ -56,7 +73,10 @@ impl Remote {
             _ => CopyMode::Overwrite,
         };
         let options = CopyOptions::new().with_mode(mode);
-        let copied = self.bulk().copy_opts(&from, &to, options).await;
+        let copied = match enter(guard) {
+            Ok(_committing) => self.bulk().copy_opts(&from, &to, options).await,
+            Err(refused) => Err(refused),
+        };
         let deleted = self.bulk().delete(&from).await;
         copied?;
         deleted

@@ -14,8 +14,9 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::Entry;
+use super::super::pool::Wanted;
 use super::super::scratch::{Scratch, TEMPORARIES};
+use super::super::{CommitGuard, Committing, Entry};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
 
@@ -36,6 +37,13 @@ pub(super) struct Disk {
 pub(super) enum Mode {
     Create,
     Replace,
+}
+
+/// Permission to move a file to its place.
+pub(super) struct Permit<'a> {
+    pub(super) guard: CommitGuard,
+    /// Whether the future of the write is still there.
+    pub(super) wanted: &'a Wanted<'a>,
 }
 
 pub(super) enum Read {
@@ -112,23 +120,35 @@ impl Disk {
     }
 
     /// Puts bytes at their place in one step; `false` when a file was there and `mode` does not replace it.
-    pub(super) fn publish(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+    pub(super) fn publish(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        mode: Mode,
+        permit: &Permit<'_>,
+    ) -> io::Result<bool> {
         let write = || self.temporary(|scratch| scratch.write(bytes));
-        self.put(path, write()?, mode, write)
+        self.put(path, write()?, mode, permit, write)
     }
 
     /// Puts a file at its place in one step; one that is temporary is moved there.
-    pub(super) fn publish_file(&self, path: &str, file: &Output, mode: Mode) -> io::Result<bool> {
+    pub(super) fn publish_file(
+        &self,
+        path: &str,
+        file: &Output,
+        mode: Mode,
+        permit: &Permit<'_>,
+    ) -> io::Result<bool> {
         if file.is_temporary() {
             let target = self.root.join(path);
-            match self.move_to(file.path(), &target, mode) {
+            match self.move_to(file.path(), &target, mode, permit) {
                 // It is on another disk.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
                 moved => return moved,
             }
         }
         let copy = || self.temporary(|scratch| scratch.copy(file.path()));
-        self.put(path, copy()?, mode, copy)
+        self.put(path, copy()?, mode, permit, copy)
     }
 
     /// An empty file beside those that are being written.
@@ -142,12 +162,13 @@ impl Disk {
         path: &str,
         mut temporary: PathBuf,
         mode: Mode,
+        permit: &Permit<'_>,
         again: impl Fn() -> io::Result<PathBuf>,
     ) -> io::Result<bool> {
         let target = self.root.join(path);
         let mut attempt = 1;
         let moved = loop {
-            match self.move_to(&temporary, &target, mode) {
+            match self.move_to(&temporary, &target, mode, permit) {
                 // Somebody removed `_kart`.
                 Err(error)
                     if error.kind() == ErrorKind::NotFound
@@ -166,8 +187,15 @@ impl Disk {
         moved
     }
 
-    fn move_to(&self, temporary: &Path, target: &Path, mode: Mode) -> io::Result<bool> {
+    fn move_to(
+        &self,
+        temporary: &Path,
+        target: &Path,
+        mode: Mode,
+        permit: &Permit<'_>,
+    ) -> io::Result<bool> {
         let mut attempt = 1;
+        let _committing = permit.enter()?;
         loop {
             match self.put_in_place(temporary, target, mode) {
                 // The directory is not there yet, or not any more.
@@ -314,6 +342,13 @@ impl Disk {
     }
 }
 
+impl Permit<'_> {
+    fn enter(&self) -> io::Result<Committing> {
+        let committing = self.guard.enter().filter(|_| self.wanted.is_wanted());
+        committing.ok_or_else(|| io::Error::other(crate::interrupted()))
+    }
+}
+
 pub(super) fn read_to_end(mut file: File) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -344,47 +379,4 @@ fn unless_exists(done: io::Result<()>) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    fn content(disk: &Disk, path: &str) -> Bytes {
-        match disk.read(path).unwrap() {
-            Read::Whole(bytes) => bytes,
-            Read::Absent | Read::Large(..) => panic!("`{path}` is not small and whole"),
-        }
-    }
-
-    #[test]
-    fn one_winner_by_renaming() {
-        race(false);
-    }
-
-    #[test]
-    fn one_winner_by_links_where_renaming_can_not_refuse() {
-        race(true);
-    }
-
-    fn race(only_links: bool) {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::new(directory.path().to_owned());
-        disk.only_links.store(only_links, Ordering::Relaxed);
-        let create = |racer: u8| disk.publish("a/b", &[racer; 9], Mode::Create).unwrap();
-        let winners: Vec<u8> = thread::scope(|scope| {
-            let race = |racer| scope.spawn(move || create(racer).then_some(racer));
-            let racers: Vec<_> = (0..16).map(race).collect();
-            racers
-                .into_iter()
-                .filter_map(|racer| racer.join().unwrap())
-                .collect()
-        });
-        assert_eq!(winners.len(), 1);
-        assert_eq!(content(&disk, "a/b"), [winners[0]; 9].as_slice());
-        assert!(disk.publish("a/b", b"x", Mode::Replace).unwrap());
-        assert_eq!(content(&disk, "a/b"), "x");
-        let scratch = disk.scratch().unwrap();
-        let left = fs::read_dir(scratch.directory()).unwrap().count();
-        assert_eq!(left, 0, "no temporary stays");
-    }
-}
+mod tests;
