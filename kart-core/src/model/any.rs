@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::given::{Given, ParamError};
+use super::secrets::HIDDEN;
 use super::spec::{ParamKind, TaskSpec};
 use super::task::{DynTask, Erased, Task};
 use super::wire::{self, WireTask};
@@ -107,6 +108,10 @@ impl AnyTask {
         AnyTask(task)
     }
 
+    pub(crate) fn as_dyn(&self) -> &dyn DynTask {
+        self.0.as_ref()
+    }
+
     pub(crate) fn into_dyn(self) -> Arc<dyn DynTask> {
         self.0
     }
@@ -133,7 +138,7 @@ pub(crate) fn shown_params(task: &dyn DynTask) -> serde_json::Map<String, Json> 
     for param in task.spec().params {
         match param.kind {
             ParamKind::Secret => {
-                params.insert(param.name.to_owned(), "***".into());
+                params.insert(param.name.to_owned(), HIDDEN.into());
             }
             ParamKind::Dependency => {
                 params.remove(param.name);
@@ -162,7 +167,7 @@ pub(super) fn mask(json: &mut Json) {
                             param.name == name && param.kind == ParamKind::Secret
                         };
                         if entry.spec.params.iter().any(|param| is_secret(&param)) {
-                            *value = "***".into();
+                            *value = HIDDEN.into();
                         }
                     }
                 }

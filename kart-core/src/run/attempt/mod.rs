@@ -6,7 +6,6 @@ mod inputs;
 pub(crate) mod publish;
 pub(crate) mod run_handle;
 
-use std::any::Any;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -20,12 +19,14 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
-use crate::error::{BoxError, Error, permanent};
+use crate::error::{BoxError, Error, panic_text, permanent};
 use crate::lease::{Claim, Claimed, Owner, Participant};
 use crate::model::{
-    Call, Context, DynTask, Erased, Host, LARGE_BYTES, NodeId, Resources, Saved, StopToken, Stored,
+    AttemptScope, Call, Context, DynTask, Erased, Host, LARGE_BYTES, NodeId, Redactor, Resources,
+    StepStore, StopToken, Stored,
 };
 use crate::plan::{Graph, Status, ask, describe};
+use crate::run::attempt::error_text::redacted;
 use crate::run::attempt::publish::{Published, publish};
 use crate::run::attempt::run_handle::RunHandle;
 use crate::run::coordination::{Leases, TaskLease};
@@ -33,7 +34,7 @@ use crate::run::mailbox::{Mailbox, Message};
 use crate::run::output_cache::OutputCache;
 use crate::run::remote::executor::Executor;
 use crate::run::runner::Runner;
-use crate::workspace::Workspace;
+use crate::workspace::{CommitGuard, Workspace};
 
 /// What every attempt of a run works with.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub(crate) struct RunContext {
     pub(crate) outputs: OutputCache,
     /// What bodies are told that the run is stopping by.
     pub(crate) stop: StopToken,
+    pub(crate) grace: Duration,
     /// Where attempts say what happens.
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) asks: AtomicU64,
@@ -66,6 +68,7 @@ impl RunContext {
             resources: Arc::new(runner.resources.clone()),
             outputs: OutputCache::new(runner.memory_budget),
             stop: StopToken::new(),
+            grace: runner.grace,
             mailbox: Arc::default(),
             asks: AtomicU64::new(0),
             large: Mutex::default(),
@@ -100,7 +103,7 @@ pub(crate) struct AttemptResult {
 struct Made {
     output: Erased,
     stored: Stored,
-    saved: Arc<Saved>,
+    steps: Arc<StepStore>,
 }
 
 /// What came of an attempt.
@@ -224,12 +227,26 @@ impl RunContext {
         work: AttemptJob,
         claim: Option<&Claim>,
     ) -> AttemptResult {
-        if let Some(executor) = &self.executor {
-            return Box::pin(self.order(executor.as_ref(), work)).await;
+        let redactor = Redactor::of(self.graph.node(work.node).task.as_ref());
+        let mut attempted = match &self.executor {
+            Some(executor) => Box::pin(self.order(executor.as_ref(), work)).await,
+            None => self.attempt_here(work, claim, &redactor).await,
+        };
+        if let AttemptEnd::Failed(error) = attempted.end {
+            attempted.end = AttemptEnd::Failed(redacted(&redactor, error));
         }
+        attempted
+    }
+
+    async fn attempt_here(
+        self: &Arc<Self>,
+        work: AttemptJob,
+        claim: Option<&Claim>,
+        redactor: &Arc<Redactor>,
+    ) -> AttemptResult {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
-        let made = caught(self.make(work.node, work.number, &mut waited)).await;
+        let made = caught(self.make(work, redactor, &mut waited)).await;
         let end = match made {
             Ok(made) => caught(self.publish(work, made, claim)).await,
             Err(error) => Err(error),
@@ -265,7 +282,7 @@ impl RunContext {
                 publishing.await
             }
         }?;
-        made.saved.clear().await;
+        made.steps.clear().await;
         Ok(published)
     }
 }
@@ -275,16 +292,7 @@ pub(crate) async fn caught<T>(
     step: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, BoxError> {
     let result = AssertUnwindSafe(step).catch_unwind().await;
-    result.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
-}
-
-fn panicked(payload: &(dyn Any + Send)) -> BoxError {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    format!("panicked: {message}").into()
+    result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()))
 }
 
 impl RunContext {
@@ -300,11 +308,11 @@ impl RunContext {
     /// Loads what the task requires, runs its body and encodes what it returned.
     async fn make(
         self: &Arc<Self>,
-        id: NodeId,
-        number: u32,
+        work: AttemptJob,
+        redactor: &Arc<Redactor>,
         waited: &mut Duration,
     ) -> Result<Made, BoxError> {
-        let node = self.graph.node(id);
+        let node = self.graph.node(work.node);
         let spec = node.task.spec();
         let path = node.path()?;
         if spec.external {
@@ -314,15 +322,18 @@ impl RunContext {
             ))
             .into());
         }
-        let line = Arc::new(RunHandle::new(self, id));
-        let saved = Arc::new(Saved::new(self.workspace.clone(), node.key));
+        let line = Arc::new(RunHandle::new(self, work.node));
+        let guard = CommitGuard::open();
+        let steps = StepStore::new(self.workspace.clone(), node.key, guard.clone());
+        let steps = Arc::new(steps);
+        let scope = AttemptScope::new(&self.stop, guard, self.grace, Arc::clone(redactor));
         let context = Context::new(
             spec.name,
             node.key,
             path.into(),
-            number,
-            self.stop.clone(),
-            Arc::clone(&saved),
+            work.number,
+            &scope,
+            Arc::clone(&steps),
             Arc::clone(&line) as Arc<dyn Host>,
         );
         let inputs = self.load(node).await?;
@@ -330,6 +341,7 @@ impl RunContext {
         let body = Arc::clone(&node.task).run(call);
         let output;
         (output, *waited) = line.run(body, spec.timeout).await;
+        scope.end().await;
         let output = output?;
         let stored = self.encode(&node.task, &output).await.map_err(|error| {
             let error = crate::error::chain(error.as_ref());
@@ -338,7 +350,7 @@ impl RunContext {
         Ok(Made {
             output,
             stored,
-            saved,
+            steps,
         })
     }
 

@@ -8,11 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{self, BoxError, Error};
-use crate::model::{AnyTask, NodeId, TaskSpec};
+use crate::model::{NodeId, TaskSpec};
 use crate::plan::{Graph, Status};
 use crate::report::{Report, RunError, StopReason};
 use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::error_text::redacted;
 use crate::run::attempt::publish::Published;
 use crate::run::attempt::{AttemptEnd, AttemptJob, AttemptResult, RunContext};
 use crate::run::coordination::Leases;
@@ -281,13 +280,12 @@ impl RunState {
             self.blocked(node, &unavailable);
             return;
         }
-        let task = AnyTask::new(Arc::clone(&self.graph.node(node).task));
         let is_permanent = is_permanent(&error);
         let failed = FailedAttempt {
             node,
             number,
             elapsed,
-            error: redacted(&task, error, is_permanent),
+            error,
         };
         let spec = self.graph.node(node).task.spec();
         let is_ordered = self.is_ordered && self.graph.roots.contains(&node);
