@@ -13,11 +13,14 @@ use crate::model::Redactor;
 /// Returns the error of an attempt with `***` for what is secret, as it goes to spans, events, the log and the report;
 /// the error itself where it quotes nothing secret. What a run tells by its type stays what it is.
 pub(crate) fn redacted(redactor: &Redactor, error: BoxError) -> BoxError {
-    let shows = |cause: &dyn StdError| {
-        let text = shown(cause);
-        redactor.redact(text.as_str()) != text
-    };
-    if redactor.is_idle() || !causes(error.as_ref()).any(|cause| shows(cause)) {
+    if redactor.is_idle() {
+        return error;
+    }
+    let debug = catch_panic(|| format!("{error:?}")).unwrap_or_default();
+    let mut texts = causes(error.as_ref())
+        .map(|cause| shown(cause))
+        .chain([debug]);
+    if texts.all(|text| redactor.redact(text.as_str()) == text) {
         return error;
     }
     rebuilt(redactor, error.as_ref())
