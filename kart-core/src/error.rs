@@ -39,6 +39,17 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// There are more tasks than a run may have, such as where one requires another for ever; see
+    /// [`Runner::max_tasks`](crate::Runner::max_tasks).
+    #[error(
+        "more than {max_tasks} tasks are required, the newest {newest}\nhint: check that its requirements come to an end, or raise `max_tasks`"
+    )]
+    TooManyTasks {
+        /// How many there may be.
+        max_tasks: usize,
+        /// The newest task with its parameters.
+        newest: String,
+    },
     /// Two different tasks of one plan would write the same object.
     #[error(
         "two tasks have the one path `{path}`: {first} and {second}; put a parameter or `{{key}}` into the `path` of one"

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dep::Dep;
-use super::secrets::SecretLeaves;
+use super::secrets::{Redactor, SecretLeaves};
 use super::task::DynTask;
-use crate::error::Error;
+use crate::error::{Error, catch_panic};
 use crate::key::{Key, canonical};
 
 /// What a task's parameter can be.
@@ -34,6 +34,8 @@ pub struct Params {
     members: Vec<u8>,
     /// What tells two tasks of one key apart: insignificant parameters and chosen tasks.
     aside: Vec<u8>,
+    /// The parameter that is being read.
+    current: &'static str,
     error: Option<(&'static str, String)>,
     /// Where only what is secret is read: what was found.
     secrets: Option<SecretLeaves>,
@@ -48,6 +50,7 @@ impl Params {
         if !self.members.is_empty() {
             self.members.push(b',');
         }
+        self.current = name;
         canonical::write_str(&mut self.members, name);
         self.members.push(b':');
         if let Err(error) = canonical::write(&mut self.members, value) {
@@ -68,6 +71,7 @@ impl Params {
         if self.secrets.is_some() {
             return;
         }
+        self.current = name;
         canonical::write_str(&mut self.aside, name);
         if let Err(error) = canonical::write(&mut self.aside, value) {
             self.fail(name, error.to_string());
@@ -93,13 +97,15 @@ impl Params {
         self.members.clear();
         self.aside.clear();
         self.error = None;
-        task.params(self);
+        if let Err(panic) = catch_panic(|| task.params(self)) {
+            self.fail(self.current, panic);
+        }
         match self.error.take() {
             None => Ok(()),
             Some((param, reason)) => Err(Error::Key {
                 task: task.spec().name.to_owned(),
                 param: param.to_owned(),
-                reason,
+                reason: Redactor::of(task).redact(reason),
             }),
         }
     }

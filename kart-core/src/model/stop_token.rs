@@ -56,6 +56,11 @@ impl StopToken {
         }))
     }
 
+    /// Stops this token when the result is dropped.
+    pub(crate) fn stop_on_drop(self) -> StopOnDrop {
+        StopOnDrop(self)
+    }
+
     /// Stops the runs that were given this token, now and in future.
     pub fn stop(&self) {
         self.0.is_stopping.store(true, Ordering::SeqCst);
@@ -83,6 +88,16 @@ impl StopToken {
                 () = Box::pin(parent.stopped()) => {}
             },
         }
+    }
+}
+
+/// A token that stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop(StopToken);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

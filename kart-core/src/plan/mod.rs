@@ -6,6 +6,7 @@ mod ext;
 mod graph;
 mod info;
 mod key_map;
+mod limits;
 mod planned;
 mod survey;
 
@@ -15,5 +16,6 @@ pub use info::TaskInfo;
 pub use planned::{Plan, Planned};
 pub use survey::Status;
 
-pub(crate) use graph::{Graph, Growth, Node, describe};
+pub(crate) use graph::{Graph, GraphExtender, Node, describe};
+pub(crate) use limits::{ExpandLimits, MAX_TASKS};
 pub(crate) use survey::{Rerun, Watch, ask, companion, pending, survey, survey_below};

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use crate::lease::{Participant, TTL};
 use crate::log::RunId;
 use crate::model::{AnyTask, Resources, StopToken, Task};
-use crate::plan::{Plan, Rerun, TaskExt};
+use crate::plan::{MAX_TASKS, Plan, Rerun, TaskExt};
 use crate::report::{Event, Report, RunError};
 use crate::run::code_change::OnCodeChange;
 use crate::run::coordination::Coordination;
@@ -67,6 +67,7 @@ pub struct Runner {
     pub(crate) limits: BTreeMap<String, u32>,
     pub(crate) resources: Resources,
     pub(crate) memory_budget: usize,
+    pub(crate) max_tasks: usize,
     pub(crate) fail_fast: bool,
     pub(crate) deadline: Option<Duration>,
     pub(crate) grace: Duration,
@@ -92,6 +93,7 @@ impl Runner {
             limits: BTreeMap::new(),
             resources: Resources::default(),
             memory_budget: MEMORY_BUDGET,
+            max_tasks: MAX_TASKS,
             fail_fast: false,
             deadline: None,
             grace: GRACE,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{Graph, Rerun, Status, Watch, ask, survey};
+use crate::plan::{ExpandLimits, Graph, Rerun, Status, Watch, ask, survey};
 use crate::report::{Report, RunError};
 use crate::run::attempt::RunContext;
 use crate::run::code_change::{OnCodeChange, stale_code};
@@ -173,6 +173,23 @@ impl Runner {
         self.check(runs.map(|(node, _)| node.task.spec()))
     }
 
+    /// Sets how many tasks a plan may have, 10,000,000 by default: one whose requirements never come to an end is
+    /// refused with [`Error::TooManyTasks`](crate::Error::TooManyTasks).
+    #[must_use]
+    pub fn max_tasks(mut self, tasks: usize) -> Self {
+        self.max_tasks = tasks;
+        self
+    }
+
+    /// What ends an expansion; it stops with the run.
+    pub(crate) fn expand_limits(&self) -> ExpandLimits {
+        ExpandLimits {
+            max_tasks: self.max_tasks,
+            stop: self.stop.child(),
+            progress: Arc::default(),
+        }
+    }
+
     /// Expands the roots, which takes a while for a large graph.
     pub(crate) async fn expand(
         &self,
@@ -182,7 +199,10 @@ impl Runner {
         if roots.is_empty() {
             return Err(RunError::Settings("there is no task to run".to_owned()));
         }
-        let expand = move || Graph::expand(roots);
+        let limits = self.expand_limits();
+        // A plan that nobody waits for any more ends.
+        let _stops = limits.stop.clone().stop_on_drop();
+        let expand = move || Graph::expand(roots, &limits);
         let graph = spawn_blocking(expand).await.map_err(ended)??;
         if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
             return Err(RunError::Settings(format!(

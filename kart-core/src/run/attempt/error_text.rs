@@ -17,10 +17,8 @@ pub(crate) fn redacted(redactor: &Redactor, error: BoxError) -> BoxError {
         return error;
     }
     let debug = catch_panic(|| format!("{error:?}")).unwrap_or_default();
-    let mut texts = causes(error.as_ref())
-        .map(|cause| shown(cause))
-        .chain([debug]);
-    if texts.all(|text| redactor.redact(text.as_str()) == text) {
+    let quotes = |text: String| redactor.redact(text.as_str()) != text;
+    if !quotes(debug) && !causes(error.as_ref()).any(|cause| quotes(shown(cause))) {
         return error;
     }
     rebuilt(redactor, error.as_ref())

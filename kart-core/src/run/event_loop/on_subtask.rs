@@ -34,7 +34,9 @@ impl RunState {
         if !self.schedule.is_under_way(by) {
             return Err(interrupted().into());
         }
-        let target = self.asks.place(&self.graph, task)?;
+        let target = self
+            .asks
+            .place(&self.graph, task, &self.runner.expand_limits())?;
         self.make_room();
         self.tracker.asked(target, by);
         self.circle(by, target).map_or(Ok(target), Err)

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::model::{DynTask, NodeId};
-use crate::plan::{Graph, Growth};
+use crate::plan::{ExpandLimits, Graph, GraphExtender};
 use crate::run::attempt::RunContext;
 
 /// A task that the body of another asks for.
@@ -49,7 +49,7 @@ impl Drop for Estimate {
 /// What bodies wait for.
 #[derive(Debug, Default)]
 pub(crate) struct SubtaskWaits {
-    growth: Option<Growth>,
+    growth: Option<GraphExtender>,
     waiting: HashMap<NodeId, Vec<Waiting>>,
     bodies: HashMap<NodeId, Body>,
 }
@@ -73,12 +73,17 @@ struct Body {
 
 impl SubtaskWaits {
     /// The place of the task in the graph, which may grow by it.
-    pub(crate) fn place(&mut self, graph: &Graph, task: Arc<dyn DynTask>) -> Result<NodeId, Error> {
+    pub(crate) fn place(
+        &mut self,
+        graph: &Graph,
+        task: Arc<dyn DynTask>,
+        limits: &ExpandLimits,
+    ) -> Result<NodeId, Error> {
         let growth = match &mut self.growth {
             Some(growth) => growth,
-            none => none.insert(Growth::of(graph)?),
+            none => none.insert(GraphExtender::of(graph)?),
         };
-        growth.add(graph, task)
+        growth.add(graph, task, limits)
     }
 
     /// `by` waits for `target` from now on.

@@ -211,7 +211,10 @@ impl RunState {
         for task in beside.tasks {
             // It runs this very build, so that it knows no task that is unknown here.
             if let Ok(task) = AnyTask::from_json(task)
-                && self.asks.place(&self.graph, task.into_dyn()).is_ok()
+                && self
+                    .asks
+                    .place(&self.graph, task.into_dyn(), &self.runner.expand_limits())
+                    .is_ok()
             {
                 self.make_room();
             }
