@@ -22,7 +22,7 @@ async fn population(cities: u32, pause_ms: u64, #[context] cx: &Context) -> anyh
             anyhow::Ok(u64::from(city) * token as u64)
         })
         .concurrency(20)
-        .every(Duration::from_secs(1))
+        .save_interval(Duration::from_secs(1))
         .await?;
     Ok(counts.into_iter().sum())
 }

@@ -1,7 +1,9 @@
 //! What went wrong, where, and what to do. Below every other room: it names no type of theirs.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Any error a task body may return.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -36,6 +38,17 @@ pub enum Error {
         task: String,
         /// What is wrong.
         reason: String,
+    },
+    /// There are more tasks than a run may have, such as where one requires another for ever; see
+    /// [`Runner::max_tasks`](crate::Runner::max_tasks).
+    #[error(
+        "more than {max_tasks} tasks are required, the newest {newest}\nhint: check that its requirements come to an end, or raise `max_tasks`"
+    )]
+    TooManyTasks {
+        /// How many there may be.
+        max_tasks: usize,
+        /// The newest task with its parameters.
+        newest: String,
     },
     /// Two different tasks of one plan would write the same object.
     #[error(
@@ -103,6 +116,16 @@ pub enum Error {
         /// What to do about it.
         advice: &'static str,
         /// What went wrong.
+        source: BoxError,
+    },
+    /// A program that a body ran failed; see [`Context::command`](crate::Context::command).
+    #[error("`{program}` {outcome}")]
+    Command {
+        /// The program, as it was named.
+        program: String,
+        /// What became of it, such as `ended with exit status: 1`.
+        outcome: String,
+        /// The last lines of its standard error, or why it could not be started.
         source: BoxError,
     },
     /// The run is stopping; see [`interrupted`].
@@ -248,7 +271,12 @@ pub fn interrupted() -> Interrupted {
 
 /// Whether an error is, or was caused by, one that [`interrupted`] made.
 pub(crate) fn is_interrupted(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|cause| cause.is::<Interrupted>() || cause.is::<InterruptedCause>())
+    causes(error).any(is_interrupted_itself)
+}
+
+/// Whether an error is one that [`interrupted`] made.
+pub(crate) fn is_interrupted_itself(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<Interrupted>() || error.is::<InterruptedCause>()
 }
 
 /// An error and its causes, from the outermost.
@@ -256,4 +284,16 @@ pub(crate) fn causes<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Runs a user's code; gives its panic as `panicked: …`.
+pub(crate) fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| panic_text(payload.as_ref()))
+}
+
+/// Returns what a panic says, as `panicked: …`.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("no message"))
 }

@@ -24,8 +24,8 @@ pub use key::Key;
 pub use lease::{Owner, host};
 pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
 pub use model::{
-    AnyTask, Artifact, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec, StopToken, Task,
-    TaskSpec, Writer, dep,
+    AnyTask, Artifact, Command, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec,
+    Redactor, StopToken, Task, TaskSpec, Writer, dep,
 };
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
@@ -49,9 +49,9 @@ pub mod private {
     pub use crate::model::build;
     pub use crate::model::show;
     pub use crate::model::{
-        AsyncBody, BlockingBody, Body, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec, Params,
-        Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param, external,
-        finish, name_bytes, name_len, name_str, wire,
+        AsyncBody, BlockingBody, Body, Call, Context, Dep, DynTask, Erased, Fallible, Param,
+        ParamKind, ParamSpec, Params, Registration, Requirements, Requires, ResourceSpec, Task,
+        TaskSpec, assert_param, external, finish, name_bytes, name_len, name_str, wire,
     };
     pub use inventory;
     pub use serde;

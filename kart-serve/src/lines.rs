@@ -1,10 +1,10 @@
 //! The last lines that bodies have logged, task by task.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use kart_core::{AnyTask, Event, Key};
+use kart_core::{Event, Key, Redactor};
 use kart_view::shape::{may_hold_secrets, short, time};
 use serde_json::{Value as Json, json};
 
@@ -50,8 +50,8 @@ struct Kept {
 /// The lines of one task.
 #[derive(Debug, Default)]
 struct Lines {
-    /// The task, where it has secrets and an attempt of it has begun.
-    task: Option<AnyTask>,
+    /// What hides the secrets of the task, once an attempt of it has begun.
+    redactor: Option<Arc<Redactor>>,
     lines: VecDeque<Line>,
 }
 
@@ -72,12 +72,12 @@ impl LogLines {
     /// Takes a line. One of a task whose secrets are not known is not shown.
     pub fn push(&self, line: LogLine) {
         let mut kept = self.kept();
-        let task = kept
+        let redactor = kept
             .tasks
             .get(&line.key)
-            .and_then(|lines| lines.task.clone());
-        let text = match task {
-            Some(task) => task.redacted(&line.text),
+            .and_then(|lines| lines.redactor.clone());
+        let text = match redactor {
+            Some(redactor) => redactor.redact(line.text),
             None if may_hold_secrets(&line.task) => "***".to_owned(),
             None => line.text,
         };
@@ -88,9 +88,9 @@ impl LogLines {
     pub(crate) fn take(&self, event: &Event<'_>) {
         match event {
             Event::Started { task, .. } => {
-                let any = task.task();
-                if !any.secrets().is_empty() {
-                    self.kept().tasks.entry(task.key()).or_default().task = Some(any);
+                let redactor = task.task().redactor();
+                if !redactor.is_idle() {
+                    self.kept().tasks.entry(task.key()).or_default().redactor = Some(redactor);
                 }
             }
             Event::Finished { task, .. }

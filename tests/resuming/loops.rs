@@ -28,7 +28,7 @@ async fn looped(
         Ok(n * n)
     })
     .concurrency(3)
-    .every(SECOND * u32::try_from(every).unwrap())
+    .save_interval(SECOND * u32::try_from(every).unwrap())
     .await
 }
 
@@ -188,7 +188,7 @@ async fn alike(#[context] cx: &Context, #[resource] log: &Log) -> kart::Result<u
             Ok(item.len())
         })
         .concurrency(1)
-        .every(SECOND)
+        .save_interval(SECOND)
         .await?;
     Ok(results.len())
 }
@@ -250,7 +250,7 @@ async fn streamed(#[context] cx: &Context, #[resource] log: &Log) -> Result<u64,
             std::io::Result::Ok(Counted::new(n))
         })
         .concurrency(4)
-        .every(SECOND)
+        .save_interval(SECOND)
         .stream();
     let sum = results.try_fold((0, 0), |(next, sum), result| async move {
         assert_eq!(result.0, next);

@@ -4,6 +4,7 @@
 mod common;
 
 mod loops;
+mod over;
 mod steps;
 
 use std::time::Duration;

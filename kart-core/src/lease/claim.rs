@@ -123,7 +123,6 @@ impl Claim {
     /// # Errors
     ///
     /// The lease is lost, or the store did not answer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "attempts call it next"))]
     pub(crate) async fn fail(&self, attempts: u32, error: &str) -> Result<(), BoxError> {
         self.ensure_held().await?;
         let mut record = self.record.clone();

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::given::{Given, ParamError};
+use super::secrets::{HIDDEN, Redactor};
 use super::spec::{ParamKind, TaskSpec};
 use super::task::{DynTask, Erased, Task};
 use super::wire::{self, WireTask};
-use crate::error::Error;
+use crate::error::{Error, catch_panic};
 
 /// A task of any type: one that was read from JSON, or chosen by its name at run time.
 ///
@@ -70,8 +71,9 @@ impl AnyTask {
     ///
     /// [`Error::Wire`] if a parameter cannot be written as JSON.
     pub fn to_json(&self) -> Result<Json, Error> {
-        serde_json::to_value(WireTask(self.0.as_ref()))
-            .map_err(|error| Error::Wire(error.to_string()))
+        catch_panic(|| serde_json::to_value(WireTask(self.0.as_ref())))
+            .and_then(|json| json.map_err(|error| error.to_string()))
+            .map_err(|reason| Error::Wire(Redactor::of(self.as_dyn()).redact(reason)))
     }
 
     /// The wire form with `***` for what is secret, in it and in the tasks that it holds.
@@ -98,13 +100,20 @@ impl AnyTask {
     ///
     /// The bytes cannot be decoded.
     pub fn show(&self, bytes: bytes::Bytes) -> Result<Option<Json>, crate::error::BoxError> {
-        let output: Erased = self.0.decoder()(bytes)?;
         let entry = wire::registered(self.spec().name);
-        Ok(entry.and_then(|entry| (entry.show)(&output)))
+        let show = || {
+            let output: Erased = self.0.decoder()(bytes)?;
+            Ok(entry.and_then(|entry| (entry.show)(&output)))
+        };
+        catch_panic(show).unwrap_or_else(|panic| Err(panic.into()))
     }
 
     pub(crate) fn new(task: Arc<dyn DynTask>) -> Self {
         AnyTask(task)
+    }
+
+    pub(crate) fn as_dyn(&self) -> &dyn DynTask {
+        self.0.as_ref()
     }
 
     pub(crate) fn into_dyn(self) -> Arc<dyn DynTask> {
@@ -127,13 +136,13 @@ impl fmt::Debug for AnyTask {
 
 /// A task's parameters as JSON, as they may be shown: secrets are `***`, and those that are tasks are left out.
 pub(crate) fn shown_params(task: &dyn DynTask) -> serde_json::Map<String, Json> {
-    let Ok(Json::Object(mut params)) = task.to_json() else {
+    let Ok(Ok(Json::Object(mut params))) = catch_panic(|| task.to_json()) else {
         return serde_json::Map::new();
     };
     for param in task.spec().params {
         match param.kind {
             ParamKind::Secret => {
-                params.insert(param.name.to_owned(), "***".into());
+                params.insert(param.name.to_owned(), HIDDEN.into());
             }
             ParamKind::Dependency => {
                 params.remove(param.name);
@@ -162,7 +171,7 @@ pub(super) fn mask(json: &mut Json) {
                             param.name == name && param.kind == ParamKind::Secret
                         };
                         if entry.spec.params.iter().any(|param| is_secret(&param)) {
-                            *value = "***".into();
+                            *value = HIDDEN.into();
                         }
                     }
                 }

@@ -21,12 +21,13 @@ pub use any::{AnyTask, show};
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
 pub use call::{Call, external, finish};
-pub use context::{Context, Map, Writer};
-pub(crate) use context::{OutputFuture, RunApi, Saved};
+pub(crate) use context::{AttemptScope, OutputFuture, RunApi, StepStore};
+pub use context::{Command, Context, Map, Writer};
 pub use dep::{Dep, dep};
 pub use given::{Given, ParamError, build};
 pub use params::{Param, Params, assert_param};
 pub use requires::{Requirements, Requires};
+pub use secrets::Redactor;
 pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };

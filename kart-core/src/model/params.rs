@@ -1,13 +1,16 @@
 //! The parameters of one task as canonical JSON, for its key and for telling it from others.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dep::Dep;
+use super::secrets::{Redactor, SecretLeaves};
 use super::task::DynTask;
-use crate::error::Error;
+use crate::error::{Error, catch_panic};
 use crate::key::{Key, canonical};
 
 /// What a task's parameter can be.
@@ -31,15 +34,23 @@ pub struct Params {
     members: Vec<u8>,
     /// What tells two tasks of one key apart: insignificant parameters and chosen tasks.
     aside: Vec<u8>,
+    /// The parameter that is being read.
+    current: &'static str,
     error: Option<(&'static str, String)>,
+    /// Where only what is secret is read: what was found.
+    secrets: Option<SecretLeaves>,
 }
 
 impl Params {
     /// A parameter that is part of the key.
     pub fn param<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        if self.secrets.is_some() {
+            return;
+        }
         if !self.members.is_empty() {
             self.members.push(b',');
         }
+        self.current = name;
         canonical::write_str(&mut self.members, name);
         self.members.push(b':');
         if let Err(error) = canonical::write(&mut self.members, value) {
@@ -49,11 +60,18 @@ impl Params {
 
     /// A parameter that is part of the key and shown to nobody.
     pub fn secret<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
-        self.param(name, value);
+        match &mut self.secrets {
+            Some(secrets) => secrets.read(value),
+            None => self.param(name, value),
+        }
     }
 
     /// A parameter that is not part of the key.
     pub fn insignificant<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        if self.secrets.is_some() {
+            return;
+        }
+        self.current = name;
         canonical::write_str(&mut self.aside, name);
         if let Err(error) = canonical::write(&mut self.aside, value) {
             self.fail(name, error.to_string());
@@ -62,6 +80,10 @@ impl Params {
 
     /// The tasks that the caller chose for a required parameter.
     pub fn dep<P>(&mut self, name: &'static str, dep: &Dep<P>) {
+        if let Some(secrets) = &mut self.secrets {
+            secrets.tasks.extend(dep.tasks().iter().cloned());
+            return;
+        }
         canonical::write_str(&mut self.aside, name);
         self.aside.extend_from_slice(dep.fingerprint().as_bytes());
     }
@@ -75,15 +97,38 @@ impl Params {
         self.members.clear();
         self.aside.clear();
         self.error = None;
-        task.params(self);
+        if let Err(panic) = catch_panic(|| task.params(self)) {
+            self.fail(self.current, panic);
+        }
         match self.error.take() {
             None => Ok(()),
             Some((param, reason)) => Err(Error::Key {
                 task: task.spec().name.to_owned(),
                 param: param.to_owned(),
-                reason,
+                reason: Redactor::of(task).redact(reason),
             }),
         }
+    }
+
+    /// Reads the secret parameters of `task`, and of the tasks that are its parameters, each by itself: one that has
+    /// no canonical form hides no other.
+    pub(crate) fn secrets(task: &dyn DynTask) -> SecretLeaves {
+        let mut params = Params {
+            secrets: Some(SecretLeaves::default()),
+            ..Params::default()
+        };
+        task.params(&mut params);
+        let mut read = HashSet::new();
+        while let Some(next) = params
+            .secrets
+            .as_mut()
+            .and_then(|secrets| secrets.tasks.pop())
+        {
+            if read.insert(Arc::as_ptr(&next).cast::<()>()) {
+                next.params(&mut params);
+            }
+        }
+        params.secrets.unwrap_or_default()
     }
 
     /// The members of the canonical `params` object, without its braces.

@@ -1,11 +1,12 @@
-//! How a run is told to stop in good order, and how a body hears of it.
+//! Stops runs gracefully, and lets bodies see it.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-/// Tells runs to stop in good order: nothing new starts, bodies are told and may save their state,
+/// Stops runs gracefully: nothing new starts, bodies [see it](crate::Context::is_stopping) and may save their state,
 /// and those still running when the grace ends are dropped. Clones stop the same runs.
 ///
 /// # Examples
@@ -30,37 +31,73 @@ use tokio::sync::watch;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct StopToken(Arc<watch::Sender<bool>>);
+#[derive(Clone, Default)]
+pub struct StopToken(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    is_stopping: AtomicBool,
+    changed: Notify,
+    parent: Option<StopToken>,
+}
 
 impl StopToken {
-    /// A stop that nobody has asked for yet.
+    /// Returns a token that nothing has stopped yet.
     #[must_use]
     pub fn new() -> Self {
-        StopToken(Arc::new(watch::Sender::new(false)))
+        StopToken::default()
     }
 
-    /// Stops the runs that were given this stop, now and in future.
+    /// Returns a token that stops with this one, or alone.
+    pub(crate) fn child(&self) -> Self {
+        StopToken(Arc::new(State {
+            parent: Some(self.clone()),
+            ..State::default()
+        }))
+    }
+
+    /// Stops this token when the result is dropped.
+    pub(crate) fn stop_on_drop(self) -> StopOnDrop {
+        StopOnDrop(self)
+    }
+
+    /// Stops the runs that were given this token, now and in future.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.is_stopping.store(true, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
     }
 
-    /// Whether it was asked for.
+    /// Returns `true` once [`stop`](Self::stop) was called.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        *self.0.borrow()
+        let parent = self.0.parent.as_ref();
+        self.0.is_stopping.load(Ordering::SeqCst) || parent.is_some_and(StopToken::is_stopping)
     }
 
-    /// Waits until it is asked for.
+    /// Waits until [`stop`](Self::stop) is called.
     pub async fn stopped(&self) {
-        // The sender lives as long as `self`, so that there is an answer.
-        let _ = self.0.subscribe().wait_for(|stopping| *stopping).await;
+        // Listening begins before the look, so that no call falls in between.
+        let changed = self.0.changed.notified();
+        if self.is_stopping() {
+            return;
+        }
+        match &self.0.parent {
+            None => changed.await,
+            Some(parent) => tokio::select! {
+                () = changed => {}
+                () = Box::pin(parent.stopped()) => {}
+            },
+        }
     }
 }
 
-impl Default for StopToken {
-    fn default() -> Self {
-        StopToken::new()
+/// A token that stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop(StopToken);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

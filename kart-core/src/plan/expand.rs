@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::graph::{Graph, Node, describe, node_id};
 use super::key_map::KeyMap;
-use crate::error::Error;
+use super::limits::ExpandLimits;
+use crate::error::{Error, catch_panic, interrupted};
 use crate::key::{self, Key, KeyHasher};
-use crate::model::{DynTask, Intern, NodeId, Params, Req, Requirements};
+use crate::model::{DynTask, Intern, NodeId, Params, Redactor, Req, Requirements};
 
 /// Which tasks are known, by the fingerprints of their parameters.
 #[derive(Debug, Default)]
@@ -57,9 +58,15 @@ pub(super) struct Expansion<'g> {
     stands_for: Vec<NodeId>,
     by_key: KeyMap<NodeId>,
     params: Params,
+    limits: &'g ExpandLimits,
+    /// How many tasks the open requirement has named; `None` between two.
+    named: Option<usize>,
     error: Option<Error>,
     refused: Option<String>,
 }
+
+/// What unwinds a requirement that would name tasks for ever.
+struct GaveUp;
 
 struct Frame {
     node: NodeId,
@@ -71,6 +78,7 @@ impl Intern for Expansion<'_> {
     /// The place of the task; the same for an equal one. An error is kept until the walk looks.
     fn intern(&mut self, task: Arc<dyn DynTask>) -> NodeId {
         let id = node_id(self.first + self.nodes.len());
+        self.check_limits(&task);
         if let Err(error) = self.params.read(task.as_ref()) {
             self.error.get_or_insert(error);
             return id;
@@ -78,8 +86,13 @@ impl Intern for Expansion<'_> {
         let fingerprint = self.params.fingerprint(task.spec().name);
         match self.known.entry(fingerprint) {
             Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(_) if id.index() >= self.limits.max_tasks => {
+                self.give_up_at(&task);
+                id
+            }
             Entry::Vacant(entry) => {
                 entry.insert(id);
+                self.limits.progress.note(id.index() + 1, &task);
                 self.nodes.push(Node {
                     task,
                     key: Key::default(),
@@ -98,7 +111,11 @@ impl Intern for Expansion<'_> {
 }
 
 impl<'g> Expansion<'g> {
-    pub(super) fn new(graph: &'g Graph, known: &'g mut Fingerprints) -> Self {
+    pub(super) fn new(
+        graph: &'g Graph,
+        known: &'g mut Fingerprints,
+        limits: &'g ExpandLimits,
+    ) -> Self {
         Expansion {
             graph,
             first: graph.len(),
@@ -108,8 +125,40 @@ impl<'g> Expansion<'g> {
             stands_for: Vec::new(),
             by_key: KeyMap::default(),
             params: Params::default(),
+            limits,
+            named: None,
             error: None,
             refused: None,
+        }
+    }
+
+    /// Ends an expansion that is to stop, and a requirement that names tasks for ever.
+    fn check_limits(&mut self, task: &Arc<dyn DynTask>) {
+        if let Some(named) = &mut self.named {
+            *named += 1;
+        }
+        if self.limits.stop.is_stopping() {
+            self.give_up(interrupted().into());
+        } else if self
+            .named
+            .is_some_and(|named| named > self.limits.max_tasks)
+        {
+            self.give_up_at(task);
+        }
+    }
+
+    fn give_up_at(&mut self, newest: &Arc<dyn DynTask>) {
+        self.give_up(Error::TooManyTasks {
+            max_tasks: self.limits.max_tasks,
+            newest: describe(newest.as_ref()),
+        });
+    }
+
+    /// Keeps the error; within a requirement it unwinds that as well, since it may never come to its own end.
+    fn give_up(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+        if self.named.is_some() && cfg!(panic = "unwind") {
+            std::panic::resume_unwind(Box::new(GaveUp));
         }
     }
 
@@ -168,14 +217,23 @@ impl<'g> Expansion<'g> {
 
     fn open(&mut self, id: NodeId) -> Result<Frame, Error> {
         let task = Arc::clone(&self.node(id).task);
-        let mut requirements = Requirements::new(self);
-        task.requires(&mut requirements);
-        let requires = requirements.finish();
+        self.named = Some(0);
+        let requires = catch_panic(|| {
+            let mut requirements = Requirements::new(self);
+            task.requires(&mut requirements);
+            requirements.finish()
+        });
+        self.named = None;
         self.check()?;
-        if let Some(reason) = self.refused.take() {
-            let task = describe(task.as_ref());
-            return Err(Error::Requirement { task, reason });
-        }
+        let refused = self.refused.take();
+        let requires = refused.map_or(requires, Err).map_err(|reason| {
+            let spec = task.spec();
+            let reason = Redactor::of(task.as_ref()).redact(reason);
+            Error::Requirement {
+                task: describe(task.as_ref()),
+                reason: format!("{reason} ({}:{})", spec.file, spec.line),
+            }
+        })?;
         let at = id.index() - self.first;
         self.states[at] = State::Open;
         self.nodes[at].requires = requires;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::graph::{Graph, describe};
+use super::limits::ExpandLimits;
 use super::survey::sidecar;
 use crate::error::Error;
 use crate::key::Key;
@@ -167,7 +168,8 @@ impl AnyTask {
     }
 
     fn found(&self) -> Result<(Key, String), Error> {
-        found_in(&Graph::expand(vec![self.clone().into_dyn()])?)
+        let roots = vec![self.clone().into_dyn()];
+        found_in(&Graph::expand(roots, &ExpandLimits::default())?)
     }
 }
 
@@ -181,7 +183,7 @@ async fn remove(spec: &TaskSpec, path: &str, workspace: &Workspace) -> Result<bo
 }
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {
-    Graph::expand(vec![Arc::new(task.clone())])
+    Graph::expand(vec![Arc::new(task.clone())], &ExpandLimits::default())
 }
 
 fn found<T: Task>(task: &T) -> Result<(Key, String), Error> {

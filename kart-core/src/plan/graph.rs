@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::expand::{Expansion, Fingerprints};
 use super::key_map::KeyMap;
-use crate::error::Error;
+use super::limits::ExpandLimits;
+use crate::error::{Error, catch_panic};
 use crate::key::{self, Key};
-use crate::model::{DynTask, NodeId, Requirement};
+use crate::model::{DynTask, NodeId, Redactor, Requirement};
 
 /// One task of a graph.
 #[derive(Debug)]
@@ -35,13 +36,17 @@ impl Node {
 /// Where the output of a task with that key goes, relative to the workspace.
 fn path(task: &dyn DynTask, key: Key) -> Result<String, Error> {
     let spec = task.spec();
-    key::render(spec.path, spec.name, key, task.extension(), |param| {
-        task.path_param(param)
-    })
-    .map_err(|error| Error::Key {
+    let render = || {
+        let extension = task.extension();
+        let path = key::render(spec.path, spec.name, key, extension, |param| {
+            task.path_param(param)
+        });
+        path.map_err(|error| error.to_string())
+    };
+    catch_panic(render).flatten().map_err(|reason| Error::Key {
         task: spec.name.to_owned(),
         param: "path".to_owned(),
-        reason: error.to_string(),
+        reason: Redactor::of(task).redact(reason),
     })
 }
 
@@ -50,7 +55,9 @@ const SHOWN_CHARS: usize = 600;
 
 /// A task with its parameters, as errors and reports name it.
 pub(crate) fn describe(task: &dyn DynTask) -> String {
-    let mut text = format!("{task:?}");
+    let mut text = catch_panic(|| format!("{task:?}")).unwrap_or_else(|panic| {
+        format!("{} {{ a parameter's `Debug` {panic} }}", task.spec().name)
+    });
     if let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) {
         text.truncate(cut);
         text.push('…');
@@ -75,11 +82,15 @@ impl Graph {
     /// # Errors
     ///
     /// [`Error::Key`] for a parameter without a canonical form, [`Error::Cycle`] for tasks that
-    /// require each other, [`Error::PathClash`] for two tasks with one path.
-    pub(crate) fn expand(roots: Vec<Arc<dyn DynTask>>) -> Result<Graph, Error> {
+    /// require each other, [`Error::PathClash`] for two tasks with one path, [`Error::TooManyTasks`] and
+    /// [`Error::Interrupted`] by the limits.
+    pub(crate) fn expand(
+        roots: Vec<Arc<dyn DynTask>>,
+        limits: &ExpandLimits,
+    ) -> Result<Graph, Error> {
         let none = Graph::default();
         let mut fingerprints = Fingerprints::default();
-        let expanded = Expansion::new(&none, &mut fingerprints).expand(roots)?;
+        let expanded = Expansion::new(&none, &mut fingerprints, limits).expand(roots)?;
         let graph = Graph {
             roots: expanded.roots,
             planned: expanded.nodes,
@@ -158,8 +169,13 @@ impl GraphExtender {
     /// # Errors
     ///
     /// Those of [`Graph::expand`]; the graph has not changed then.
-    pub(crate) fn add(&mut self, graph: &Graph, task: Arc<dyn DynTask>) -> Result<NodeId, Error> {
-        let expanded = Expansion::new(graph, &mut self.fingerprints)
+    pub(crate) fn add(
+        &mut self,
+        graph: &Graph,
+        task: Arc<dyn DynTask>,
+        limits: &ExpandLimits,
+    ) -> Result<NodeId, Error> {
+        let expanded = Expansion::new(graph, &mut self.fingerprints, limits)
             .expand(vec![task])
             .and_then(|expanded| {
                 check_paths(&mut self.paths, &expanded.nodes)?;

@@ -6,6 +6,7 @@ mod ext;
 mod graph;
 mod info;
 mod key_map;
+mod limits;
 mod planned;
 mod survey;
 
@@ -16,4 +17,5 @@ pub use planned::{Plan, Planned};
 pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
+pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
 pub(crate) use survey::{Rerun, check_outputs, marks, pending, sidecar, survey};

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tracing::Span;
 
@@ -25,7 +26,8 @@ pub(crate) struct RunContext {
     pub(crate) outputs: Arc<OutputCache>,
     /// Tells bodies that the run is stopping.
     pub(crate) stop: StopToken,
-    /// Open as long as the run may commit anything.
+    pub(crate) grace: Duration,
+    /// Open as long as the run may commit anything: until its end, or until it has lost what it holds as a whole.
     pub(crate) guard: CommitGuard,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) awake: Arc<KeepAwake>,
@@ -49,7 +51,8 @@ impl RunContext {
             resources: Arc::new(settings.resources.clone()),
             outputs: Arc::new(OutputCache::new(settings.memory_budget)),
             stop: StopToken::new(),
-            guard: CommitGuard::open(),
+            grace: settings.grace,
+            guard: guard(leases),
             mailbox: Arc::default(),
             awake: Arc::default(),
             leases: leases.clone(),
@@ -68,6 +71,13 @@ impl RunContext {
     /// Returns a number for a request for a subtask.
     pub(crate) fn next_subtask(&self) -> u64 {
         self.subtasks.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn guard(leases: &Leases) -> CommitGuard {
+    match leases.root() {
+        Some(root) => CommitGuard::with_check(Arc::new(move || root.is_held())),
+        None => CommitGuard::open(),
     }
 }
 

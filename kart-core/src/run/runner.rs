@@ -101,8 +101,8 @@ impl Runner {
         self
     }
 
-    /// Bounds the tasks of a run's graph, subtasks included: 10,000,000 by default. A graph with more is an error, so that
-    /// requirements without an end are found out.
+    /// Sets how many tasks a graph may have, 10,000,000 by default: one whose requirements never come to an end is
+    /// refused with [`Error::TooManyTasks`](crate::Error::TooManyTasks).
     #[must_use]
     pub fn max_tasks(mut self, tasks: usize) -> Self {
         self.settings.max_tasks = tasks;

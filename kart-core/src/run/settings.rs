@@ -11,7 +11,7 @@ use super::remote::executor::Executor;
 use crate::lease::TTL;
 use crate::log::RunId;
 use crate::model::{Resources, StopToken};
-use crate::plan::Rerun;
+use crate::plan::{ExpandLimits, MAX_TASKS, Rerun};
 use crate::report::Event;
 use crate::workspace::Workspace;
 
@@ -20,9 +20,6 @@ const MEMORY_BUDGET: usize = 256 << 20;
 
 /// The default grace period: container platforms give 10 seconds between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
-
-/// The default bound on the tasks of one graph.
-const MAX_TASKS: usize = 10_000_000;
 
 pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -73,6 +70,14 @@ impl Settings {
             wait: Duration::ZERO,
             executor: None,
             on_event: None,
+        }
+    }
+    /// What ends an expansion; it stops with the run.
+    pub(crate) fn expand_limits(&self) -> ExpandLimits {
+        ExpandLimits {
+            max_tasks: self.max_tasks,
+            stop: self.stop.child(),
+            progress: Arc::default(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! From roots to a finished run: what the past tells, what is missing, who may make it, and the end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::code_change::{OnCodeChange, stale_code};
 use super::coordination::{Coordination, Leases};
@@ -19,8 +20,12 @@ use super::shutdown;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{Graph, Status, check_outputs, marks};
+use crate::plan::{ExpandProgress, Graph, Status, check_outputs, marks};
 use crate::report::{Report, RunError};
+
+/// When a planning that takes long is first told of, and how long it may be silent after that.
+const FIRST_NEWS: Duration = Duration::from_secs(1);
+const LONGEST_NEWS: Duration = Duration::from_secs(30);
 
 /// What the run log tells.
 #[derive(Debug, Default)]
@@ -204,8 +209,12 @@ pub(crate) async fn expand(
     if roots.is_empty() {
         return Err(RunError::Settings("there is no task to run".to_owned()));
     }
-    let expand = move || Graph::expand(roots);
-    let graph = spawn_blocking(expand).await.map_err(ended)??;
+    let limits = settings.expand_limits();
+    // A plan that nobody waits for any more ends.
+    let _stops = limits.stop.clone().stop_on_drop();
+    let progress = Arc::clone(&limits.progress);
+    let expand = spawn_blocking(move || Graph::expand(roots, &limits));
+    let graph = with_news(&progress, expand).await.map_err(ended)??;
     if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {
         return Err(RunError::Settings(format!(
             "no task named `{first}` to run again; there are {}",
@@ -213,6 +222,26 @@ pub(crate) async fn expand(
         )));
     }
     Ok(Arc::new(graph))
+}
+
+/// Says how far a long expansion is, after a second and then ever less often.
+async fn with_news<T>(progress: &ExpandProgress, expansion: impl Future<Output = T>) -> T {
+    let mut expansion = pin!(expansion);
+    let mut pause = FIRST_NEWS;
+    loop {
+        tokio::select! {
+            biased;
+            expanded = &mut expansion => return expanded,
+            () = sleep(pause) => {}
+        }
+        tracing::info!(
+            target: "kart::event",
+            tasks = progress.tasks(),
+            newest = progress.newest(),
+            "planning"
+        );
+        pause = (pause * 2).min(LONGEST_NEWS);
+    }
 }
 
 fn names(graph: &Graph) -> String {

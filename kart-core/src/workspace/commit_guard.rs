@@ -43,6 +43,11 @@ impl CommitGuard {
         Self::new(None, None)
     }
 
+    /// Returns a guard that lets a commit pass while it is open and `check` holds.
+    pub(crate) fn with_check(check: Check) -> Self {
+        Self::new(Some(check), None)
+    }
+
     /// Returns a guard that lets a commit pass while it is open, this one lets it pass too, and `check` holds.
     pub(crate) fn child(&self, check: Option<Check>) -> Self {
         Self::new(check, Some(self.clone()))

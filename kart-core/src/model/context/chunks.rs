@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::saved::Saved;
+use super::step_store::StepStore;
 use crate::error::{BoxError, Error};
 use crate::format::{Format as _, Json};
 use crate::key::Key;
@@ -64,7 +64,7 @@ struct Line<'a> {
 /// The chunks of one loop.
 #[derive(Debug)]
 pub(super) struct Chunks<'a> {
-    saved: &'a Saved,
+    steps: &'a StepStore,
     directory: String,
     /// What is not written yet.
     buffer: Vec<u8>,
@@ -79,9 +79,9 @@ pub(super) struct Index {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(saved: &'a Saved, directory: String) -> Self {
+    pub(super) fn new(steps: &'a StepStore, directory: String) -> Self {
         Chunks {
-            saved,
+            steps,
             directory,
             buffer: Vec::new(),
             has_any: false,
@@ -123,13 +123,13 @@ impl<'a> Chunks<'a> {
         &mut self,
         mut each: impl FnMut(&Self, usize, &str, &Bytes) -> Result<(), Error>,
     ) -> Result<Vec<String>, Error> {
-        let mut paths = self.saved.workspace.list(&self.directory).await?;
+        let mut paths = self.steps.workspace.list(&self.directory).await?;
         self.has_any = !paths.is_empty();
         if paths.len() > MOST_CHUNKS {
             paths = self.merge(paths).await?;
         }
         for (number, group) in paths.chunks(MOST_CHUNKS).enumerate() {
-            let read = self.saved.workspace.read_many(group.to_vec()).await;
+            let read = self.steps.workspace.read_many(group.to_vec()).await;
             for (at, bytes) in read.into_iter().enumerate() {
                 let number = number * MOST_CHUNKS + at;
                 if let Some(bytes) = bytes? {
@@ -146,7 +146,7 @@ impl<'a> Chunks<'a> {
         let mut merged = Vec::new();
         let mut old = Vec::new();
         for path in paths {
-            let Some(bytes) = self.saved.workspace.read(&path).await? else {
+            let Some(bytes) = self.steps.workspace.read(&path).await? else {
                 continue;
             };
             if bytes.len() > MERGED_BYTES / 2 {
@@ -163,7 +163,7 @@ impl<'a> Chunks<'a> {
             kept.push(self.write(merged).await?);
         }
         for path in old {
-            self.saved.workspace.delete(&path).await?;
+            self.steps.delete(&path).await?;
         }
         Ok(kept)
     }
@@ -180,16 +180,16 @@ impl<'a> Chunks<'a> {
             .filter(|line| !line.is_empty())
         {
             let line: Line<'_> = serde_json::from_slice(line)
-                .map_err(|error| self.saved.undecodable(path, error.into()))?;
+                .map_err(|error| self.steps.undecodable(path, error.into()))?;
             let item = line.item.parse();
-            let item = item.map_err(|error| self.saved.undecodable(path, error))?;
+            let item = item.map_err(|error| self.steps.undecodable(path, error))?;
             each(item, line.result.get())?;
         }
         Ok(())
     }
 
     fn decode<R: DeserializeOwned>(&self, path: &str, text: &str) -> Result<R, Error> {
-        serde_json::from_str(text).map_err(|error| self.saved.undecodable(path, error.into()))
+        serde_json::from_str(text).map_err(|error| self.steps.undecodable(path, error.into()))
     }
 
     /// The items of one chunk with their results.
@@ -198,7 +198,7 @@ impl<'a> Chunks<'a> {
         path: &str,
     ) -> Result<HashMap<ItemKey, R>, Error> {
         let mut results = HashMap::new();
-        if let Some(bytes) = self.saved.workspace.read(path).await? {
+        if let Some(bytes) = self.steps.workspace.read(path).await? {
             self.each_line(path, &bytes, |item, text| {
                 results.insert(item, self.decode(path, text)?);
                 Ok(())
@@ -215,7 +215,7 @@ impl<'a> Chunks<'a> {
     ) -> Result<bool, Error> {
         let json = Json::encode(result).map_err(|source| Error::Saved {
             operation: "encode",
-            location: self.saved.workspace.locate(&self.directory),
+            location: self.steps.workspace.locate(&self.directory),
             advice: "what a loop gives is written as JSON",
             source,
         })?;
@@ -249,7 +249,7 @@ impl<'a> Chunks<'a> {
     async fn write(&self, bytes: Vec<u8>) -> Result<String, Error> {
         // No two processes write the same chunk, and a chunk is never changed.
         let path = format!("{}/{:032x}.jsonl", self.directory, fastrand::u128(..));
-        self.saved.workspace.create(&path, bytes.into()).await?;
+        self.steps.create(&path, bytes.into()).await?;
         Ok(path)
     }
 }

@@ -1,8 +1,10 @@
 //! What a body can ask about its own attempt.
 
 mod chunks;
-mod looped;
-mod saved;
+mod command;
+mod map;
+mod scope;
+mod step_store;
 mod writer;
 
 use std::fmt::Debug;
@@ -10,11 +12,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use looped::Map;
-pub(crate) use saved::Saved;
+pub use command::Command;
+pub use map::Map;
+pub(crate) use scope::AttemptScope;
+pub(crate) use step_store::StepStore;
 pub use writer::Writer;
 
-use super::stop_token::StopToken;
+use self::scope::ScopeState;
 use super::task::{DynTask, Erased, Task};
 use crate::error::Error;
 use crate::format::File;
@@ -42,8 +46,8 @@ pub struct Context {
     key: Key,
     path: Arc<str>,
     attempt: u32,
-    stop: StopToken,
-    saved: Arc<Saved>,
+    scope: Arc<ScopeState>,
+    steps: Arc<StepStore>,
     run: Arc<dyn RunApi>,
 }
 
@@ -53,8 +57,8 @@ impl Context {
         key: Key,
         path: Arc<str>,
         attempt: u32,
-        stop: StopToken,
-        saved: Arc<Saved>,
+        scope: &AttemptScope,
+        steps: Arc<StepStore>,
         run: Arc<dyn RunApi>,
     ) -> Self {
         Context {
@@ -62,8 +66,8 @@ impl Context {
             key,
             path,
             attempt,
-            stop,
-            saved,
+            scope: scope.state(),
+            steps,
             run,
         }
     }
@@ -88,16 +92,19 @@ impl Context {
         self.attempt
     }
 
-    /// Whether the run is stopping: nothing new starts, and what runs has the rest of the grace to
-    /// save what it has and return `Err(kart::interrupted().into())`. A plain `fn` asks between the
-    /// pieces of its work.
+    /// Returns `true` once the run is stopping or the attempt is over.
+    ///
+    /// When the run is stopping, nothing new starts, and what runs has the rest of the grace to save what it has and
+    /// return `Err(kart::interrupted().into())`. An attempt is over at its task's `timeout`: a plain `fn`, which no
+    /// one can stop from outside, asks between the pieces of its work, and returns. Its result is not kept, and
+    /// nothing that it saves.
     pub fn is_stopping(&self) -> bool {
-        self.stop.is_stopping()
+        self.scope.stop.is_stopping()
     }
 
-    /// Waits until the run is stopping; see [`is_stopping`](Self::is_stopping).
+    /// Waits until the run is stopping or the attempt is over; see [`is_stopping`](Self::is_stopping).
     pub async fn stopped(&self) {
-        self.stop.stopped().await;
+        self.scope.stop.stopped().await;
     }
 
     /// An empty file to be written and returned as an output; see [`File`]. It lies on the disk of a workspace
@@ -107,7 +114,7 @@ impl Context {
     ///
     /// It could not be made.
     pub fn new_file(&self) -> io::Result<File> {
-        self.saved.workspace.new_file()
+        self.steps.workspace.new_file()
     }
 
     /// A new [`File`] to be written as an [`AsyncWrite`](tokio::io::AsyncWrite), in bounded memory.
@@ -143,8 +150,8 @@ impl Context {
         Writer::new(self.new_file()?).await
     }
 
-    fn saved(&self) -> &Saved {
-        &self.saved
+    fn steps(&self) -> &StepStore {
+        &self.steps
     }
 
     /// Says how far the body is: `done` of `total` pieces of whatever it counts. Watchers of the run see it
@@ -154,9 +161,10 @@ impl Context {
         self.run.progress(done, total);
     }
 
-    /// Says what the body is at, in words; see [`progress`](Self::progress).
+    /// Says what the body is at, in words; see [`progress`](Self::progress). Secret parameters are shown as `***`.
     pub fn message(&self, message: impl Into<String>) {
-        self.run.message(message.into());
+        let message = message.into();
+        self.run.message(self.scope.redactor.redact(message));
     }
 
     /// The output of another task, which the run makes if it is not there: for what a body learns

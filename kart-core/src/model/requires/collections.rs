@@ -10,13 +10,22 @@ use super::shape::{Intern, MapReq, Mismatch, Req, Values, Want};
 use super::{Each, Keyed, Many, Maybe, Requires};
 use crate::key::canonical;
 
+/// How many items are reserved room for at most before they are there.
+const MOST_RESERVED: usize = 1 << 16;
+
 impl<I, V, M> Requires<Vec<V>, Many<M>> for I
 where
     I: IntoIterator,
     I::Item: Requires<V, M>,
 {
     fn expand(self, intern: &mut dyn Intern) -> Req {
-        Req::List(self.into_iter().map(|item| item.expand(intern)).collect())
+        let items = self.into_iter();
+        // An endless one is ended by its graph, and not by a size that it claims to have.
+        let mut list = Vec::with_capacity(items.size_hint().0.min(MOST_RESERVED));
+        for item in items {
+            list.push(item.expand(intern));
+        }
+        Req::List(list.into_boxed_slice())
     }
 
     fn want(req: &Req, _: bool, wants: &mut Vec<Want>) {
@@ -72,7 +81,7 @@ where
         for (key, item) in self {
             match members.entry(key) {
                 Entry::Vacant(entry) => {
-                    entry.insert(item);
+                    entry.insert(item.expand(intern));
                 }
                 Entry::Occupied(entry) => {
                     let name = member_name(entry.key());
@@ -82,10 +91,7 @@ where
         }
         let keys: Vec<K> = members.keys().cloned().collect();
         let names = keys.iter().map(member_name).collect();
-        let values = members
-            .into_values()
-            .map(|item| item.expand(intern))
-            .collect();
+        let values = members.into_values().collect();
         Req::Map(Box::new(MapReq {
             keys: Arc::new(keys),
             names,

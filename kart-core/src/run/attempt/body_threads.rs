@@ -14,8 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::panic_text;
-use crate::error::BoxError;
+use crate::error::{BoxError, panic_text};
 use crate::model::{BlockingBody, Erased};
 
 /// How long a thread waits for another body.
@@ -88,7 +87,7 @@ pub(crate) async fn run(body: BlockingBody, awake: Arc<KeepAwake>) -> Result<Era
     let job = move || {
         let _runtime = runtime.enter();
         let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(body)));
-        let result = result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref())));
+        let result = result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()));
         // Nobody may be interested any more.
         let _ = reply.send(result);
         drop(is_awake);

@@ -2,26 +2,60 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
-use crate::error::{BoxError, causes, permanent};
-use crate::model::AnyTask;
+use super::dependency_failed::DependencyFailed;
+use crate::error::{
+    BoxError, Permanent, catch_panic, causes, interrupted, is_interrupted_itself, permanent,
+};
+use crate::model::Redactor;
 
-/// The error of an attempt with `***` for the secret parameters of its task, from which it goes to events, the log and
-/// the report; the error itself where it quotes none.
-pub(crate) fn redacted(task: &AnyTask, error: BoxError, is_permanent: bool) -> BoxError {
-    let secrets = task.secrets();
-    let texts: Vec<String> = causes(error.as_ref()).map(ToString::to_string).collect();
-    let is_quoted = |secret: &String| texts.iter().any(|text| text.contains(secret));
-    if !secrets.iter().any(is_quoted) {
+/// Returns the error of an attempt with `***` for what is secret, as it goes to spans, events, the log and the report;
+/// the error itself where it quotes nothing secret. What a run tells by its type stays what it is.
+pub(crate) fn redacted(redactor: &Redactor, error: BoxError) -> BoxError {
+    if redactor.is_idle() {
         return error;
     }
-    let texts = texts.iter().map(|text| task.redacted(text)).collect();
-    ErrorText::of(texts).into_error(is_permanent)
+    let debug = catch_panic(|| format!("{error:?}")).unwrap_or_default();
+    let quotes = |text: String| redactor.redact(text.as_str()) != text;
+    if !quotes(debug) && !causes(error.as_ref()).any(|cause| quotes(shown(cause))) {
+        return error;
+    }
+    rebuilt(redactor, error.as_ref())
+}
+
+/// An error of texts in place of one of types.
+fn rebuilt(redactor: &Redactor, error: &(dyn StdError + 'static)) -> BoxError {
+    if error.is::<DependencyFailed>() || is_interrupted_itself(error) {
+        let failed = error.downcast_ref::<DependencyFailed>();
+        return failed.map_or_else(
+            || interrupted().into(),
+            |failed| {
+                let failure = rebuilt(redactor, failed.failure.as_ref().as_ref());
+                DependencyFailed {
+                    key: failed.key,
+                    failure: Arc::new(failure),
+                }
+                .into()
+            },
+        );
+    }
+    let text = redactor.redact(shown(error));
+    let source = error.source().map(|source| rebuilt(redactor, source));
+    if error.is::<Permanent>() {
+        return permanent(ErrorText { text, source }).into();
+    }
+    ErrorText { text, source }.into()
+}
+
+/// What an error says; a panic of its `Display` is not the run's.
+fn shown(error: &dyn StdError) -> String {
+    catch_panic(|| error.to_string()).unwrap_or_else(|panic| format!("an error that {panic}"))
 }
 
 /// An error and its causes as text; one that only repeats what stands before it is left out.
 pub(crate) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut texts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    let mut texts: Vec<String> = causes(error).map(|cause| shown(cause)).collect();
     texts.dedup();
     texts
 }
@@ -30,7 +64,7 @@ pub(crate) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
 #[derive(Debug)]
 pub(crate) struct ErrorText {
     text: String,
-    source: Option<Box<ErrorText>>,
+    source: Option<BoxError>,
 }
 
 impl ErrorText {
@@ -45,7 +79,7 @@ impl ErrorText {
         };
         causes.fold(innermost, |cause, text| ErrorText {
             text,
-            source: Some(Box::new(cause)),
+            source: Some(cause.into()),
         })
     }
 

@@ -9,7 +9,6 @@ mod publish;
 mod run_handle;
 pub(crate) mod task_lease;
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -22,14 +21,21 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
+use self::error_text::redacted;
 use self::inputs::LoadFailure;
 use self::run_handle::RunHandle;
 use self::task_lease::{Acquired, TaskLease};
 use super::message::{AttemptEnd, AttemptJob, AttemptResult, Message, Published};
 use super::remote::client;
+use super::remote::executor::Executor;
 use super::run_context::RunContext;
-use crate::error::{BoxError, Error, StoreError, causes, chain, is_interrupted, permanent};
-use crate::model::{Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, RunApi, Saved, Stored};
+use crate::error::{
+    BoxError, Error, StoreError, causes, chain, is_interrupted, panic_text, permanent,
+};
+use crate::model::{
+    AttemptScope, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi, StepStore,
+    Stored,
+};
 use crate::plan::Status;
 use crate::workspace::CommitGuard;
 
@@ -37,16 +43,17 @@ use crate::workspace::CommitGuard;
 struct Encoded {
     output: Erased,
     stored: Stored,
-    saved: Arc<Saved>,
+    steps: Arc<StepStore>,
 }
 
-/// An attempt that is over may not save or publish anything.
-struct CloseOnDrop(CommitGuard);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+/// One attempt, with what it holds.
+struct Attempt<'a> {
+    run: &'a Arc<RunContext>,
+    node: NodeId,
+    number: u32,
+    status: Status,
+    lease: &'a TaskLease,
+    redactor: Arc<Redactor>,
 }
 
 /// Makes an attempt; never panics.
@@ -79,10 +86,18 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
     if run.leases.are_per_task() {
         run.send(Message::AttemptStarted(node, number));
     }
+    let attempt = Attempt {
+        run,
+        node,
+        number,
+        status: job.status,
+        lease: &lease,
+        redactor: Redactor::of(run.graph.node(node).task.as_ref()),
+    };
     let (end, elapsed) = tokio::select! {
         biased;
         () = lease.lost() => return without(AttemptEnd::LeaseLost),
-        made = in_span(run, node, number, job.status, &lease) => made,
+        made = attempt.in_span() => made,
     };
     let lease = match &end {
         AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
@@ -94,84 +109,193 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
     result(elapsed, end, lease)
 }
 
-/// What a body logs is logged within the span of its attempt, and so says of which task it is.
-async fn in_span(
-    run: &Arc<RunContext>,
-    id: NodeId,
-    number: u32,
-    status: Status,
-    lease: &TaskLease,
-) -> (AttemptEnd, Duration) {
-    let span = span(run, id, number);
-    if span.is_disabled() {
-        return here_or_remote(run, id, number, status, lease).await;
+impl Attempt<'_> {
+    /// What a body logs is logged within the span of its attempt, and so says of which task it is.
+    async fn in_span(&self) -> (AttemptEnd, Duration) {
+        let span = self.span();
+        if span.is_disabled() {
+            return self.make().await;
+        }
+        let (end, elapsed) = self.make().instrument(span.clone()).await;
+        if let AttemptEnd::Failed(error) | AttemptEnd::Unavailable(error) = &end {
+            span.record("error", chain(error.as_ref()));
+            span.record("otel.status_code", "ERROR");
+        }
+        (end, elapsed)
     }
-    let making = here_or_remote(run, id, number, status, lease);
-    let (end, elapsed) = making.instrument(span.clone()).await;
-    if let AttemptEnd::Failed(error) | AttemptEnd::Unavailable(error) = &end {
-        span.record("error", chain(error.as_ref()));
-        span.record("otel.status_code", "ERROR");
+
+    fn span(&self) -> Span {
+        let node = self.run.graph.node(self.node);
+        info_span!(
+            target: "kart",
+            parent: &self.run.span,
+            "task",
+            task = node.task.spec().name,
+            key = %node.key,
+            // Of other integers OpenTelemetry would make texts.
+            attempt = i64::from(self.number),
+            error = Empty,
+            otel.status_code = Empty,
+        )
     }
-    (end, elapsed)
-}
 
-fn span(run: &RunContext, id: NodeId, number: u32) -> Span {
-    let node = run.graph.node(id);
-    info_span!(
-        target: "kart",
-        parent: &run.span,
-        "task",
-        task = node.task.spec().name,
-        key = %node.key,
-        // Of other integers OpenTelemetry would make texts.
-        attempt = i64::from(number),
-        error = Empty,
-        otel.status_code = Empty,
-    )
-}
+    /// What comes of it, here or at a worker; errors quote no secrets.
+    async fn make(&self) -> (AttemptEnd, Duration) {
+        let (end, elapsed) = match &self.run.executor {
+            Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
+            None => self.make_here().await,
+        };
+        let redacted = |error| redacted(&self.redactor, error);
+        let end = match end {
+            AttemptEnd::Failed(error) => AttemptEnd::Failed(redacted(error)),
+            AttemptEnd::Unavailable(error) => AttemptEnd::Unavailable(redacted(error)),
+            AttemptEnd::InputVanished(input, error) => {
+                AttemptEnd::InputVanished(input, redacted(error))
+            }
+            end => end,
+        };
+        (end, elapsed)
+    }
 
-async fn here_or_remote(
-    run: &Arc<RunContext>,
-    id: NodeId,
-    number: u32,
-    status: Status,
-    lease: &TaskLease,
-) -> (AttemptEnd, Duration) {
-    if let Some(executor) = &run.executor {
+    async fn make_remote(&self, executor: &dyn Executor) -> (AttemptEnd, Duration) {
         let started = Instant::now();
-        let attempt = client::attempt(run, executor.as_ref(), id, number, status);
-        let (end, elapsed) = match Box::pin(caught(attempt)).await {
+        let attempt = client::attempt(self.run, executor, self.node, self.number, self.status);
+        let (end, elapsed) = match caught(attempt).await {
             Ok(ended) => ended,
             Err(error) => (failed(error), None),
         };
-        return (end, elapsed.unwrap_or_else(|| started.elapsed()));
+        (end, elapsed.unwrap_or_else(|| started.elapsed()))
     }
-    let started = Instant::now();
-    let guard = guard(run, lease);
-    let _over = CloseOnDrop(guard.clone());
-    let mut waited = Duration::ZERO;
-    let end = match caught(make(run, id, number, &guard, &mut waited)).await {
-        Err(error) => failed(error),
-        Ok(Err(end)) => end,
-        Ok(Ok(encoded)) => {
-            let publishing = publish(run, id, status, encoded, lease, &guard);
-            caught(publishing)
-                .await
-                .map_or_else(failed, AttemptEnd::Published)
-        }
-    };
-    (end, started.elapsed().saturating_sub(waited))
-}
 
-/// Commits pass as long as the run goes on, the attempt is not over, and what it holds is not lost.
-fn guard(run: &RunContext, lease: &TaskLease) -> CommitGuard {
-    let root = run.leases.root();
-    if lease.is_empty() && root.is_none() {
-        return run.guard.child(None);
+    async fn make_here(&self) -> (AttemptEnd, Duration) {
+        let started = Instant::now();
+        let mut waited = Duration::ZERO;
+        let guard = self.guard();
+        let end = match caught(self.run_body(&guard, &mut waited)).await {
+            Err(error) => failed(error),
+            Ok(Err(end)) => end,
+            Ok(Ok(encoded)) => caught(self.publish(encoded, &guard))
+                .await
+                .map_or_else(failed, AttemptEnd::Published),
+        };
+        (end, started.elapsed().saturating_sub(waited))
     }
-    let lease = lease.clone();
-    let is_held = move || lease.is_held() && root.as_ref().is_none_or(|claim| claim.is_held());
-    run.guard.child(Some(Arc::new(is_held)))
+
+    /// Commits pass as long as the run may make them, and what the attempt holds is not lost.
+    fn guard(&self) -> CommitGuard {
+        if self.lease.is_empty() {
+            return self.run.guard.clone();
+        }
+        let lease = self.lease.clone();
+        let is_held = move || lease.is_held();
+        self.run.guard.child(Some(Arc::new(is_held)))
+    }
+
+    /// Loads what the task requires, runs its body and encodes what it returned.
+    async fn run_body(
+        &self,
+        guard: &CommitGuard,
+        waited: &mut Duration,
+    ) -> Result<Result<Encoded, AttemptEnd>, BoxError> {
+        let run = self.run;
+        let node = run.graph.node(self.node);
+        let spec = node.task.spec();
+        let path = node.path()?;
+        if spec.external {
+            let location = run.workspace.locate(&path);
+            return Err(permanent(format!(
+                "external input `{location}` is missing; create it and run again"
+            ))
+            .into());
+        }
+        let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
+        // What the body holds ends before its output is published.
+        let saves = guard.child(None);
+        let steps = StepStore::new(run.workspace.clone(), node.key, saves.clone());
+        let steps = Arc::new(steps);
+        let scope = AttemptScope::new(&run.stop, saves, run.grace, Arc::clone(&self.redactor));
+        let context = Context::new(
+            spec.name,
+            node.key,
+            path.into(),
+            self.number,
+            &scope,
+            Arc::clone(&steps),
+            Arc::clone(&handle) as Arc<dyn RunApi>,
+        );
+        let inputs = match run.load(node).await {
+            Ok(inputs) => inputs,
+            Err(LoadFailure::Vanished(input, error)) => {
+                return Ok(Err(AttemptEnd::InputVanished(input, error.into())));
+            }
+            Err(LoadFailure::Failed(error)) => return Err(error),
+        };
+        let call = Call::new(inputs, Arc::clone(&run.resources), context);
+        let body = Arc::clone(&node.task).run(call);
+        let made = handle.run(body, || scope.expire()).await;
+        *waited = handle.waited();
+        scope.end().await;
+        let output = match made {
+            Ok(output) => output,
+            Err(error) if is_interrupted(error.as_ref()) => {
+                return Ok(Err(self.gave_up(&handle, error)));
+            }
+            Err(error) => return Err(error),
+        };
+        let stored = encode(run, &node.task, &output).await.map_err(|error| {
+            let error = chain(error.as_ref());
+            permanent(format!("failed to encode the output: {error}"))
+        })?;
+        Ok(Ok(Encoded {
+            output,
+            stored,
+            steps,
+        }))
+    }
+
+    /// A body gives up when it is told to stop, or when one of its subtasks was interrupted; otherwise it has failed.
+    fn gave_up(&self, handle: &RunHandle, error: BoxError) -> AttemptEnd {
+        if self.run.stop.is_stopping() || handle.was_interrupted() {
+            return failed(error);
+        }
+        let error = chain(error.as_ref());
+        AttemptEnd::Failed(
+            format!("the body gave up as interrupted, and nothing asked it to stop: {error}")
+                .into(),
+        )
+    }
+
+    async fn publish(&self, encoded: Encoded, guard: &CommitGuard) -> Result<Published, BoxError> {
+        let run = self.run;
+        let node = run.graph.node(self.node);
+        if !node.task.spec().is_keyed() || self.status.replaces() {
+            // Create-only writes need no lease: they change nothing that is there.
+            for claim in self.lease.claims() {
+                claim.ensure_held().await?;
+            }
+            if let Some(root) = run.leases.root() {
+                root.ensure_held().await?;
+            }
+        }
+        let mut publishing = pin!(publish::publish(
+            &run.workspace,
+            node,
+            self.status,
+            guard,
+            encoded.output,
+            encoded.stored
+        ));
+        let published = match poll!(publishing.as_mut()) {
+            Poll::Ready(published) => published,
+            Poll::Pending => {
+                // A failed one's end is sent with its failure, so that nothing starts before that is known.
+                run.send(Message::BodyFinished(self.node));
+                publishing.await
+            }
+        }?;
+        encoded.steps.clear().await;
+        Ok(published)
+    }
 }
 
 /// How an attempt with this error ended: what the store or the network did is not the body's fault.
@@ -200,86 +324,7 @@ pub(crate) async fn caught<T>(
     step: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, BoxError> {
     let result = AssertUnwindSafe(step).catch_unwind().await;
-    result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref())))
-}
-
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> BoxError {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    format!("panicked: {message}").into()
-}
-
-/// Loads what the task requires, runs its body and encodes what it returned.
-async fn make(
-    run: &Arc<RunContext>,
-    id: NodeId,
-    number: u32,
-    guard: &CommitGuard,
-    waited: &mut Duration,
-) -> Result<Result<Encoded, AttemptEnd>, BoxError> {
-    let node = run.graph.node(id);
-    let spec = node.task.spec();
-    let path = node.path()?;
-    if spec.external {
-        let location = run.workspace.locate(&path);
-        return Err(permanent(format!(
-            "external input `{location}` is missing; create it and run again"
-        ))
-        .into());
-    }
-    let handle = Arc::new(RunHandle::new(run, id, spec.timeout));
-    let saved = Arc::new(Saved::new(run.workspace.clone(), node.key));
-    let stop = run.stop.clone();
-    let context = Context::new(
-        spec.name,
-        node.key,
-        path.into(),
-        number,
-        stop.clone(),
-        Arc::clone(&saved),
-        Arc::clone(&handle) as Arc<dyn RunApi>,
-    );
-    let inputs = match run.load(node).await {
-        Ok(inputs) => inputs,
-        Err(LoadFailure::Vanished(input, error)) => {
-            return Ok(Err(AttemptEnd::InputVanished(input, error.into())));
-        }
-        Err(LoadFailure::Failed(error)) => return Err(error),
-    };
-    let call = Call::new(inputs, Arc::clone(&run.resources), context);
-    let body = Arc::clone(&node.task).run(call);
-    let made = handle.run(body, || guard.close()).await;
-    *waited = handle.waited();
-    let output = match made {
-        Ok(output) => output,
-        Err(error) if is_interrupted(error.as_ref()) => {
-            return Ok(Err(interrupted(run, &handle, error)));
-        }
-        Err(error) => return Err(error),
-    };
-    let stored = encode(run, &node.task, &output).await.map_err(|error| {
-        let error = chain(error.as_ref());
-        permanent(format!("failed to encode the output: {error}"))
-    })?;
-    Ok(Ok(Encoded {
-        output,
-        stored,
-        saved,
-    }))
-}
-
-/// A body gives up when it is told to stop, or when one of its subtasks was interrupted; otherwise it has failed.
-fn interrupted(run: &RunContext, handle: &RunHandle, error: BoxError) -> AttemptEnd {
-    if run.stop.is_stopping() || handle.was_interrupted() {
-        return failed(error);
-    }
-    let error = chain(error.as_ref());
-    AttemptEnd::Failed(
-        format!("the body gave up as interrupted, and nothing asked it to stop: {error}").into(),
-    )
+    result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()))
 }
 
 /// Encodes on a thread of its own what is large, as far as the last output of that kind tells.
@@ -303,42 +348,4 @@ async fn encode(
         large().remove(name);
     }
     Ok(stored)
-}
-
-async fn publish(
-    run: &RunContext,
-    id: NodeId,
-    status: Status,
-    encoded: Encoded,
-    lease: &TaskLease,
-    guard: &CommitGuard,
-) -> Result<Published, BoxError> {
-    let node = run.graph.node(id);
-    if !node.task.spec().is_keyed() || status.replaces() {
-        // Create-only writes need no lease: they change nothing that is there.
-        for claim in lease.claims() {
-            claim.ensure_held().await?;
-        }
-        if let Some(root) = run.leases.root() {
-            root.ensure_held().await?;
-        }
-    }
-    let mut publishing = pin!(publish::publish(
-        &run.workspace,
-        node,
-        status,
-        guard,
-        encoded.output,
-        encoded.stored
-    ));
-    let published = match poll!(publishing.as_mut()) {
-        Poll::Ready(published) => published,
-        Poll::Pending => {
-            // A failed one's end is sent with its failure, so that nothing starts before that is known.
-            run.send(Message::BodyFinished(id));
-            publishing.await
-        }
-    }?;
-    encoded.saved.clear().await;
-    Ok(published)
 }

@@ -7,10 +7,9 @@ use super::state::RunState;
 use crate::error::{self, BoxError, Error, chain};
 use crate::key::Key;
 use crate::lease::Owner;
-use crate::model::{AnyTask, NodeId, TaskSpec};
+use crate::model::{NodeId, TaskSpec};
 use crate::report::{Completion, Failure, Interruption, Outcome};
 use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::error_text::redacted;
 use crate::run::attempt::task_lease::TaskLease;
 use crate::run::message::{AttemptEnd, AttemptResult, FailedAttempt, Published};
 use crate::run::record::tracker::RanRecord;
@@ -65,13 +64,11 @@ impl RunState {
                 self.interrupt(node, number, elapsed, reason);
             }
             AttemptEnd::Unavailable(error) => {
-                let error = self.redacted(node, error, false);
                 let reason = Interruption::Unavailable(chain(error.as_ref()));
                 self.interrupt(node, number, elapsed, reason);
             }
             AttemptEnd::Failed(error) => {
                 let is_permanent = is_permanent(&error);
-                let error = self.redacted(node, error, is_permanent);
                 self.on_failed(attempt(error), is_permanent, lease);
             }
         }
@@ -313,11 +310,6 @@ impl RunState {
 
     pub(super) fn describe(&self, node: NodeId) -> String {
         crate::plan::describe(self.graph.node(node).task.as_ref())
-    }
-
-    fn redacted(&self, node: NodeId, error: BoxError, is_permanent: bool) -> BoxError {
-        let task = AnyTask::new(Arc::clone(&self.graph.node(node).task));
-        redacted(&task, error, is_permanent)
     }
 }
 

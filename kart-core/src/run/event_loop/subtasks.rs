@@ -60,7 +60,7 @@ impl RunState {
             none => none.insert(GraphExtender::of(&self.graph)?),
         };
         let before = self.graph.len();
-        let target = extender.add(&self.graph, task)?;
+        let target = extender.add(&self.graph, task, &self.settings.expand_limits())?;
         if self.graph.len() > before {
             self.table.grow();
             self.table

@@ -9,39 +9,85 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use crate::error::{BoxError, Error, StoreError};
+use crate::error::{BoxError, Error, StoreError, interrupted};
 use crate::format::{Format, Json};
 use crate::key::Key;
 use crate::key::path::encode_segment;
-use crate::workspace::{Commit, Workspace};
+use crate::workspace::{Commit, CommitGuard, Workspace};
 
-/// The objects that one task saves, under `_kart/steps/{key}/`.
+/// The objects that one task saves, under `_kart/steps/{key}/`, in the hands of one attempt: when the attempt is
+/// over, nothing is read or written any more.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct StepStore {
     pub(super) workspace: Workspace,
     directory: String,
-    /// Whether this attempt has had to do with any of them.
+    guard: CommitGuard,
+    /// Set once this attempt has read or written any of them.
     is_used: AtomicBool,
-    under_way: Mutex<HashSet<String>>,
+    names: Mutex<HashSet<String>>,
 }
 
-impl Saved {
-    pub(crate) fn new(workspace: Workspace, key: Key) -> Self {
-        Saved {
+impl StepStore {
+    pub(crate) fn new(workspace: Workspace, key: Key, guard: CommitGuard) -> Self {
+        StepStore {
             workspace,
             directory: format!("_kart/steps/{key}"),
+            guard,
             is_used: AtomicBool::new(false),
-            under_way: Mutex::default(),
+            names: Mutex::default(),
         }
     }
 
-    /// Where `name` is saved; the ending tells what kind it is.
-    pub(super) fn path(&self, name: &str, ending: &str) -> String {
+    /// Returns the place of `name`, whose ending tells what kind it is.
+    ///
+    /// # Errors
+    ///
+    /// The attempt is over.
+    pub(super) fn path(&self, name: &str, ending: &str) -> Result<String, Error> {
+        let path = format!("{}/{}.{ending}", self.directory, encode_segment(name));
+        self.ensure_open(&path)?;
         self.is_used.store(true, Ordering::Relaxed);
-        format!("{}/{}.{ending}", self.directory, encode_segment(name))
+        Ok(path)
     }
 
-    /// Deletes all of it, if this attempt has had to do with it: the output is published.
+    fn ensure_open(&self, path: &str) -> Result<(), Error> {
+        if self.guard.is_open() {
+            return Ok(());
+        }
+        Err(Error::Saved {
+            operation: "access",
+            location: self.workspace.locate(path),
+            advice: "the attempt is over: nothing is saved or restored any more",
+            source: interrupted().into(),
+        })
+    }
+
+    /// Creates an object, unless there is one.
+    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, Error> {
+        self.ensure_open(path)?;
+        Ok(self
+            .workspace
+            .create_guarded(path, bytes, &self.guard)
+            .await?)
+    }
+
+    /// Writes an object in place of the last one.
+    async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        self.ensure_open(path)?;
+        Ok(self
+            .workspace
+            .replace_guarded(path, bytes, &self.guard)
+            .await?)
+    }
+
+    /// Deletes an object whose content has been written elsewhere.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.ensure_open(path)?;
+        self.workspace.delete(path).await?;
+        Ok(())
+    }
+
+    /// Deletes all of it, if this attempt has used any: the output is published.
     pub(crate) async fn clear(&self) {
         if !self.is_used.load(Ordering::Relaxed) {
             return;
@@ -61,10 +107,10 @@ impl Saved {
     }
 
     /// Keeps others of this attempt from `path` until it is dropped.
-    pub(super) fn begin(&self, path: &str) -> Result<UnderWay<'_>, Error> {
+    pub(super) fn begin(&self, path: &str) -> Result<NameGuard<'_>, Error> {
         if self.lock().insert(path.to_owned()) {
-            return Ok(UnderWay {
-                saved: self,
+            return Ok(NameGuard {
+                store: self,
                 path: path.to_owned(),
             });
         }
@@ -107,22 +153,20 @@ impl Saved {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A name that is in use.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a> {
-    saved: &'a Saved,
+pub(super) struct NameGuard<'a> {
+    store: &'a StepStore,
     path: String,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for NameGuard<'_> {
     fn drop(&mut self) {
-        self.saved.lock().remove(&self.path);
+        self.store.lock().remove(&self.path);
     }
 }
 
@@ -136,7 +180,7 @@ impl Context {
     /// # Errors
     ///
     /// What `work` fails with; and, as `kart::Error` made into it, that the result could not be saved or
-    /// restored, or that a step of that name is under way.
+    /// restored, that a step of that name is under way, or that the attempt is over (as after its `timeout`).
     ///
     /// # Examples
     ///
@@ -163,21 +207,20 @@ impl Context {
         T: Serialize + DeserializeOwned,
         E: From<Error>,
     {
-        let saved = self.saved();
-        let path = saved.path(name, "step");
-        let _under_way = saved.begin(&path)?;
-        if let Some(bytes) = saved.workspace.read(&path).await.map_err(Error::from)? {
-            return Ok(saved.decode(&path, bytes)?);
+        let steps = self.steps();
+        let path = steps.path(name, "step")?;
+        let _name = steps.begin(&path)?;
+        if let Some(bytes) = steps.workspace.read(&path).await.map_err(Error::from)? {
+            return Ok(steps.decode(&path, bytes)?);
         }
         let result = work.await?;
-        let bytes = saved.encode(&path, &result)?;
-        let created = saved.workspace.create(&path, bytes.clone()).await;
-        let kept = match created.map_err(Error::from)? {
+        let bytes = steps.encode(&path, &result)?;
+        let kept = match steps.create(&path, bytes.clone()).await? {
             Commit::Written => bytes,
             // Another process was first: all go on with the same.
             Commit::Exists(first) => first,
         };
-        Ok(saved.decode(&path, kept)?)
+        Ok(steps.decode(&path, kept)?)
     }
 
     /// Saves a state that the body moves forward, such as an epoch or an offset, in place of the last one of
@@ -187,7 +230,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The state could not be written as JSON, or the store could not take it.
+    /// The state could not be written as JSON, or the store could not take it; or the attempt is over (as after its
+    /// `timeout`), and another may have begun.
     ///
     /// # Examples
     ///
@@ -214,25 +258,25 @@ impl Context {
         name: &str,
         state: &S,
     ) -> Result<(), Error> {
-        let saved = self.saved();
-        let path = saved.path(name, "state");
-        let bytes = saved.encode(&path, state)?;
-        Ok(saved.workspace.replace(&path, bytes).await?)
+        let steps = self.steps();
+        let path = steps.path(name, "state")?;
+        let bytes = steps.encode(&path, state)?;
+        steps.replace(&path, bytes).await
     }
 
     /// The state that was saved last under that name, by this attempt or another, here or elsewhere.
     ///
     /// # Errors
     ///
-    /// The store did not answer, or what was saved cannot be read as an `S`.
+    /// The store did not answer, what was saved cannot be read as an `S`, or the attempt is over.
     pub async fn restore<S: Serialize + DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<Option<S>, Error> {
-        let saved = self.saved();
-        let path = saved.path(name, "state");
-        match saved.workspace.read(&path).await? {
-            Some(bytes) => saved.decode(&path, bytes).map(Some),
+        let steps = self.steps();
+        let path = steps.path(name, "state")?;
+        match steps.workspace.read(&path).await? {
+            Some(bytes) => steps.decode(&path, bytes).map(Some),
             None => Ok(None),
         }
     }

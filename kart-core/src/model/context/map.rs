@@ -18,8 +18,8 @@ use crate::key::{Key, canonical};
 
 /// How many items run at once unless said otherwise.
 const CONCURRENCY: usize = 8;
-/// How often finished items are written unless said otherwise.
-const EVERY: Duration = Duration::from_secs(30);
+/// How often finished items are written by default.
+const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How much of an item an error shows.
 const SHOWN_CHARS: usize = 200;
 
@@ -33,7 +33,7 @@ pub struct Map<'a, I, F> {
     body: F,
     name: String,
     concurrency: usize,
-    every: Duration,
+    save_interval: Duration,
 }
 
 impl Context {
@@ -50,7 +50,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Error::Item`] names the first item that failed; the others that had finished are saved.
+    /// [`Error::Item`] names the first item that failed; the others that had finished are steps.
     /// [`Error::Saved`] and [`Error::Store`] when they could not be, or could not be restored.
     ///
     /// # Examples
@@ -77,7 +77,7 @@ impl Context {
             body,
             name: "map".to_owned(),
             concurrency: CONCURRENCY,
-            every: EVERY,
+            save_interval: SAVE_INTERVAL,
         }
     }
 }
@@ -102,9 +102,9 @@ impl<'a, I, F> Map<'a, I, F> {
         self
     }
 
-    /// How often finished items are written.
-    pub fn every(mut self, interval: Duration) -> Self {
-        self.every = interval;
+    /// Sets how often finished items are written; every 30 seconds by default.
+    pub fn save_interval(mut self, interval: Duration) -> Self {
+        self.save_interval = interval;
         self
     }
 
@@ -121,20 +121,20 @@ impl<'a, I, F> Map<'a, I, F> {
         Fut: Future<Output = Result<R, E>> + Send + 'a,
     {
         let (context, body) = (self.context, self.body);
-        let (concurrency, every) = (self.concurrency, self.every);
+        let (concurrency, save_interval) = (self.concurrency, self.save_interval);
         let items = keyed(self.items);
         let name = self.name;
         streamed(move |results| {
             Box::pin(async move {
-                let saved = context.saved();
-                let directory = saved.path(&name, "map");
-                let _under_way = saved.begin(&directory)?;
-                let mut chunks = Chunks::new(saved, directory);
+                let steps = context.steps();
+                let directory = steps.path(&name, "map")?;
+                let _name = steps.begin(&directory)?;
+                let mut chunks = Chunks::new(steps, directory);
                 let index = chunks.index().await?;
                 let mut read: (Option<usize>, HashMap<ItemKey, R>) = (None, HashMap::new());
                 let mut items = items?.into_iter();
                 let mut running = FuturesOrdered::new();
-                let mut due = Instant::now() + every;
+                let mut due = Instant::now() + save_interval;
                 loop {
                     while running.len() < concurrency && !context.is_stopping() {
                         let Some(item) = items.next() else { break };
@@ -160,7 +160,7 @@ impl<'a, I, F> Map<'a, I, F> {
                                 || context.is_stopping()
                             {
                                 chunks.flush().await?;
-                                due = Instant::now() + every;
+                                due = Instant::now() + save_interval;
                             }
                             result
                         }
@@ -175,7 +175,7 @@ impl<'a, I, F> Map<'a, I, F> {
                             match read.1.remove(&key) {
                                 Some(result) => result,
                                 None => {
-                                    return Err(gone(saved.workspace.locate(&index.chunks[chunk])));
+                                    return Err(gone(steps.workspace.locate(&index.chunks[chunk])));
                                 }
                             }
                         }
@@ -204,11 +204,11 @@ impl<'a, I, F> Map<'a, I, F> {
         Fut: Future<Output = Result<R, E>> + Send + 'a,
     {
         let (context, body) = (self.context, self.body);
-        let saved = context.saved();
-        let directory = saved.path(&self.name, "map");
-        let _under_way = saved.begin(&directory)?;
+        let steps = context.steps();
+        let directory = steps.path(&self.name, "map")?;
+        let _name = steps.begin(&directory)?;
         let items = keyed(self.items)?;
-        let mut chunks = Chunks::new(saved, directory);
+        let mut chunks = Chunks::new(steps, directory);
         let mut finished = chunks.results::<R>().await?;
         let mut results: Vec<Option<R>> = Vec::with_capacity(items.len());
         let mut missing = Vec::new();
@@ -221,7 +221,7 @@ impl<'a, I, F> Map<'a, I, F> {
         }
         let mut missing = missing.into_iter();
         let mut running = FuturesUnordered::new();
-        let mut due = Instant::now() + self.every;
+        let mut due = Instant::now() + self.save_interval;
         loop {
             while running.len() < self.concurrency && !context.is_stopping() {
                 let Some(item) = missing.next() else { break };
@@ -234,7 +234,7 @@ impl<'a, I, F> Map<'a, I, F> {
                 next = running.next() => next,
                 () = sleep_until(due), if !running.is_empty() => {
                     chunks.flush().await?;
-                    due = Instant::now() + self.every;
+                    due = Instant::now() + self.save_interval;
                     continue;
                 }
                 () = context.stopped(), if !running.is_empty() && !context.is_stopping() => {

@@ -1,0 +1,65 @@
+//! The life of one attempt: what its body holds ends with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::command::Commands;
+use crate::model::secrets::Redactor;
+use crate::model::stop_token::StopToken;
+use crate::workspace::CommitGuard;
+
+/// The life of one attempt, in the hands of who makes it. Dropped, the attempt ends at once.
+#[derive(Debug)]
+pub(crate) struct AttemptScope(Arc<ScopeState>);
+
+/// What all clones of the attempt's context share.
+#[derive(Debug)]
+pub(crate) struct ScopeState {
+    /// Stops with the run, or at the end of the attempt.
+    pub(super) stop: StopToken,
+    pub(super) guard: CommitGuard,
+    pub(super) grace: Duration,
+    pub(super) redactor: Arc<Redactor>,
+    pub(super) commands: Commands,
+}
+
+impl AttemptScope {
+    /// Begins an attempt, which stops with `run` and saves while `guard` is open.
+    pub(crate) fn new(
+        run: &StopToken,
+        guard: CommitGuard,
+        grace: Duration,
+        redactor: Arc<Redactor>,
+    ) -> Self {
+        AttemptScope(Arc::new(ScopeState {
+            stop: run.child(),
+            guard,
+            grace,
+            redactor,
+            commands: Commands::default(),
+        }))
+    }
+
+    pub(super) fn state(&self) -> Arc<ScopeState> {
+        Arc::clone(&self.0)
+    }
+
+    /// Ends what the body may do: its context says that it is stopping, and saves nothing any more. For a timeout.
+    pub(crate) fn expire(&self) {
+        self.0.guard.close();
+        self.0.stop.stop();
+    }
+
+    /// Ends the attempt. Its commands have the grace to end, and are killed after it.
+    pub(crate) async fn end(&self) {
+        self.expire();
+        self.0.commands.terminate(self.0.grace).await;
+    }
+}
+
+impl Drop for AttemptScope {
+    fn drop(&mut self) {
+        self.expire();
+        self.0.commands.kill();
+    }
+}
