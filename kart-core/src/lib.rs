@@ -14,6 +14,8 @@ mod plan;
 pub mod registry;
 mod report;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod workspace;
 
 pub use error::{

@@ -99,6 +99,10 @@ pub fn blocking<F>(body: F) -> Attempt
 where
     F: FnOnce() -> Result<Erased, BoxError> + Send + 'static,
 {
+    #[cfg(test)]
+    if crate::simulation::is_active() {
+        return crate::simulation::run_plain(body);
+    }
     Box::pin(async move {
         let span = tracing::Span::current();
         match tokio::task::spawn_blocking(move || span.in_scope(body)).await {

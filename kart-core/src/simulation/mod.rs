@@ -1,0 +1,117 @@
+//! The whole runtime under faults: the real event loop, leases and publishing of up to four processes in one thread, over a
+//! virtual clock and a store that delays, reorders, loses, truncates, refuses and hides. Processes are killed, paused,
+//! dropped and stopped at any of their requests or at any moment; bodies are of every kind. A seed is a whole history, and
+//! each ends with a clean run.
+//!
+//! Everything runs on tokio's current-thread runtime with a paused clock, which takes its tasks in the order in which they
+//! became ready; that order is shuffled by seeded delays and yields. `select!` is used with `biased` alone, so that nothing
+//! else of tokio's is random. Random numbers come from `fastrand`, which is seeded; plain bodies are coroutines.
+//!
+//! `tests/simulation HISTORIES` runs any number and prints the tally; `tests/simulation --seed SEED` shows one step by step.
+
+mod bodies;
+mod faults;
+mod front;
+mod graph;
+mod history;
+mod notes;
+mod objects;
+mod outcomes;
+mod plain;
+mod process;
+mod promises;
+mod roll;
+mod world;
+
+pub(crate) use plain::{block_on, is_active, run as run_plain};
+
+use std::env;
+
+use faults::{Kind, Kinds};
+use history::{History, Tally};
+use world::Settings;
+
+/// The crate as `#[task]` knows it.
+mod facade {
+    pub(super) use crate::{AnyTask, BoxError, Context, Dep, Error, interrupted};
+    pub(crate) use crate::private as __private;
+    pub(super) use kart_macros::task;
+}
+
+/// What the runtime is known not to bear yet.
+const NOT_YET: &[Kind] = &[];
+
+const PROCESSES: usize = 4;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn settings(seed: u64) -> Settings {
+    let mut allowed = NOT_YET.iter().fold(Kinds::all(), |kinds, kind| kinds.without(*kind));
+    if let Ok(only) = env::var("KART_SIMULATION_ONLY") {
+        let is_named = |kind: &Kind| only.split(',').any(|name| name == kind.to_string());
+        allowed = Kind::ALL.iter().filter(|kind| is_named(kind)).fold(Kinds::NONE, |kinds, kind| kinds.with(*kind));
+    }
+    if let Ok(without) = env::var("KART_SIMULATION_WITHOUT") {
+        for kind in Kind::ALL {
+            if without.split(',').any(|name| name == kind.to_string()) {
+                allowed = allowed.without(*kind);
+            }
+        }
+    }
+    Settings {
+        seed,
+        allowed,
+        processes: PROCESSES,
+        is_told: false,
+    }
+}
+
+#[test]
+fn every_history_keeps_the_promises() {
+    let first = number("KART_SIMULATION_FIRST").unwrap_or(0);
+    let count = number("KART_SIMULATION_HISTORIES").unwrap_or(300);
+    let mut tally = Tally::default();
+    let mut broken = Vec::new();
+    let most = number("KART_SIMULATION_BROKEN").unwrap_or(1);
+    for seed in first..first + count {
+        let settings = settings(seed);
+        let history = history::run(&settings);
+        tally += &history.tally;
+        if let Some(how) = history.broken {
+            println!("seed {seed}: {}: {} (at {:.3} s)", how.promise, how.how, how.at.as_secs_f64());
+            broken.push((settings, how));
+            if broken.len() as u64 >= most {
+                break;
+            }
+        }
+    }
+    println!("{tally}");
+    if let Some((settings, how)) = broken.first() {
+        let (least, history) = history::shrink(settings, how);
+        println!("{}", history.story);
+        panic!("seed {}: {}: {}\nwith {:?} and at most {} processes", settings.seed, how.promise, how.how, history.kinds, least.processes);
+    }
+}
+
+#[test]
+fn a_history_is_the_same_each_time() {
+    for seed in 0..20 {
+        let told = Settings { is_told: true, ..settings(seed) };
+        let History { tally, story, .. } = history::run(&told);
+        let again = history::run(&told);
+        assert_eq!(story, again.story, "seed {seed}");
+        assert_eq!(tally, again.tally, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_history_can_be_looked_at() {
+    if let Some(seed) = number("KART_SIMULATION_SEED") {
+        let told = Settings { is_told: true, ..settings(seed) };
+        let history = history::run(&told);
+        println!("{}", history.story);
+        println!("{}\n{:?}", history.tally, history.broken);
+    }
+}
