@@ -136,7 +136,7 @@ impl Objects {
 impl Object {
     pub(super) fn meta(&self, path: &str) -> ObjectMeta {
         ObjectMeta {
-            location: Path::from(path),
+            location: Path::parse(path).expect("it was a path when it was written"),
             last_modified: std::time::SystemTime::UNIX_EPOCH.into(),
             size: self.bytes.len() as u64,
             e_tag: Some(self.tag.to_string()),
