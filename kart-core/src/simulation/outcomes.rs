@@ -18,15 +18,8 @@ pub(super) enum Ended {
     Stuck,
 }
 
-/// What may keep a run from its end through no fault of its bodies.
-const IN_THE_WAY: [Kind; 6] = [
-    Kind::Late,
-    Kind::LostBefore,
-    Kind::LostAfter,
-    Kind::Truncated,
-    Kind::Refused,
-    Kind::Hidden,
-];
+/// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease.
+const IN_THE_WAY: [Kind; 2] = [Kind::Late, Kind::Refused];
 
 pub(super) fn check(
     world: &World,
@@ -47,6 +40,8 @@ pub(super) fn check(
     let (day, at) = order.root;
     let said = match &result {
         Ok(Ok(report)) => format!("well: {}", report.counts()),
+        // Who has it, and since when, is told by the wall clock.
+        Ok(Err(RunError::AlreadyRunning(_))) => "busy".to_owned(),
         Ok(Err(error)) => format!("{error:#}").replace('\n', " "),
         Err(error) => error.to_string(),
     };

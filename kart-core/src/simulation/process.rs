@@ -13,7 +13,7 @@ use super::notes::{Attempt, Run};
 use super::outcomes::{self, Ended};
 use super::promises::{self, Promise};
 use super::world::{GRACE, TTL, World};
-use crate::{Report, RunError, Runner, StopToken, Workspace};
+use crate::{Report, RunError, RunId, Runner, StopToken, Workspace};
 
 /// No run takes longer, whatever the store does.
 const BOUND: Duration = Duration::from_hours(2);
@@ -177,6 +177,7 @@ impl Order {
             .limit("gpu", 1)
             .resource(process)
             .run_log(false)
+            .run_id(run_id(run))
             .stop(&stop);
         Order {
             runner: configure(runner),
@@ -192,6 +193,12 @@ impl Order {
         let task = bodies::task(world.settings.seed, self.root.0, self.root.1);
         tokio::spawn(async move { runner.run_all([task]).await })
     }
+}
+
+/// What names a run: in order, and the same each time.
+fn run_id(run: usize) -> RunId {
+    let name = format!("01900000-{run:04x}-7000-8000-000000000000");
+    name.parse().expect("it is a UUID of version 7")
 }
 
 /// Lives from its start to its last run; gives what is left of it where it was killed.

@@ -91,6 +91,8 @@ pub(super) fn written(world: &World, write: &Write) {
             format!("p{} replaces the output of {name}", write.sent.by)
         });
     }
+    // What was saved on the way has served.
+    world.notes().saved.retain(|(_, at, _), _| *at != place.at);
     if let Some(bytes) = &write.bytes {
         let days = if place.is_keyed { place.day..place.day + 1 } else { 0..world.days };
         let is_right = days.clone().any(|day| world.value(day, place.at) == *bytes);
