@@ -2,8 +2,8 @@
 //! killed is neither heard nor answered any more.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -49,9 +49,10 @@ struct Inner {
     life: usize,
     seed: u64,
     requests: AtomicU64,
-    mode: watch::Sender<Mode>,
-    trap: std::sync::Mutex<Option<Trap>>,
-    sprung: tokio::sync::Notify,
+    mode: Mutex<Mode>,
+    changed: Notify,
+    trap: Mutex<Option<Trap>>,
+    sprung: Notify,
 }
 
 impl Front {
@@ -61,9 +62,10 @@ impl Front {
             life,
             seed: world.seed_of(life),
             requests: AtomicU64::new(0),
-            mode: watch::Sender::new(Mode::Up),
-            trap: std::sync::Mutex::new(None),
-            sprung: tokio::sync::Notify::new(),
+            mode: Mutex::new(Mode::Up),
+            changed: Notify::new(),
+            trap: Mutex::default(),
+            sprung: Notify::new(),
         }))
     }
 
@@ -76,20 +78,15 @@ impl Front {
     }
 
     pub(super) fn set(&self, mode: Mode) {
-        self.0.mode.send_replace(mode);
-    }
-
-    pub(super) fn is_dead(&self) -> bool {
-        *self.0.mode.borrow() == Mode::Dead
+        *self.0.mode.lock().unwrap() = mode;
+        self.0.changed.notify_waiters();
     }
 
     /// Waits while the process stands still; for ever once it is dead.
     pub(super) async fn up(&self) {
-        if *self.0.mode.borrow() == Mode::Up {
-            return;
+        while *self.0.mode.lock().unwrap() != Mode::Up {
+            self.0.changed.notified().await;
         }
-        // The sender lives as long as `self`.
-        let _ = self.0.mode.subscribe().wait_for(|mode| *mode == Mode::Up).await;
     }
 
     pub(super) fn set_trap(&self, trap: Option<Trap>) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -82,13 +82,14 @@ impl fmt::Display for Tally {
 
 /// Runs the history of these settings.
 pub(super) fn run(settings: &Settings) -> History {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let _active = Active::new();
     fastrand::seed(settings.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    #[cfg(tokio_unstable)]
+    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(&settings.seed.to_le_bytes()));
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(tell(settings))
 }
 
