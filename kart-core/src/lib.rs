@@ -10,6 +10,7 @@ mod lease;
 mod lease_protocol;
 mod log;
 mod model;
+mod off_thread;
 mod plan;
 pub mod registry;
 mod report;

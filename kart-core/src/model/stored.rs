@@ -72,7 +72,7 @@ pub(crate) async fn decoded(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
 ) -> Result<T, BoxError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = crate::off_thread::off_thread(work).await;
     done.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(payload) => std::panic::resume_unwind(payload),
         Err(error) => Err(error.into()),

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
+use crate::off_thread::off_thread;
 use crate::plan::{Graph, Rerun, Status, Watch, ask, survey};
 use crate::report::{Report, RunError};
 use crate::run::attempt::RunContext;
@@ -183,7 +183,7 @@ impl Runner {
             return Err(RunError::Settings("there is no task to run".to_owned()));
         }
         let expand = move || Graph::expand(roots);
-        let graph = spawn_blocking(expand).await.map_err(ended)??;
+        let graph = off_thread(expand).await.map_err(ended)??;
         if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
             return Err(RunError::Settings(format!(
                 "no task named `{first}` to run again; there are {}",
