@@ -137,6 +137,7 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
     while world.is_anything_arriving() {
         sleep(Duration::from_secs(1)).await;
     }
+    world.objects().unhide();
     // The dead are found out at once on their own machine, and by their silence elsewhere.
     let are_here = rng.bool();
     if are_here {
@@ -156,9 +157,9 @@ async fn clean_run(world: &Arc<World>, day: u32) {
     let root = world.shape.root();
     world.tell(front.life(), || format!("runs {day}.{root}, cleanly"));
     let order = Order::new(&front, (day, root), |runner| runner.workers(4).wait(TTL * 10));
-    let result = timeout(CLEAN, order.start(world)).await;
+    let result = timeout(CLEAN, order.start(world, false)).await;
     world.ended(order.run);
-    let Ok(result) = result else {
+    let Ok(result) = result.map(|results| results.map(|mut results| results.remove(0))) else {
         world.check(Promise::Ends, false, || "a clean run does not end".to_owned());
         return;
     };
@@ -185,7 +186,7 @@ async fn clean_run(world: &Arc<World>, day: u32) {
 }
 
 /// The same history without whatever it takes not to break that promise.
-pub(super) fn shrink(settings: &Settings, broken: &Broken) -> (Settings, History) {
+pub(super) fn shrink(settings: &Settings, broken: &Broken) -> History {
     let fails = |settings: &Settings| {
         let history = run(settings);
         let is_same = history.broken.as_ref().is_some_and(|other| other.promise == broken.promise);
@@ -207,6 +208,5 @@ pub(super) fn shrink(settings: &Settings, broken: &Broken) -> (Settings, History
         }
     }
     least.is_told = true;
-    let history = run(&least);
-    (least, history)
+    run(&least)
 }

@@ -1,7 +1,7 @@
 //! What an observer has seen of a history.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::faults::Counts;
@@ -36,6 +36,12 @@ pub(super) struct Broken {
     pub(super) at: Duration,
     pub(super) promise: Promise,
     pub(super) how: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (at {:.3} s)", self.promise, self.how, self.at.as_secs_f64())
+    }
 }
 
 #[derive(Debug)]

@@ -114,6 +114,13 @@ impl Objects {
             .collect()
     }
 
+    /// Listings show everything from now on.
+    pub(super) fn unhide(&mut self) {
+        for object in self.objects.values_mut() {
+            object.hidden = Duration::ZERO;
+        }
+    }
+
     /// The paths below a prefix as they are, and not as a listing shows them.
     pub(super) fn below(&self, prefix: &str) -> Vec<&str> {
         let below = self.objects.range(prefix.to_owned()..);

@@ -140,7 +140,8 @@ impl Fate {
     }
 }
 
-pub(super) type Running = JoinHandle<Result<Report, RunError>>;
+/// The run of an order, and its twin where it has one.
+pub(super) type Running = JoinHandle<Vec<Result<Report, RunError>>>;
 
 /// What a run is asked for.
 pub(super) struct Order {
@@ -188,10 +189,20 @@ impl Order {
         }
     }
 
-    pub(super) fn start(&self, world: &Arc<World>) -> Running {
+    pub(super) fn start(&self, world: &Arc<World>, has_twin: bool) -> Running {
         let runner = self.runner.clone();
         let task = bodies::task(world.settings.seed, self.root.0, self.root.1);
-        tokio::spawn(async move { runner.run_all([task]).await })
+        let task = move || [task.clone()];
+        tokio::spawn(async move {
+            if has_twin {
+                // Its name in the log is its own.
+                let twin = runner.clone().run_id(RunId::now());
+                let (one, other) = tokio::join!(runner.run_all(task()), twin.run_all(task()));
+                vec![one, other]
+            } else {
+                vec![runner.run_all(task()).await]
+            }
+        })
     }
 }
 
@@ -274,7 +285,11 @@ async fn run(rng: &mut fastrand::Rng, front: &Front, order: &Order) -> Ended {
     front.set_trap((is_trapped && fate != Fate::None).then_some(trap));
     world.tell(front.life(), || format!("runs {}.{}, deadline {:?}", order.root.0, order.root.1, order.deadline));
     let started = Instant::now();
-    let mut running = order.start(world);
+    let has_twin = rng.u8(..4) == 0 && world.may(Kind::Twins);
+    if has_twin {
+        world.count(Kind::Twins);
+    }
+    let mut running = order.start(world, has_twin);
     let mut bound = started + order.deadline.map_or(BOUND, |deadline| deadline + GRACE + LEAVING);
     let mut fate_left = fate;
     let result = loop {

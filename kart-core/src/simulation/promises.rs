@@ -18,13 +18,14 @@ pub(super) enum Promise {
     NothingAfterItsEnd,
     NoDoubleWork,
     NoLitter,
+    NothingSaved,
     Outcomes,
     CalmIsOk,
     StateMovesForward,
 }
 
 impl Promise {
-    pub(super) const ALL: [Promise; 11] = [
+    pub(super) const ALL: [Promise; 12] = [
         Promise::Ends,
         Promise::RightBytes,
         Promise::NeverReplaced,
@@ -33,6 +34,7 @@ impl Promise {
         Promise::NothingAfterItsEnd,
         Promise::NoDoubleWork,
         Promise::NoLitter,
+        Promise::NothingSaved,
         Promise::Outcomes,
         Promise::CalmIsOk,
         Promise::StateMovesForward,
@@ -50,7 +52,8 @@ impl fmt::Display for Promise {
             Promise::NoLateCommit => "no commit after a successor's",
             Promise::NothingAfterItsEnd => "what is over writes nothing",
             Promise::NoDoubleWork => "work is done twice only where a request was late or a process stood still",
-            Promise::NoLitter => "a last clean run leaves no litter",
+            Promise::NoLitter => "a last clean run leaves no claims, liveness, uploads or temporaries",
+            Promise::NothingSaved => "a last clean run leaves nothing that complete tasks had saved",
             Promise::Outcomes => "outcomes say what happened",
             Promise::CalmIsOk => "a run without faults in its way is well",
             Promise::StateMovesForward => "a restored state is the last one that was saved",
@@ -141,7 +144,12 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
             format!("p{} runs {name}, which was there when its run began", mine.life)
         });
     }
-    let beside = world.notes().live().find(|other| (other.day, other.at) == (mine.day, mine.at)).map(|other| other.life);
+    let beside = {
+        let notes = world.notes();
+        // A thread cannot be stopped, and may outlive its run.
+        let is_beside = |other: &&Attempt| (other.day, other.at) == (mine.day, mine.at) && !notes.runs[other.run].is_over;
+        notes.live().find(is_beside).map(|other| other.life)
+    };
     let is_twice = beside.is_some() || is_keyed && !reruns && meanwhile.is_some();
     if is_twice {
         world.notes().double_work += 1;
@@ -157,8 +165,13 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
 
 /// The last clean runs are over.
 pub(super) fn litter(world: &World) {
-    for room in ["_kart/claims/", "_kart/workers/", "_kart/steps/", "_kart/uploads/", "_kart/tmp/"] {
-        let left: Vec<String> = world.objects().below(room).iter().map(|path| world.shown(path)).collect();
-        world.check(Promise::NoLitter, left.is_empty(), || format!("{left:?}"));
-    }
+    let left = |rooms: &[&str]| -> Vec<String> {
+        let objects = world.objects();
+        let left = rooms.iter().flat_map(|room| objects.below(room));
+        left.map(|path| world.shown(path)).collect()
+    };
+    let litter = left(&["_kart/claims/", "_kart/workers/", "_kart/liveness/", "_kart/uploads/", "_kart/tmp/"]);
+    world.check(Promise::NoLitter, litter.is_empty(), || format!("{litter:?}"));
+    let saved = left(&["_kart/steps/"]);
+    world.check(Promise::NothingSaved, saved.is_empty(), || format!("{saved:?}"));
 }
