@@ -14,6 +14,9 @@ mod plan;
 pub mod registry;
 mod report;
 mod run;
+#[cfg(test)]
+mod simulation;
+mod threads;
 mod workspace;
 
 pub use error::{

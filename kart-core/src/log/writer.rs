@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::record::{Line, Note, Record};
 use super::{EndRecord, Known, RunId, StartRecord, TaskRecord, digest, pack, segment};
 use crate::error::StoreError;
-use crate::workspace::{Workspace, threads};
+use crate::threads;
+use crate::workspace::Workspace;
 
 /// How often what is new is written.
 const EVERY: Duration = Duration::from_secs(5);

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use super::attempt::body_threads::KeepAwake;
 use super::coordination::Leases;
 use super::mailbox::Mailbox;
 use super::message::Message;
@@ -30,7 +29,6 @@ pub(crate) struct RunContext {
     /// Open as long as the run may commit anything: until its end, or until it has lost what it holds as a whole.
     pub(crate) guard: CommitGuard,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) awake: Arc<KeepAwake>,
     pub(crate) leases: Leases,
     /// Where attempts are made, if not here.
     pub(crate) executor: Option<Arc<dyn Executor>>,
@@ -54,7 +52,6 @@ impl RunContext {
             grace: settings.grace,
             guard: guard(leases),
             mailbox: Arc::default(),
-            awake: Arc::default(),
             leases: leases.clone(),
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),

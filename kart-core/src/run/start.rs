@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 
 use super::code_change::{OnCodeChange, stale_code};
@@ -22,6 +22,7 @@ use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{ExpandProgress, Graph, Status, check_outputs, marks};
 use crate::report::{Report, RunError};
+use crate::threads;
 
 /// When a planning that takes long is first told of, and how long it may be silent after that.
 const FIRST_NEWS: Duration = Duration::from_secs(1);
@@ -213,8 +214,10 @@ pub(crate) async fn expand(
     // A plan that nobody waits for any more ends.
     let _stops = limits.stop.clone().stop_on_drop();
     let progress = Arc::clone(&limits.progress);
-    let expand = spawn_blocking(move || Graph::expand(roots, &limits));
-    let graph = with_news(&progress, expand).await.map_err(ended)??;
+    let expand = threads::run(move |_| Graph::expand(roots, &limits));
+    let graph = with_news(&progress, expand)
+        .await
+        .map_err(|error| RunError::Runtime(error.into()))??;
     if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {
         return Err(RunError::Settings(format!(
             "no task named `{first}` to run again; there are {}",

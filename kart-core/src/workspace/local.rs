@@ -21,10 +21,10 @@ use super::{
     locate,
     pool::{Pool, Size},
     stream::StreamReader,
-    threads::{self, Wanted},
 };
 use crate::StoreError;
 use crate::format::File as Output;
+use crate::threads::{self, Wanted};
 use disk::{Disk, Mode, Permit, Read};
 
 /// Paths in one operation of a call on many.

@@ -22,7 +22,6 @@ mod retry;
 #[cfg(feature = "fs")]
 mod scratch;
 mod stream;
-pub(crate) mod threads;
 mod upload;
 
 use std::{fmt, path::Path, pin::Pin, sync::Arc, time::Duration};

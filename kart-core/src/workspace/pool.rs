@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::threads::{self, Wanted};
+use crate::threads::{self, Wanted};
 
 /// A further drainer starts when more than this many operations wait for each that is active.
 const QUEUE_PER_DRAINER: usize = 4;

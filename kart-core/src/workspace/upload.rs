@@ -20,9 +20,9 @@ use uuid::Uuid;
 use super::CommitGuard;
 use super::remote::{BULK_BYTES, Remote, enter};
 use super::retry::LOCAL;
-use super::threads::{self, Wanted};
 use crate::error::chain;
 use crate::format::File;
+use crate::threads::{self, Wanted};
 
 /// Where files are before they are copied to their places.
 pub(super) const UPLOADS: &str = "_kart/uploads";

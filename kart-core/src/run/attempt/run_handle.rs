@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::model::{AsyncBody, BlockingBody, Body, DynTask, Erased, NodeId, Outpu
 use crate::plan::describe;
 use crate::run::message::{Message, ProgressNow, SubtaskRequest, SubtaskResult};
 use crate::run::run_context::RunContext;
+use crate::threads;
 
 /// Watchers hear of progress no more often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -39,6 +40,8 @@ pub(crate) struct RunHandle {
     /// Whether a subtask was answered with an interruption.
     was_interrupted: AtomicBool,
     is_on_thread: AtomicBool,
+    /// Keeps a paused clock from advancing while the body computes on its thread.
+    clock_hold: Mutex<Option<mpsc::Sender<()>>>,
     progress: Mutex<Progress>,
 }
 
@@ -61,6 +64,7 @@ impl RunHandle {
             holds_worker: AtomicBool::new(false),
             was_interrupted: AtomicBool::new(false),
             is_on_thread: AtomicBool::new(false),
+            clock_hold: Mutex::default(),
             progress: Mutex::default(),
         }
     }
@@ -125,10 +129,14 @@ impl RunHandle {
         stop: impl FnOnce(),
     ) -> Result<Erased, BoxError> {
         self.is_on_thread.store(true, Ordering::SeqCst);
-        let mut thread = pin!(body_threads::run(body, Arc::clone(&self.run.awake)));
+        self.hold_clock(true);
+        let mut thread = pin!(body_threads::run(body));
         tokio::select! {
             biased;
-            result = &mut thread => return result,
+            result = &mut thread => {
+                self.hold_clock(false);
+                return result;
+            }
             () = self.clock.expired() => stop(),
         }
         tracing::warn!(
@@ -137,7 +145,18 @@ impl RunHandle {
             "the body is past its timeout and still runs: its worker and limits are held until it ends"
         );
         let _ = thread.await;
+        self.hold_clock(false);
         Err(self.timed_out())
+    }
+
+    fn hold_clock(&self, computes: bool) {
+        if self.is_on_thread.load(Ordering::SeqCst) {
+            let mut hold = self
+                .clock_hold
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *hold = computes.then(threads::hold_clock).flatten();
+        }
     }
 
     fn timed_out(&self) -> BoxError {
@@ -236,8 +255,8 @@ struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     fn new(handle: &'a RunHandle) -> Self {
-        if handle.clock.wait() && handle.is_on_thread.load(Ordering::SeqCst) {
-            handle.run.awake.leave();
+        if handle.clock.wait() {
+            handle.hold_clock(false);
         }
         Wait {
             handle,
@@ -250,8 +269,8 @@ impl<'a> Wait<'a> {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         let handle = self.handle;
-        if handle.clock.resume() && handle.is_on_thread.load(Ordering::SeqCst) {
-            handle.run.awake.enter();
+        if handle.clock.resume() {
+            handle.hold_clock(true);
         }
         if !self.is_answered {
             handle.run.send(Message::SubtaskCancelled {

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use tempfile::TempPath;
 
 use super::super::scratch::{Scratch, TEMPORARIES};
-use super::super::threads::Wanted;
 use super::super::{CommitGuard, Committing, Entry};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
+use crate::threads::Wanted;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;

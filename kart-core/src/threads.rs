@@ -1,8 +1,8 @@
-//! Threads for what blocks: the store's own, apart from those of the runtime.
+//! Threads for what blocks: bodies of plain functions, and the store, apart from those of the runtime.
 //!
-//! Bodies and libraries fill the runtime's blocking threads, of which there are only so many, and a runtime that shuts down
-//! waits for them. Here every piece of work finds an idle thread or gets a new one, and nobody waits for one whose
-//! file system never answers.
+//! Libraries fill the runtime's blocking threads, of which there are only so many, and a runtime that shuts down waits
+//! for them. Here every piece of work finds an idle thread or gets a new one, so that neither bodies that wait nor a file
+//! system that never answers keep anything else from its thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -42,7 +42,7 @@ pub(crate) struct Wanted<'a>(&'a dyn Fn() -> bool);
 
 impl Wanted<'_> {
     #[cfg(test)]
-    pub(super) const ALWAYS: Wanted<'static> = Wanted(&|| true);
+    pub(crate) const ALWAYS: Wanted<'static> = Wanted(&|| true);
 
     pub(crate) fn is_wanted(&self) -> bool {
         (self.0)()
@@ -57,10 +57,14 @@ pub(crate) async fn run<T: Send + 'static>(
 }
 
 /// Hands over an operation that does not begin when the future is dropped before, and waits for its answer.
-pub(super) async fn answer_of<T: Send + 'static>(
+pub(crate) async fn answer_of<T: Send + 'static>(
     operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     hand_over: impl FnOnce(Job) -> io::Result<()>,
 ) -> io::Result<T> {
+    #[cfg(test)]
+    if crate::simulation::is_active() {
+        return Ok(operation(&Wanted::ALWAYS));
+    }
     let _clock = hold_clock();
     let (sender, receiver) = oneshot::channel();
     hand_over(Box::new(move || {
@@ -75,7 +79,7 @@ pub(super) async fn answer_of<T: Send + 'static>(
 }
 
 /// Runs a job on an idle thread, or on a new one.
-pub(super) fn spawn(job: Job) -> io::Result<()> {
+pub(crate) fn spawn(job: Job) -> io::Result<()> {
     let mut state = THREADS.lock();
     if state.idle > state.jobs.len() {
         state.jobs.push_back(job);
@@ -84,7 +88,7 @@ pub(super) fn spawn(job: Job) -> io::Result<()> {
         return Ok(());
     }
     drop(state);
-    let thread = thread::Builder::new().name("kart-store".to_owned());
+    let thread = thread::Builder::new().name("kart".to_owned());
     thread.spawn(move || THREADS.serve(job)).map(drop)
 }
 
@@ -113,7 +117,7 @@ impl Threads {
 
 /// Keeps a paused clock from advancing while the result lives, as the runtime's own blocking work does. A clock that
 /// is not paused costs three looks at it.
-fn hold_clock() -> Option<mpsc::Sender<()>> {
+pub(crate) fn hold_clock() -> Option<mpsc::Sender<()>> {
     let before = std::time::Instant::now();
     let now = tokio::time::Instant::now().into_std();
     if (before..=std::time::Instant::now()).contains(&now) {
