@@ -137,7 +137,7 @@ impl<'g> Expansion<'g> {
         if let Some(named) = &mut self.named {
             *named += 1;
         }
-        if self.limits.stop.is_stopping() {
+        if self.limits.must_stop(self.first + self.nodes.len()) {
             self.give_up(interrupted().into());
         } else if self
             .named

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use super::graph::describe;
 use crate::model::{DynTask, StopToken};
 
@@ -15,7 +17,16 @@ pub(crate) struct ExpandLimits {
     /// How many tasks the graph may have, and how many one task may require.
     pub(crate) max_tasks: usize,
     pub(crate) stop: StopToken,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) progress: Arc<ExpandProgress>,
+}
+
+impl ExpandLimits {
+    /// Whether the expansion is to end after so many tasks; the clock is looked at now and then.
+    pub(super) fn must_stop(&self, tasks: usize) -> bool {
+        let is_late = |deadline: Instant| tasks.is_multiple_of(256) && deadline <= Instant::now();
+        self.stop.is_stopping() || self.deadline.is_some_and(is_late)
+    }
 }
 
 impl Default for ExpandLimits {
@@ -23,6 +34,7 @@ impl Default for ExpandLimits {
         ExpandLimits {
             max_tasks: MAX_TASKS,
             stop: StopToken::new(),
+            deadline: None,
             progress: Arc::default(),
         }
     }

@@ -256,7 +256,7 @@ impl Runner {
         roots: impl IntoIterator<Item = AnyTask>,
     ) -> Result<Plan, RunError> {
         let settings = &self.settings;
-        let graph = start::expand(settings, roots).await?;
+        let graph = start::expand(settings, roots, &Arc::default()).await?;
         let history = History::load(settings, &graph).await;
         let marks = history.marks(settings, &graph);
         let statuses = survey(&graph, &settings.workspace, &marks).await?;

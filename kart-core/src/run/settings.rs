@@ -11,7 +11,7 @@ use super::remote::executor::Executor;
 use crate::lease::TTL;
 use crate::log::RunId;
 use crate::model::{Resources, StopToken};
-use crate::plan::{ExpandLimits, MAX_TASKS, Rerun};
+use crate::plan::{MAX_TASKS, Rerun};
 use crate::report::Event;
 use crate::workspace::Workspace;
 
@@ -70,14 +70,6 @@ impl Settings {
             wait: Duration::ZERO,
             executor: None,
             on_event: None,
-        }
-    }
-    /// What ends an expansion; it stops with the run.
-    pub(crate) fn expand_limits(&self) -> ExpandLimits {
-        ExpandLimits {
-            max_tasks: self.max_tasks,
-            stop: self.stop.child(),
-            progress: Arc::default(),
         }
     }
 }

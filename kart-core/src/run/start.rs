@@ -14,14 +14,15 @@ use super::event_loop;
 use super::event_loop::state::RunState;
 use super::event_loop::survey::Opening;
 use super::record::log_sink::LogSink;
+use super::record::tracker::emit;
 use super::run_context::RunContext;
 use super::settings::Settings;
 use super::shutdown;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandProgress, Graph, Status, check_outputs, marks};
-use crate::report::{Report, RunError};
+use crate::plan::{ExpandLimits, ExpandProgress, Graph, Status, check_outputs, marks};
+use crate::report::{Event, Report, RunError, StopReason};
 use crate::threads;
 
 /// When a planning that takes long is first told of, and how long it may be silent after that.
@@ -84,7 +85,8 @@ impl History {
 /// Runs what is missing of the roots, from their expansion to the end.
 pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
     let started = Instant::now();
-    let expanded = expand(&settings, roots);
+    let progress = Arc::default();
+    let expanded = with_news(&progress, expand(&settings, roots, &progress));
     let Some(graph) = shutdown::within_grace(&settings, started, expanded).await else {
         return Err(nothing_done(&settings, &Arc::default(), started));
     };
@@ -177,6 +179,16 @@ async fn start(
 
 /// The end of a run that was stopped before anything was known.
 fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> RunError {
+    let reason = match settings.stop.is_stopping() {
+        true => StopReason::Asked,
+        false => StopReason::Deadline,
+    };
+    let stopping = Event::Stopping {
+        reason,
+        running: 0,
+        grace: settings.grace,
+    };
+    emit(settings, &stopping);
     let outcomes = vec![crate::report::Outcome::NotRun; graph.len()];
     RunError::Interrupted(Box::new(Report::new(
         Arc::clone(graph),
@@ -205,17 +217,20 @@ async fn root_statuses(
 pub(crate) async fn expand(
     settings: &Settings,
     roots: impl IntoIterator<Item = AnyTask>,
+    progress: &Arc<ExpandProgress>,
 ) -> Result<Arc<Graph>, RunError> {
     let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
     if roots.is_empty() {
         return Err(RunError::Settings("there is no task to run".to_owned()));
     }
-    let limits = settings.expand_limits();
-    // A plan that nobody waits for any more ends.
+    let limits = ExpandLimits {
+        max_tasks: settings.max_tasks,
+        progress: Arc::clone(progress),
+        ..ExpandLimits::default()
+    };
+    // An expansion that nobody waits for any more ends.
     let _stops = limits.stop.clone().stop_on_drop();
-    let progress = Arc::clone(&limits.progress);
-    let expand = threads::run(move |_| Graph::expand(roots, &limits));
-    let graph = with_news(&progress, expand)
+    let graph = threads::run(move |_| Graph::expand(roots, &limits))
         .await
         .map_err(|error| RunError::Runtime(error.into()))??;
     if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state::RunState;
 use crate::error::{Error, interrupted};
 use crate::model::{DynTask, NodeId};
-use crate::plan::{GraphExtender, marks};
+use crate::plan::{ExpandLimits, GraphExtender, marks};
 use crate::report::Outcome;
 use crate::run::attempt::dependency_failed::DependencyFailed;
 use crate::run::message::{Reply, SubtaskRequest, SubtaskResult};
@@ -59,8 +59,15 @@ impl RunState {
             Some(extender) => extender,
             none => none.insert(GraphExtender::of(&self.graph)?),
         };
+        // The run stands still meanwhile, so that it cannot hear of its own stop.
+        let limits = ExpandLimits {
+            max_tasks: self.settings.max_tasks,
+            stop: self.settings.stop.child(),
+            deadline: self.deadline.filter(|_| self.stopped.is_none()),
+            ..ExpandLimits::default()
+        };
         let before = self.graph.len();
-        let target = extender.add(&self.graph, task, &self.settings.expand_limits())?;
+        let target = extender.add(&self.graph, task, &limits)?;
         if self.graph.len() > before {
             self.table.grow();
             self.table

@@ -333,12 +333,17 @@ impl RunTracker {
     }
 
     fn emit(&self, event: &Event<'_>) {
-        event.trace();
-        if let Some(handler) = &self.settings.on_event {
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
-            if handled.is_err() {
-                tracing::warn!("the event handler panicked");
-            }
+        emit(&self.settings, event);
+    }
+}
+
+/// Gives an event to the log lines and to the handler.
+pub(crate) fn emit(settings: &Settings, event: &Event<'_>) {
+    event.trace();
+    if let Some(handler) = &settings.on_event {
+        let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
+        if handled.is_err() {
+            tracing::warn!("the event handler panicked");
         }
     }
 }

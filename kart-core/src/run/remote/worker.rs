@@ -11,16 +11,15 @@ use tokio::time::Instant;
 
 use super::executor::{AttemptRequest, AttemptResponse};
 use super::progress::ProgressPublisher;
+use super::response::response;
 use super::subtask_report::SubtaskReport;
 use crate::error::{BoxError, Error, permanent};
 use crate::key::Key;
-use crate::lease::this_process;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
 use crate::plan::{Graph, Rerun, Status, check_outputs};
 use crate::registry;
-use crate::report::{Interruption, Outcome, Report, RunError};
+use crate::report::{Report, RunError};
 use crate::run::attempt::caught;
-use crate::run::attempt::error_text::texts;
 use crate::run::coordination::{Coordination, Leases};
 use crate::run::event_loop;
 use crate::run::event_loop::state::RunState;
@@ -194,7 +193,7 @@ impl Worker {
             return Ok(vec![AttemptResponse::Interrupted; orders.len()]);
         };
         let started = Instant::now();
-        let graph = start::expand(&self.settings, tasks)
+        let graph = start::expand(&self.settings, tasks, &Arc::default())
             .await
             .map_err(permanent)?;
         let asked = graph.roots.iter().copied().zip(orders.iter().copied());
@@ -217,7 +216,7 @@ impl Worker {
             let Some(report) = &report else {
                 return AttemptResponse::AlreadyExists;
             };
-            let mut answer = answer(report, root);
+            let mut answer = response(report, root);
             if let Some(subtasks) = answer.subtasks().filter(|_| has_asked) {
                 *subtasks = SubtaskReport::of(report, &graph, &notes, root);
             }
@@ -368,38 +367,4 @@ fn other_build(order: &AttemptRequest, how: &str) -> BoxError {
         "task `{name}` {how}: the order is of build {there}, this worker of build {this_process}; run both from one build"
     ))
     .into()
-}
-
-fn answer(report: &Report, root: NodeId) -> AttemptResponse {
-    match report.task(root).outcome {
-        Outcome::Ran(attempts) => AttemptResponse::Published {
-            bytes: attempts.bytes,
-            hash: report.hash(root).map(|hash| hash.to_hex().to_string()),
-            differed: attempts.differed,
-            elapsed: attempts.elapsed,
-            worker: this_process().to_string(),
-            subtasks: SubtaskReport::default(),
-        },
-        Outcome::Complete | Outcome::CompletedByOther => AttemptResponse::AlreadyExists,
-        Outcome::Failed(failure) => AttemptResponse::failed(&failure.error, failure.elapsed),
-        // Its body asked for a task that failed: to try again would be in vain.
-        Outcome::Blocked { by } => {
-            let blocking = report.failures().find(|(task, _)| task.task.key() == *by);
-            let mut causes = vec!["a task that it asked for did not complete".to_owned()];
-            causes.extend(blocking.into_iter().flat_map(|(_, failure)| texts(failure)));
-            AttemptResponse::Failed {
-                causes,
-                is_permanent: true,
-                elapsed: report.elapsed(),
-                by: Some(*by),
-                subtasks: SubtaskReport::default(),
-            }
-        }
-        Outcome::Interrupted(Interruption::Unavailable(error)) => AttemptResponse::Unavailable {
-            error: error.clone(),
-        },
-        Outcome::NotNeeded | Outcome::Interrupted(_) | Outcome::NotRun => {
-            AttemptResponse::Interrupted
-        }
-    }
 }
