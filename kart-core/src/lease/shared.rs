@@ -48,7 +48,7 @@ pub(super) struct Shared {
 }
 
 /// An instant that never comes; what tokio uses.
-const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+const NEVER: Duration = Duration::from_hours(24 * 365 * 30);
 
 impl Shared {
     pub(super) fn new(

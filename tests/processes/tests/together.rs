@@ -130,9 +130,27 @@ fn four_that_share_the_work_do_each_task_once() {
     assert!(starts.values().all(|count| *count == 1), "{starts:?}");
 }
 
+/// The process is there, and its heartbeat is not.
+#[test]
+fn a_holder_that_hangs_is_taken_over_after_one_ttl_without_waiting() {
+    let place = Place::new();
+    let args = ["--count", "8", "--ms", "500", "--ttl", "1s"];
+    let hanging = naps(&place.workspace(), &place.notes, &args);
+    wait_for_starts(&place.notes, 2);
+    signal("-STOP", &hanging);
+    // Its last heartbeat is recent at first.
+    let run_again = || end(naps(&place.workspace(), &place.notes, &args));
+    let mut runs = std::iter::repeat_with(run_again).take(10_000);
+    let (status, out, said) = runs.find(|(status, ..)| *status != Some(BUSY)).unwrap();
+    assert_eq!(status, Some(0), "{out}{said}");
+    signal("-CONT", &hanging);
+    let (status, _, said) = end(hanging);
+    assert_eq!(status, Some(BUSY), "{said}");
+}
+
 /// By the ttl alone nobody would look at what it had before twenty minutes have passed.
 #[test]
-fn who_is_killed_on_this_machine_is_succeeded_however_long_the_ttl_is() {
+fn a_process_that_is_killed_on_this_machine_is_taken_over_however_long_the_ttl_is() {
     let place = Place::new();
     let args = ["--count", "24", "--ms", "100", "--shared", "--ttl", "1h"];
     let mut killed = naps(&place.workspace(), &place.notes, &args);

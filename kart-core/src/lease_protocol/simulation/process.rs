@@ -108,6 +108,10 @@ impl Process {
         std::mem::take(&mut self.wishes)
     }
 
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.work, Work::Leaving | Work::Done)
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next

@@ -350,13 +350,13 @@ impl World {
             .map(|(other, _)| other)
     }
 
-    /// Whether the task failed for good at a process that has not lost.
+    /// Whether the task failed for good at a process that has neither left nor lost.
     fn is_known_to_fail(&self, task: usize) -> bool {
         self.store.failed_by(task).any(|process| {
             self.slots.iter().any(|slot| {
                 slot.process.id == process
                     && slot.state != State::Killed
-                    && !slot.is_finished
+                    && !slot.process.is_leaving()
                     && slot.now(self.now) < slot.lost_at()
             })
         })
