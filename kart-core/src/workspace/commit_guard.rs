@@ -5,9 +5,10 @@
 //! for those that were past that point.
 
 use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Asked right before a commit, besides whether the guard is open.
 pub(crate) type Check = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -17,7 +18,9 @@ pub(crate) type Check = Arc<dyn Fn() -> bool + Send + Sync>;
 pub(crate) struct CommitGuard(Option<Arc<Shared>>);
 
 struct Shared {
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    /// Told when the guard is closed and nothing is past the point of no return.
+    idle: Notify,
     check: Option<Check>,
     /// A commit passes both.
     parent: Option<CommitGuard>,
@@ -60,7 +63,8 @@ impl CommitGuard {
 
     fn new(check: Option<Check>, parent: Option<CommitGuard>) -> Self {
         CommitGuard(Some(Arc::new(Shared {
-            state: watch::Sender::default(),
+            state: Mutex::default(),
+            idle: Notify::new(),
             check,
             parent,
         })))
@@ -70,14 +74,14 @@ impl CommitGuard {
     /// [`closed_and_idle`](Self::closed_and_idle).
     pub(crate) fn close(&self) {
         if let Some(shared) = &self.0 {
-            shared.state.send_modify(|state| state.is_closed = true);
+            shared.change(|state| state.is_closed = true);
         }
     }
 
     /// Returns `true` while a commit would pass.
     pub(crate) fn is_open(&self) -> bool {
         let Some(shared) = &self.0 else { return true };
-        !shared.state.borrow().is_closed && shared.is_valid()
+        !shared.lock().is_closed && shared.is_valid()
     }
 
     /// Lets a commit pass the point of no return, unless the guard is closed. Keep the result until the effect is there.
@@ -95,12 +99,13 @@ impl CommitGuard {
             Some(parent) => Some(Box::new(parent.enter()?)),
             None => None,
         };
-        let mut has_passed = false;
-        shared.state.send_modify(|state| {
-            has_passed = !state.is_closed;
-            state.committing += usize::from(has_passed);
-        });
-        has_passed.then(|| Committing {
+        let mut state = shared.lock();
+        if state.is_closed {
+            return None;
+        }
+        state.committing += 1;
+        drop(state);
+        Some(Committing {
             guard: Some(Arc::clone(shared)),
             _parent: parent,
         })
@@ -111,15 +116,38 @@ impl CommitGuard {
         let Some(shared) = &self.0 else {
             return std::future::pending().await;
         };
-        let mut state = shared.state.subscribe();
-        // The sender lives as long as `self`.
-        let _ = state
-            .wait_for(|state| state.is_closed && state.committing == 0)
-            .await;
+        loop {
+            let mut idle = pin!(shared.idle.notified());
+            idle.as_mut().enable();
+            if shared.lock().is_idle() {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.is_closed && self.committing == 0
     }
 }
 
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let is_idle = state.is_idle();
+        drop(state);
+        if is_idle {
+            self.idle.notify_waiters();
+        }
+    }
+
     fn is_valid(&self) -> bool {
         let passes_parent = self.parent.as_ref().is_none_or(CommitGuard::is_open);
         passes_parent && self.check.as_ref().is_none_or(|check| check())
@@ -129,7 +157,7 @@ impl Shared {
 impl Drop for Committing {
     fn drop(&mut self) {
         if let Some(shared) = &self.guard {
-            shared.state.send_modify(|state| state.committing -= 1);
+            shared.change(|state| state.committing -= 1);
         }
     }
 }

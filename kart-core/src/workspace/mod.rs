@@ -373,9 +373,7 @@ impl Workspace {
         operation: &'static str,
         path: &str,
     ) -> impl FnOnce(object_store::Error) -> StoreError {
-        let (location, workspace) = (self.locate(path), self.location());
-        let workspace = workspace.to_owned();
-        move |error| advice::remote(operation, location, &workspace, error)
+        move |error| advice::remote(operation, self.locate(path), self.location(), error)
     }
 }
 

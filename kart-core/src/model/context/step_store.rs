@@ -20,7 +20,7 @@ use crate::workspace::{Commit, CommitGuard, Workspace};
 #[derive(Debug)]
 pub(crate) struct StepStore {
     pub(super) workspace: Workspace,
-    directory: String,
+    key: Key,
     guard: CommitGuard,
     /// Set once this attempt has read or written any of them.
     is_used: AtomicBool,
@@ -31,11 +31,15 @@ impl StepStore {
     pub(crate) fn new(workspace: Workspace, key: Key, guard: CommitGuard) -> Self {
         StepStore {
             workspace,
-            directory: format!("_kart/steps/{key}"),
+            key,
             guard,
             is_used: AtomicBool::new(false),
             names: Mutex::default(),
         }
+    }
+
+    fn directory(&self) -> String {
+        format!("_kart/steps/{}", self.key)
     }
 
     /// Returns the place of `name`, whose ending tells what kind it is.
@@ -44,7 +48,7 @@ impl StepStore {
     ///
     /// The attempt is over.
     pub(super) fn path(&self, name: &str, ending: &str) -> Result<String, Error> {
-        let path = format!("{}/{}.{ending}", self.directory, encode_segment(name));
+        let path = format!("{}/{}.{ending}", self.directory(), encode_segment(name));
         self.ensure_open(&path)?;
         self.is_used.store(true, Ordering::Relaxed);
         Ok(path)
@@ -93,7 +97,7 @@ impl StepStore {
             return;
         }
         let cleared = async {
-            for path in self.workspace.list(&self.directory).await? {
+            for path in self.workspace.list(&self.directory()).await? {
                 self.workspace.delete(&path).await?;
             }
             Ok::<_, StoreError>(())
