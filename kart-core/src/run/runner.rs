@@ -154,10 +154,9 @@ impl Runner {
         self
     }
 
-    /// Stops the run in good order this long after it began: nothing new starts, bodies are told
-    /// (see [`Context::is_stopping`](crate::Context::is_stopping)), and those still running when the
-    /// [`grace`](Self::grace) ends are dropped. Set it shorter than the platform's own limit, by the
-    /// grace at least.
+    /// Stops the run gracefully this long after its start: nothing new starts, bodies [see
+    /// it](crate::Context::is_stopping), and those still running when the [`grace`](Self::grace) ends are
+    /// dropped. Set it shorter than the platform's own limit, by the grace at least.
     #[must_use]
     pub fn deadline(mut self, after: Duration) -> Self {
         self.deadline = Some(after);
@@ -178,9 +177,8 @@ impl Runner {
         self
     }
 
-    /// Runs the tasks of that name again although their outputs exist, and all that depends on
-    /// them; may be called for several names. A name is the whole stable name of a task or the
-    /// last part of it.
+    /// Runs the tasks of that name again although their outputs exist, and all that depends on them;
+    /// may be called for several names. A name is the whole stable name of a task or its last part.
     ///
     /// That they are to run again is not remembered: a run that was cut off is to be run again with
     /// the same names, and begins again with them.
