@@ -35,12 +35,12 @@ pub use kart_core::format;
 pub use kart_core::{
     AnyTask, Artifact, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Command, Commit,
     Completion, Context, Coordination, Counts, Dep, Entry, Error, Estimate, Event, Executor,
-    Failure, File, Format, Given, Interrupted, Key, Map, MissingResource, OnCodeChange, Outcome,
-    Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan, Planned, Reader, RecordedOutcome,
-    Redactor, Report, Requests, Result, RunError, RunId, RunSummary, Runner, Status, StopReason,
-    StopToken, StoreError, SubtaskReport, Task, TaskCounts, TaskExt, TaskInfo, TaskRecord,
-    TaskReport, TaskSpec, Worker, Workspace, Writer, build, chain, dep, interrupted, key,
-    permanent, registry,
+    Failure, File, Format, Given, Interrupted, Interruption, Key, Map, MissingResource,
+    OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan, Planned,
+    Reader, RecordedOutcome, Redactor, Report, Requests, Result, RunError, RunId, RunSummary,
+    Runner, Status, StopReason, StopToken, StoreError, SubtaskReport, Task, TaskCounts, TaskExt,
+    TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace, Writer, build, chain, dep,
+    interrupted, key, permanent, registry,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

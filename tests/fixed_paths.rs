@@ -140,7 +140,7 @@ async fn a_crash_while_an_output_is_written_is_never_taken_for_a_finished_one() 
                 .run(task.clone())
                 .await
                 .unwrap_err();
-            assert!(matches!(error, RunError::Failed(_)), "{error:?}");
+            assert!(matches!(error, RunError::Interrupted(_)), "{error:?}");
             armed.store(false, Ordering::SeqCst);
             assert!(
                 !task.is_complete(&workspace).await.unwrap(),
@@ -206,7 +206,7 @@ async fn an_external_output_that_is_missing_fails_by_its_place_and_blocks_its_de
     let story = format!("{error:#}");
     let place = workspace.locate("raw/3.csv");
     assert!(
-        story.contains(&format!("`{place}` is made by something else")),
+        story.contains(&format!("external input `{place}` is missing")),
         "{story}"
     );
     assert!(objects(&workspace).await.is_empty());

@@ -120,7 +120,10 @@ async fn killed_everywhere(moment: Moment, coordination: Coordination) -> usize 
         }
         log.take();
         let runner = Runner::new(&workspace).workers(2).resource(log.clone());
-        let report = runner.coordination(coordination).run(Top).await.unwrap();
+        let report = runner.coordination(coordination).run(Top).await;
+        let report = report.unwrap_or_else(|error| {
+            panic!("killed at {at} ({moment:?}, {coordination:?}): {error:#}")
+        });
         assert_eq!(report.counts().failed, 0);
         assert_eq!(
             complete(&workspace).await,

@@ -97,7 +97,7 @@ async fn a_bucket_that_asks_for_fewer_requests_gets_fewer() {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_takes_nothing_is_an_error_that_names_the_object() {
     let bucket = Busy::new();
-    let workspace = bucket.workspace();
+    let workspace = bucket.workspace().retry_timeout(Duration::from_mins(1));
     kart::build(Count { leaves: 30 }, &workspace).await.unwrap();
     bucket.bear(0);
     let started = Instant::now();

@@ -66,7 +66,7 @@ fn one_room_names_object_store() {
     {
         let is_workspace = source
             .components()
-            .any(|part| part.as_os_str() == "workspace");
+            .any(|part| part.as_os_str() == "workspace" || part.as_os_str() == "simulation");
         let text = fs::read_to_string(&source).unwrap();
         assert!(
             is_workspace || !text.contains("object_store::"),

@@ -147,6 +147,16 @@ pub struct StoreError {
     pub advice: Option<String>,
     /// What the store said.
     pub source: BoxError,
+    pub(crate) transient: bool,
+}
+
+impl StoreError {
+    /// Returns `true` when the store failed or could not be reached, so that the same operation may succeed later;
+    /// `false` when it refused.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.transient
+    }
 }
 
 impl fmt::Display for StoreError {

@@ -14,6 +14,9 @@ mod plan;
 pub mod registry;
 mod report;
 mod run;
+#[cfg(test)]
+mod simulation;
+mod threads;
 mod workspace;
 
 pub use error::{
@@ -29,8 +32,8 @@ pub use model::{
 };
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
-    Completion, Counts, Estimate, Event, Failure, MissingResource, Outcome, Report, RunError,
-    StopReason, TaskCounts, TaskReport,
+    Completion, Counts, Estimate, Event, Failure, Interruption, MissingResource, Outcome, Report,
+    RunError, StopReason, TaskCounts, TaskReport,
 };
 pub use run::{
     AttemptFuture, AttemptRequest, AttemptResponse, Coordination, Executor, OnCodeChange, Runner,
@@ -49,9 +52,9 @@ pub mod private {
     pub use crate::model::build;
     pub use crate::model::show;
     pub use crate::model::{
-        Attempt, Call, Context, Dep, DynTask, Erased, Fallible, Param, ParamKind, ParamSpec,
-        Params, Registration, Requirements, Requires, ResourceSpec, Task, TaskSpec, assert_param,
-        blocking, external, finish, name_bytes, name_len, name_str, wire,
+        AsyncBody, BlockingBody, Body, Call, Context, Dep, DynTask, Erased, Fallible, Param,
+        ParamKind, ParamSpec, Params, Registration, Requirements, Requires, ResourceSpec, Task,
+        TaskSpec, assert_param, external, finish, name_bytes, name_len, name_str, wire,
     };
     pub use inventory;
     pub use serde;

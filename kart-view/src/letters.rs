@@ -23,7 +23,7 @@ pub fn letter(outcome: &Outcome) -> char {
         Outcome::CompletedByOther => 'e',
         Outcome::Failed(_) => 'f',
         Outcome::Blocked { .. } => 'b',
-        Outcome::Interrupted => 'i',
+        Outcome::Interrupted(_) => 'i',
         Outcome::NotRun => 'l',
         _ => 'u',
     }

@@ -99,6 +99,10 @@ mod busy;
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use busy::{Busy, LATENCY};
 
+mod flaky;
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub(crate) use flaky::{Fault, Flaky};
+
 mod mortal;
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use mortal::{Moment, Mortal};
@@ -131,7 +135,7 @@ impl Faulty {
             fails: Arc::new(fails),
             overwrites: false,
         };
-        Workspace::from_store(Arc::new(store), "")
+        Workspace::from_store(Arc::new(store), "").retry_timeout(Duration::ZERO)
     }
 
     fn check(&self, operation: &str, path: &Path) -> Result<()> {

@@ -382,19 +382,24 @@ async fn a_root_that_cannot_be_decoded_is_an_error_of_build() {
     assert!(format!("{error:#}").contains("line 1"), "{error:#}");
 }
 
-#[tokio::test]
-async fn a_store_that_fails_a_write_fails_the_attempt_only() {
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_interrupts_the_task_and_does_not_fail_it() {
     let workspace = crate::common::Faulty::workspace(|operation, path| {
         operation == "put" && path.contains("/Good/")
     });
     let log = Log::default();
     let runner = Runner::new(&workspace).resource(log.clone());
-    let failure = failure(&runner, Good { n: 1 }).await;
-    assert!(
-        failure.chain().contains("failed to write"),
-        "{}",
-        failure.chain()
+    let error = runner.run(Good { n: 1 }).await.unwrap_err();
+    let RunError::Interrupted(report) = &error else {
+        panic!("{error:#}");
+    };
+    assert_eq!(
+        (report.counts().interrupted, report.counts().failed),
+        (1, 0)
     );
-    assert!(failure.chain().contains("today"), "{}", failure.chain());
+    let story = format!("{error:#}");
+    for part in ["Good { n: 1 } was interrupted", "failed to write", "today"] {
+        assert!(story.contains(part), "no {part} in {story}");
+    }
     assert_eq!(log.all(), ["good 1"]);
 }

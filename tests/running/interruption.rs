@@ -64,7 +64,7 @@ async fn what_still_runs_when_the_grace_ends_is_dropped_and_leaves_nothing() {
     assert_eq!(report.elapsed(), 7 * SECOND);
     assert!(matches!(
         report.outcome(&Unit { n: 3 }),
-        Some(Outcome::Interrupted)
+        Some(Outcome::Interrupted(_))
     ));
     assert!(workspace.list("").await.unwrap().is_empty());
 }
@@ -86,7 +86,7 @@ async fn a_body_that_hears_of_it_and_gives_up_has_not_failed() {
     assert_eq!(report.elapsed(), SECOND, "the grace is not waited out");
     assert!(matches!(
         report.outcome(&Patient),
-        Some(Outcome::Interrupted)
+        Some(Outcome::Interrupted(_))
     ));
     assert_eq!(report.counts().failed, 0);
 }

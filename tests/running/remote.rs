@@ -307,8 +307,9 @@ async fn what_a_body_asks_for_is_made_by_its_worker() {
     assert!(report.output(&Asks { n: 2 }).await.unwrap());
     assert!(report.output(&Even { n: 2 }).await.unwrap());
     assert_eq!((report.counts().ran, orders.lock().unwrap().len()), (2, 1));
-    let error = failure(&runner, Asks { n: 3 }).await.chain();
-    assert!(error.contains("uses 1 of the limit `slot`"), "{error}");
+    let error = unless_stuck(runner.run(Asks { n: 3 })).await.unwrap_err();
+    let story = format!("{error:#}");
+    assert!(story.contains("uses 1 of the limit `slot`"), "{story}");
 }
 
 #[task]

@@ -1,38 +1,56 @@
-//! Ownership in a workspace: the protocol of `claim`, with the requests and the time that it asks for.
+//! Leases: which run of which process works on a key. The protocol is `lease_protocol`; this room adds the
+//! requests and the time that it asks for.
 
+mod claim;
 mod heartbeat;
 mod identity;
 mod owner;
 mod participant;
+mod shared;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use claim::Claim;
+pub(crate) use heartbeat::Releases;
 pub(crate) use identity::this_process;
 pub use owner::Owner;
-pub(crate) use participant::{Claim, Claimed, Participant};
+pub(crate) use participant::{Claimed, Participant};
 
 use std::time::Duration;
 
 use crate::key::Key;
 use crate::lease_protocol::ProcessId;
 
-/// How long a process may be silent before others take over what it holds, unless said otherwise.
+/// How long a process may be silent before others take over its leases, by default.
 pub(crate) const TTL: Duration = Duration::from_mins(1);
 
-/// The name of this machine.
+/// Returns the name of this machine.
 #[must_use]
 pub fn host() -> &'static str {
     &this_process().host
 }
 
+/// Where all claims are.
+const CLAIMS: &str = "_kart/claims";
+
+/// Where the liveness objects of all processes are.
+const LIVENESS: &str = "_kart/workers";
+
 /// Where the claims on a key are.
 fn claims(key: Key) -> String {
-    format!("_kart/claims/{key}")
+    format!("{CLAIMS}/{key}")
 }
 
-fn claim(key: Key, generation: u64) -> String {
-    format!("_kart/claims/{key}/{generation}")
+/// What a path without a key is claimed by, so that two tasks that write it take turns.
+pub(crate) fn path_key(path: &str) -> Key {
+    Key::of(format!("path:{path}").as_bytes())
 }
 
-fn worker(process: ProcessId) -> String {
-    format!("_kart/workers/{process}")
+fn claim_path(key: Key, generation: u64) -> String {
+    format!("{CLAIMS}/{key}/{generation}")
+}
+
+fn liveness_path(process: ProcessId) -> String {
+    format!("{LIVENESS}/{process}")
 }

@@ -1,12 +1,13 @@
-//! Who holds a claim, as a person would be told.
+//! The holder of a lease, as a person would name it.
 
 use std::fmt;
 use std::time::SystemTime;
 
+use super::Releases;
 use super::identity::{has_exited, this_process};
-use crate::lease_protocol::{ClaimRecord, ProcessId, ProcessIdentity};
+use crate::lease_protocol::{ClaimRecord, Health, ProcessId, ProcessIdentity};
 
-/// The process that holds what another wants to run. What it says is for people.
+/// The process that holds what another wants to run. Its text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Owner {
@@ -21,11 +22,12 @@ pub struct Owner {
     /// What it runs, with its parameters.
     pub what: String,
     process: ProcessId,
-    origin: ProcessIdentity,
+    identity: ProcessIdentity,
+    health: Health,
 }
 
 impl Owner {
-    pub(super) fn new(claim: ClaimRecord) -> Self {
+    pub(super) fn new(claim: ClaimRecord, health: Health) -> Self {
         Owner {
             host: claim.origin.host.clone(),
             pid: claim.origin.pid,
@@ -33,19 +35,30 @@ impl Owner {
             since: claim.since,
             what: claim.what,
             process: claim.process,
-            origin: claim.origin,
+            identity: claim.origin,
+            health,
         }
     }
 
-    /// Whether it is a process of this machine, as far as that can be told.
+    /// Returns whether it is a process of this machine, as far as that is known.
     pub(crate) fn is_here(&self) -> bool {
-        let here = this_process();
-        !here.boot.is_empty() && self.origin.boot == here.boot && self.origin.host == here.host
+        let this = this_process();
+        !this.boot.is_empty() && self.identity.boot == this.boot && self.identity.host == this.host
     }
 
-    /// Whether it is known to have ended, without asking the store: it is worth while to try its claim.
+    /// Returns whether it is known to have exited, without asking the store: then its claim is worth a try.
     pub(crate) fn has_exited(&self) -> bool {
-        has_exited(self.process, &self.origin)
+        has_exited(self.process, &self.identity)
+    }
+
+    /// Returns whether its heartbeat was recent at the last look.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.health == Health::Alive
+    }
+
+    /// Returns the releases of a holder in this very process.
+    pub(crate) fn releases(&self) -> Option<Releases> {
+        Releases::of(self.process)
     }
 }
 

@@ -1,16 +1,16 @@
-//! What processes leave that died in the wrong moment: a liveness object without claims, a claim on a key that
-//! nobody wants any more because its output is there.
+//! What processes leave that died at a bad moment: a liveness object without claims, a claim on a key that
+//! nobody wants any more because its output exists. And the claims on work that failed for good, which stay as
+//! long as other processes share that work.
 
 use std::collections::BTreeMap;
 
-use super::participant::Shared;
-use super::{Claimed, Participant, claim, identity};
+use super::{CLAIMS, Claimed, LIVENESS, Participant, claim_path, identity, liveness_path};
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::lease_protocol::{ClaimRecord, LivenessRecord, ProcessId};
+use crate::lease_protocol::{ClaimRecord, Health, LivenessRecord, ProcessId};
 
 impl Participant {
-    /// Removes what the dead have left; what cannot be removed stays.
+    /// Deletes what dead processes have left; what cannot be deleted stays.
     pub(super) async fn sweep(&self) {
         if let Err(error) = self.sweep_all().await {
             tracing::debug!(error = crate::error::chain(&error), "failed to sweep");
@@ -18,10 +18,9 @@ impl Participant {
     }
 
     async fn sweep_all(&self) -> Result<(), StoreError> {
-        let shared = self.shared();
-        let workspace = &shared.workspace;
+        let workspace = &self.shared().workspace;
         let mut highest: BTreeMap<Key, u64> = BTreeMap::new();
-        for path in workspace.list("_kart/claims").await? {
+        for path in workspace.list(CLAIMS).await? {
             let mut names = path.split('/').skip(2);
             let key = names.next().and_then(|key| key.parse().ok());
             let generation = names.next().and_then(|number| number.parse::<u64>().ok());
@@ -30,54 +29,77 @@ impl Participant {
                 *highest = generation.max(*highest);
             }
         }
+        let is_alone = self.sweep_liveness().await?;
         for (key, generation) in highest {
-            if is_orphaned(shared, &claim(key, generation)).await? {
+            if self.is_orphaned(key, generation, is_alone).await? {
                 self.clear(key).await?;
             }
         }
-        for path in workspace.list("_kart/workers").await? {
+        Ok(())
+    }
+
+    /// Deletes the liveness objects of dead processes; returns whether no other process is left.
+    async fn sweep_liveness(&self) -> Result<bool, StoreError> {
+        let shared = self.shared();
+        let own = self.id().await;
+        let mut is_alone = true;
+        for path in shared.workspace.list(LIVENESS).await? {
             let id = path.rsplit('/').next().and_then(|id| id.parse().ok());
-            if id.is_some_and(|id| identity::live_participants().contains(&id)) {
+            let Some(id) = id.filter(|id| own != Some(*id)) else {
                 continue;
-            }
-            let Some(text) = workspace.read(&path).await? else {
+            };
+            let Some(text) = shared.workspace.read(&path).await? else {
                 continue;
             };
             let record = serde_json::from_slice::<LivenessRecord>(&text);
-            if record.is_ok_and(|record| identity::has_exited(record.process, &record.origin)) {
-                workspace.delete(&path).await?;
+            let has_exited = record.is_ok_and(|record| identity::has_exited(id, &record.origin));
+            if has_exited || shared.observe(id, false).await? == Health::Dead {
+                shared.workspace.delete(&path).await?;
+            } else {
+                is_alone = false;
             }
         }
-        Ok(())
+        Ok(is_alone)
     }
 
-    /// Takes a key over from the dead and gives it back with all its generations: the lower ones first, while
-    /// the highest is held, so that whoever comes meanwhile either waits or is alone.
+    /// Takes a key over from a dead process and releases all its generations: the lower ones first, while it
+    /// holds the highest, so that another contender either waits or is alone.
     async fn clear(&self, key: Key) -> Result<(), StoreError> {
-        if let Claimed::Won(held) = self.claim(key, "nothing: it sweeps").await? {
-            for generation in 1..held.generation() {
-                self.shared()
-                    .workspace
-                    .delete(&claim(key, generation))
-                    .await?;
+        if let Claimed::Won(claim) = self.claim_anew(key, "nothing: it sweeps").await? {
+            for generation in 1..claim.generation() {
+                let path = claim_path(key, generation);
+                self.shared().workspace.delete(&path).await?;
             }
-            held.release(false).await;
+            claim.release(false).await;
         }
         Ok(())
     }
-}
 
-/// Whether a claim is of a process that is known to be gone, or that has no liveness.
-async fn is_orphaned(shared: &Shared, path: &str) -> Result<bool, StoreError> {
-    let Some(text) = shared.workspace.read(path).await? else {
-        return Ok(false);
-    };
-    let Ok(record) = serde_json::from_slice::<ClaimRecord>(&text) else {
-        return Ok(true);
-    };
-    let process: ProcessId = record.process;
-    if identity::has_exited(process, &record.origin) {
-        return Ok(true);
+    /// Returns whether a claim is of a process that has exited or has no liveness, or says that the work failed
+    /// for good while no other process is left to read it.
+    async fn is_orphaned(
+        &self,
+        key: Key,
+        generation: u64,
+        is_alone: bool,
+    ) -> Result<bool, StoreError> {
+        let workspace = &self.shared().workspace;
+        let Some(text) = workspace.read(&claim_path(key, generation)).await? else {
+            return Ok(false);
+        };
+        let Ok(record) = serde_json::from_slice::<ClaimRecord>(&text) else {
+            return Ok(true);
+        };
+        let process: ProcessId = record.process;
+        if record.failed.is_some() && !is_alone {
+            return Ok(false);
+        }
+        if record.failed.is_some() && self.id().await == Some(process) {
+            return Ok(true);
+        }
+        if identity::has_exited(process, &record.origin) {
+            return Ok(true);
+        }
+        Ok(!workspace.exists(&liveness_path(process)).await?)
     }
-    Ok(!shared.workspace.exists(&super::worker(process)).await?)
 }

@@ -1,51 +1,60 @@
-//! One try to claim one key.
+//! One try of one process to acquire the lease on one key.
 
+use super::failure_detector::Health;
 use super::record::{Nonce, ProcessId};
 
-/// What a contest wants to know or to be done.
+/// What the state machine wants to know, or wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Create the claim in that generation, only if it is absent. It names this process and the nonce.
     Create(u64),
-    /// List the generations that there are.
+    /// List the generations.
     List,
     /// Read the claim of that generation.
     Read(u64),
-    /// Look whether that process is dead.
+    /// Look at the heartbeat of that process.
     Look(ProcessId),
 }
 
-/// What came of an [`Request`].
+/// The response to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
-    /// It was absent and is created now.
+    /// It was absent, and exists now.
     Created,
-    /// The store says that it exists already, or gave no answer: it may be one's own all the same.
+    /// The store says that it exists already, or did not answer: it may still be this process's own.
     NotCreated,
-    /// The generations that there are, in any order.
+    /// The generations, in any order.
     Generations(Vec<u64>),
     /// Who claims, by what nonce.
     Claim(ProcessId, Nonce),
+    /// The holder says that its work failed for good; whether this run has seen it hold the claim before.
+    Failed { by: ProcessId, was_seen: bool },
     /// The claim is gone.
     NoClaim,
-    /// The claim says nothing that can be read: it is nobody's.
+    /// The claim is not readable: it is nobody's.
     Unreadable,
-    /// Whether the process is dead.
-    Dead(bool),
+    /// Whether the process is alive.
+    Health(Health),
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Request(Request),
-    /// The key is this process's, as long as it has not lost.
+    /// This process holds the lease until it loses it.
     Won(Won),
-    /// Somebody who is alive holds it.
+    /// Another process holds it.
     Held {
         by: ProcessId,
         generation: u64,
+        health: Health,
     },
-    /// The claims changed with every look: try again later.
+    /// The work failed for good at another process.
+    Failed {
+        by: ProcessId,
+        generation: u64,
+    },
+    /// The claims kept changing: try again later.
     Contended,
 }
 
@@ -56,22 +65,26 @@ pub(crate) struct Won {
     pub(crate) nonce: Nonce,
 }
 
-/// How often a contest begins again because what it saw was gone a moment later.
+/// How often the state machine starts again because what it saw was gone a moment later.
 const ROUNDS: u32 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Creating(u64),
-    /// Looking for the highest generation, after generation `tried` could not be created.
+    /// Looking for the highest generation, after one could not be created.
     Listing,
-    /// After a takeover: whether it is the highest generation still.
+    /// After a takeover: checking that it is the highest generation.
     Confirming(u64),
     Reading(u64),
     Looking(u64, ProcessId),
+    /// The same for a holder whose work failed for good.
+    LookingFailed(u64, ProcessId),
+    /// Reading the claim of a dead holder once more: its work may have failed for good right before its end.
+    Rereading(u64, ProcessId),
 }
 
-/// The contest of one process for one key: [`START`](Self::START), then [`next`](Self::next) with each
-/// answer until it ends. A process makes one at a time for each key, and none for a key that it holds.
+/// One process's try for one key: start with [`START`](Self::START), then call [`next`](Self::next) with each
+/// response until it ends. A process makes one at a time for each key, and none for a key that it holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Acquire {
     process: ProcessId,
@@ -82,7 +95,7 @@ pub(crate) struct Acquire {
     flaw: Flaw,
 }
 
-/// What a test build leaves out, to show that it is missed.
+/// What a test build leaves out, to show that it is needed.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -91,6 +104,8 @@ pub(super) enum Flaw {
     NoGenerationCheck,
     /// A claim of one's own whose answer was lost is taken for another's.
     NoNonce,
+    /// A claim whose work failed for good is taken over like a dead process's.
+    FailedIsFree,
 }
 
 impl Acquire {
@@ -111,20 +126,20 @@ impl Acquire {
         self
     }
 
-    /// What its claims say, so that they are known again.
+    /// Returns the nonce that this process's claims carry.
     pub(crate) fn nonce(&self) -> Nonce {
         self.nonce
     }
 
-    /// The first question. Most keys are claimed by nobody, and this is the only one.
+    /// The first request. Nobody claims most keys, and this is the only one.
     pub(crate) const START: Request = Request::Create(1);
 
-    /// Takes the answer to the last question.
-    pub(crate) fn next(&mut self, answer: &Response) -> Action {
-        match (self.state, answer) {
+    /// Takes the response to the last request.
+    pub(crate) fn next(&mut self, response: &Response) -> Action {
+        match (self.state, response) {
             (State::Creating(1), Response::Created) => self.won(1),
             (State::Creating(generation), Response::Created) => {
-                self.ask(State::Confirming(generation), Request::List)
+                self.request(State::Confirming(generation), Request::List)
             }
             #[cfg(test)]
             (State::Creating(generation), Response::NotCreated)
@@ -135,8 +150,8 @@ impl Acquire {
             (State::Creating(_), Response::NotCreated) => self.look_again(),
             (State::Listing, Response::Generations(generations)) => {
                 match generations.iter().max() {
-                    Some(&highest) => self.ask(State::Reading(highest), Request::Read(highest)),
-                    None => self.ask(State::Creating(1), Request::Create(1)),
+                    Some(&highest) => self.request(State::Reading(highest), Request::Read(highest)),
+                    None => self.request(State::Creating(1), Request::Create(1)),
                 }
             }
             (State::Confirming(mine), Response::Generations(generations)) => {
@@ -149,14 +164,44 @@ impl Acquire {
             (State::Reading(generation), Response::Claim(process, nonce)) => {
                 self.read(generation, *process, *nonce)
             }
-            (State::Reading(_), Response::NoClaim) => self.look_again(),
-            (State::Reading(generation), Response::Unreadable) => self.take_over(generation),
-            (State::Looking(generation, _), Response::Dead(true)) => self.take_over(generation),
-            (State::Looking(generation, by), Response::Dead(false)) => {
-                Action::Held { by, generation }
+            (State::Reading(generation), Response::Failed { by, was_seen }) => {
+                self.failed(generation, *by, *was_seen)
             }
+            (State::Rereading(generation, dead), Response::Claim(process, _))
+                if *process == dead =>
+            {
+                self.take_over(generation)
+            }
+            (State::Rereading(generation, _), Response::Claim(process, nonce)) => {
+                self.read(generation, *process, *nonce)
+            }
+            (State::Rereading(generation, _), Response::Failed { by, .. }) => {
+                self.failed(generation, *by, true)
+            }
+            (State::Reading(_) | State::Rereading(..), Response::NoClaim) => self.look_again(),
+            (
+                State::Reading(generation) | State::Rereading(generation, _),
+                Response::Unreadable,
+            ) => self.take_over(generation),
+            (State::Looking(generation, by), Response::Health(Health::Dead)) => {
+                self.request(State::Rereading(generation, by), Request::Read(generation))
+            }
+            (State::LookingFailed(generation, _), Response::Health(Health::Dead)) => {
+                self.take_over(generation)
+            }
+            (State::LookingFailed(generation, by), Response::Health(Health::Alive)) => {
+                Action::Failed { by, generation }
+            }
+            (
+                State::Looking(generation, by) | State::LookingFailed(generation, by),
+                Response::Health(health),
+            ) => Action::Held {
+                by,
+                generation,
+                health: *health,
+            },
             _ => {
-                debug_assert!(false, "{answer:?} is no answer to {:?}", self.state);
+                debug_assert!(false, "{response:?} does not answer {:?}", self.state);
                 Action::Contended
             }
         }
@@ -164,22 +209,35 @@ impl Acquire {
 
     /// The claim of the highest generation.
     fn read(&mut self, generation: u64, process: ProcessId, nonce: Nonce) -> Action {
+        let look = (State::Looking(generation, process), Request::Look(process));
         #[cfg(test)]
         if self.flaw == Flaw::NoNonce {
-            return self.ask(State::Looking(generation, process), Request::Look(process));
+            return self.request(look.0, look.1);
         }
         if process != self.process {
-            return self.ask(State::Looking(generation, process), Request::Look(process));
+            return self.request(look.0, look.1);
         }
         if nonce == self.nonce {
             return self.won(generation);
         }
-        // Of an earlier contest of this process, whose answer was lost.
+        // Of an earlier try of this process, whose answer was lost.
         self.take_over(generation)
     }
 
+    /// The claim of the highest generation says that the work failed for good.
+    fn failed(&mut self, generation: u64, by: ProcessId, was_seen: bool) -> Action {
+        #[cfg(test)]
+        if self.flaw == Flaw::FailedIsFree {
+            return self.take_over(generation);
+        }
+        if was_seen || by == self.process {
+            return Action::Failed { by, generation };
+        }
+        self.request(State::LookingFailed(generation, by), Request::Look(by))
+    }
+
     fn take_over(&mut self, generation: u64) -> Action {
-        self.ask(
+        self.request(
             State::Creating(generation + 1),
             Request::Create(generation + 1),
         )
@@ -190,12 +248,12 @@ impl Acquire {
         if self.rounds > ROUNDS {
             return Action::Contended;
         }
-        self.ask(State::Listing, Request::List)
+        self.request(State::Listing, Request::List)
     }
 
-    fn ask(&mut self, state: State, ask: Request) -> Action {
+    fn request(&mut self, state: State, request: Request) -> Action {
         self.state = state;
-        Action::Request(ask)
+        Action::Request(request)
     }
 
     fn won(&self, generation: u64) -> Action {
@@ -203,5 +261,95 @@ impl Acquire {
             generation,
             nonce: self.nonce,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: ProcessId = ProcessId(2);
+
+    /// A try that has read the claim of generation 1.
+    fn reading(read: &Response) -> (Acquire, Action) {
+        let mut acquire = Acquire::new(ProcessId(1), Nonce(1));
+        acquire.next(&Response::NotCreated);
+        acquire.next(&Response::Generations(vec![1]));
+        let action = acquire.next(read);
+        (acquire, action)
+    }
+
+    /// A slow contender creates a generation that others have passed and cleared meanwhile.
+    #[test]
+    fn a_takeover_wins_only_while_it_is_the_highest_generation() {
+        let (mut acquire, _) = reading(&Response::Unreadable);
+        assert_eq!(
+            acquire.next(&Response::Created),
+            Action::Request(Request::List)
+        );
+        let action = acquire.next(&Response::Generations(vec![2, 3]));
+        assert_eq!(action, Action::Request(Request::List));
+
+        let (mut acquire, _) = reading(&Response::Unreadable);
+        acquire.next(&Response::Created);
+        let action = acquire.next(&Response::Generations(vec![1, 2]));
+        let won = Won {
+            generation: 2,
+            nonce: Nonce(1),
+        };
+        assert_eq!(action, Action::Won(won));
+    }
+
+    #[test]
+    fn work_that_failed_for_good_is_not_tried_again_where_its_holder_was_seen_or_is_alive() {
+        let failed = |was_seen| Response::Failed {
+            by: OTHER,
+            was_seen,
+        };
+        let ended = Action::Failed {
+            by: OTHER,
+            generation: 1,
+        };
+        assert_eq!(reading(&failed(true)).1, ended);
+
+        let (mut acquire, action) = reading(&failed(false));
+        assert_eq!(action, Action::Request(Request::Look(OTHER)));
+        assert_eq!(acquire.next(&Response::Health(Health::Alive)), ended);
+    }
+
+    #[test]
+    fn work_that_failed_for_good_right_before_the_end_of_its_holder_is_not_tried_again() {
+        let (mut acquire, _) = reading(&Response::Claim(OTHER, Nonce(2)));
+        let action = acquire.next(&Response::Health(Health::Dead));
+        assert_eq!(action, Action::Request(Request::Read(1)));
+        let failed = Response::Failed {
+            by: OTHER,
+            was_seen: false,
+        };
+        let ended = Action::Failed {
+            by: OTHER,
+            generation: 1,
+        };
+        assert_eq!(acquire.next(&failed), ended);
+    }
+
+    #[test]
+    fn work_that_failed_for_good_is_free_where_its_holder_is_dead_and_was_never_seen() {
+        let failed = Response::Failed {
+            by: OTHER,
+            was_seen: false,
+        };
+        let (mut acquire, _) = reading(&failed);
+        let action = acquire.next(&Response::Health(Health::Dead));
+        assert_eq!(action, Action::Request(Request::Create(2)));
+
+        let (mut acquire, _) = reading(&failed);
+        let action = acquire.next(&Response::Health(Health::Unknown));
+        let held = Action::Held {
+            by: OTHER,
+            generation: 1,
+            health: Health::Unknown,
+        };
+        assert_eq!(action, held);
     }
 }

@@ -1,21 +1,21 @@
-//! One's own liveness: when to renew it, and when it is lost.
+//! This process's own clock of its leases: when the next heartbeat is due, and when the leases are lost.
 
 use std::time::Duration;
 
 use super::Moment;
 
-/// The liveness of one process, from its first renewal to its loss.
+/// The liveness of one process, from its first heartbeat to its loss.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseClock {
     ttl: Duration,
     counter: u64,
-    /// When the last renewal was sent that is known to be in the store.
+    /// When the last heartbeat that is known to be in the store was sent.
     renewed: Moment,
     is_lost: bool,
 }
 
 impl LeaseClock {
-    /// A process whose liveness object, sent at `sent`, is in the store.
+    /// Starts the clock of a process whose first heartbeat was sent at `sent`.
     pub(crate) fn new(ttl: Duration, sent: Moment) -> Self {
         LeaseClock {
             ttl,
@@ -25,38 +25,59 @@ impl LeaseClock {
         }
     }
 
-    /// When the next renewal is to be sent.
+    /// Returns when the next heartbeat is due.
     pub(crate) fn due(&self) -> Moment {
-        self.renewed + self.ttl / 3
+        self.renewed.saturating_add(self.ttl / 3)
     }
 
-    /// How long to wait before a renewal that failed is sent again.
+    /// Returns how long to wait before a heartbeat that failed is sent again.
     pub(crate) fn pause(&self) -> Duration {
         self.ttl / 12
     }
 
-    /// The number of the next renewal: no two are equal, so that others see that it changed.
-    pub(crate) fn beat(&mut self) -> u64 {
+    /// Returns the number of the next heartbeat. No two are equal, so that others see a change.
+    pub(crate) fn next_heartbeat(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
-    /// A renewal that was sent at `sent` is known, at `now`, to be in the store. One that came too late
-    /// brings nothing back: others may have taken over meanwhile.
+    /// Takes the news, at `now`, that a heartbeat sent at `sent` is in the store. One that came too late
+    /// restores nothing: others may have taken over.
     pub(crate) fn renewed(&mut self, sent: Moment, now: Moment) {
         if !self.is_lost(now) {
             self.renewed = self.renewed.max(sent);
         }
     }
 
-    /// Whether everything that was claimed is lost, for good.
+    /// Returns whether all leases are lost, for good.
     pub(crate) fn is_lost(&mut self, now: Moment) -> bool {
         self.is_lost = self.is_lost || now >= self.lost_at();
         self.is_lost
     }
 
-    /// When it will be lost unless a renewal succeeds before.
+    /// Returns when the leases are lost unless a heartbeat succeeds before.
     pub(crate) fn lost_at(&self) -> Moment {
-        self.renewed + self.ttl * 2 / 3
+        self.renewed.saturating_add(self.ttl / 3 * 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_that_came_too_late_restores_nothing() {
+        let mut clock = LeaseClock::new(Duration::from_secs(30), Duration::ZERO);
+        clock.renewed(Duration::from_secs(10), Duration::from_secs(21));
+        assert!(clock.is_lost(Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn the_longest_ttl_is_never_lost() {
+        let mut clock = LeaseClock::new(Duration::MAX, Duration::from_secs(7));
+        assert!(clock.due() > Duration::from_secs(u64::MAX / 4));
+        clock.renewed(Duration::MAX / 2, Duration::MAX / 2);
+        assert!(!clock.is_lost(Duration::MAX - Duration::from_nanos(1)));
+        assert_eq!(clock.lost_at(), Duration::MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! What the objects of the protocol say.
+//! What the objects of the protocol hold.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,21 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One life of a process in a workspace: who has lost comes back under another.
+/// One participation of a process in a workspace. A process that lost its leases comes back under another id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProcessId(pub(crate) u128);
 
-/// What tells one's own claim from another's with the same text.
+/// Tells one's own claim from another's with the same text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Nonce(pub(crate) u128);
 
 macro_rules! hexadecimal {
     ($($name:ident),*) => {$(
         impl $name {
+            /// Draws one from the system's randomness: two sandboxes that were started alike may have
+            /// seeded their generators alike.
             pub(crate) fn random() -> Self {
-                $name(fastrand::u128(..))
+                $name(uuid::Uuid::new_v4().as_u128())
             }
         }
 
@@ -59,27 +61,28 @@ macro_rules! hexadecimal {
 
 hexadecimal!(ProcessId, Nonce);
 
-/// Where a process runs: for people, and to find out at once on the same machine that it is gone.
+/// Where a process runs: for people, and to see at once on the same machine that it has exited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessIdentity {
     pub(crate) host: String,
-    /// Changes each time that the machine starts; empty where that is not known.
+    /// Changes with each boot of the machine; empty where it is unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) boot: String,
     pub(crate) pid: u32,
-    /// When the process started, as its machine counts; tells it from a later one of that pid.
+    /// When the process started, as its machine counts: tells it from a later one of that pid. Empty where it is
+    /// unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) started: String,
 }
 
-/// As the run log names a process.
+/// Writes it as the run log names a process.
 impl fmt::Display for ProcessIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.host, self.pid)
     }
 }
 
-/// What a liveness object says.
+/// What a liveness object holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LivenessRecord {
     pub(crate) process: ProcessId,
@@ -87,11 +90,12 @@ pub(crate) struct LivenessRecord {
     #[serde(flatten)]
     pub(crate) origin: ProcessIdentity,
     pub(crate) run: String,
-    /// For people alone.
+    /// When it was written, by its machine's clock. Only processes of that machine look at it, and none is
+    /// called dead for it.
     pub(crate) since: SystemTime,
 }
 
-/// What a claim says.
+/// What a claim holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClaimRecord {
     pub(crate) process: ProcessId,
@@ -99,8 +103,33 @@ pub(crate) struct ClaimRecord {
     #[serde(flatten)]
     pub(crate) origin: ProcessIdentity,
     pub(crate) run: String,
-    /// For people alone.
+    /// For people only.
     pub(crate) since: SystemTime,
     /// What is claimed, as a person would name it.
     pub(crate) what: String,
+    /// Says that the work failed for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<FailureRecord>,
+}
+
+/// How the work under a claim failed for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FailureRecord {
+    pub(crate) attempts: u32,
+    pub(crate) error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_were_seeded_alike_have_different_ids_and_nonces() {
+        let seeded = || {
+            fastrand::seed(7);
+            (ProcessId::random(), Nonce::random())
+        };
+        let (one, other) = (seeded(), seeded());
+        assert!(one.0 != other.0 && one.1 != other.1);
+    }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::record::{Line, Note, Record};
 use super::{EndRecord, Known, RunId, StartRecord, TaskRecord, digest, pack, segment};
 use crate::error::StoreError;
+use crate::threads;
 use crate::workspace::Workspace;
 
 /// How often what is new is written.
@@ -190,8 +191,8 @@ impl Shared {
             self.lines(text, noted)
         } else {
             let shared = Arc::clone(self);
-            let lines = spawn_blocking(move || shared.lines(text, noted)).await;
-            // It does not panic, and where the runtime shuts down nothing is written any more.
+            let lines = threads::run(move |_| shared.lines(text, noted)).await;
+            // It does not panic.
             lines.unwrap_or_default()
         };
         if text.is_empty() {

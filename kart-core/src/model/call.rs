@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::requires::Input;
-use super::task::{Attempt, Erased, Task};
+use super::task::{Body, Erased, Task};
 use crate::error::BoxError;
 
 /// What the runner was given to hand to bodies, by type.
@@ -93,31 +93,13 @@ pub fn finish<T: Task, E: Into<BoxError>>(
     }
 }
 
-/// Runs the body of a plain `fn` on the blocking pool. Dropped, it lets the body go on to its end,
-/// of which nothing is kept: a thread cannot be stopped from outside.
-pub fn blocking<F>(body: F) -> Attempt
-where
-    F: FnOnce() -> Result<Erased, BoxError> + Send + 'static,
-{
-    Box::pin(async move {
-        let span = tracing::Span::current();
-        match tokio::task::spawn_blocking(move || span.in_scope(body)).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(payload) => std::panic::resume_unwind(payload),
-                Err(error) => Err(error.into()),
-            },
-        }
-    })
-}
-
 /// The body of a task that something else makes: there is none.
-pub fn external(call: Call) -> Attempt {
-    Box::pin(async move {
+pub fn external(call: Call) -> Body {
+    Body::Async(Box::pin(async move {
         let path = call.context().path().to_owned();
         Err(crate::error::permanent(format!(
             "`{path}` is made by something else, and it is not there"
         ))
         .into())
-    })
+    }))
 }

@@ -20,8 +20,8 @@ pub(crate) use any::shown_params;
 pub use any::{AnyTask, show};
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
-pub use call::{Call, blocking, external, finish};
-pub(crate) use context::{AttemptScope, Getting, Host, StepStore};
+pub use call::{Call, external, finish};
+pub(crate) use context::{AttemptScope, OutputFuture, RunApi, StepStore};
 pub use context::{Command, Context, Map, Writer};
 pub use dep::{Dep, dep};
 pub use given::{Given, ParamError, build};
@@ -32,7 +32,7 @@ pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };
 pub use stop_token::StopToken;
-pub use task::{Attempt, DynTask, Erased, Fallible, Task};
+pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::task::{DynTask, Erased};
-use crate::error::{BoxError, StoreError};
+use crate::error::{BoxError, StoreError, catch_panic};
 use crate::format::File;
+use crate::threads;
 use crate::workspace::Workspace;
 
 /// More bytes than that are encoded and decoded on a thread of their own: it takes longer than a millisecond.
@@ -68,15 +69,11 @@ pub(crate) async fn decoded(
     blocking(move || decode(bytes)).await
 }
 
-/// Runs what takes long on a thread of its own. A panic goes on in the caller.
+/// Runs what takes long on a thread of its own; a panic of a user's own format is an error.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
 ) -> Result<T, BoxError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(payload) => std::panic::resume_unwind(payload),
-        Err(error) => Err(error.into()),
-    })
+    threads::run(move |_| catch_panic(work)).await??
 }
 
 /// Why there is no value.

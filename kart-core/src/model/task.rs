@@ -1,7 +1,7 @@
 //! The trait behind `#[task]`, and the same without its type.
 
 use std::any::{Any, TypeId};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,8 +20,28 @@ use crate::key::PathText;
 /// An output whose type only its task knows.
 pub type Erased = Arc<dyn Any + Send + Sync>;
 
-/// One attempt of a task's body.
-pub type Attempt = Pin<Box<dyn Future<Output = Result<Erased, BoxError>> + Send>>;
+/// The body of an `async fn`, with all that it is handed.
+pub type AsyncBody = Pin<Box<dyn Future<Output = Result<Erased, BoxError>> + Send>>;
+
+/// The body of a plain `fn`, with all that it is handed.
+pub type BlockingBody = Box<dyn FnOnce() -> Result<Erased, BoxError> + Send>;
+
+/// A task's body, to be run once.
+pub enum Body {
+    /// It is polled.
+    Async(AsyncBody),
+    /// It is called on a thread of its own.
+    Blocking(BlockingBody),
+}
+
+impl Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Body::Async(_) => "Async",
+            Body::Blocking(_) => "Blocking",
+        })
+    }
+}
 
 /// The checkpointed form of one call of a function; implemented by `#[task]`.
 #[diagnostic::on_unimplemented(
@@ -45,7 +65,7 @@ pub trait Task: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'st
     #[doc(hidden)]
     fn __path_param(&self, name: &str) -> PathText;
     #[doc(hidden)]
-    fn __run(self: Arc<Self>, call: Call) -> Attempt;
+    fn __run(self: Arc<Self>, call: Call) -> Body;
 }
 
 /// What a task's function may return: `Result<T, E>` with `E: Into<BoxError>`.
@@ -87,7 +107,7 @@ pub trait DynTask: Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn is_file(&self) -> bool;
     #[doc(hidden)]
-    fn run(self: Arc<Self>, call: Call) -> Attempt;
+    fn run(self: Arc<Self>, call: Call) -> Body;
     #[doc(hidden)]
     fn to_json(&self) -> Result<serde_json::Value, serde_json::Error>;
 }
@@ -136,7 +156,7 @@ impl<T: Task> DynTask for T {
             && <T::Format as Format<T::Output>>::STORES_FILES
     }
 
-    fn run(self: Arc<Self>, call: Call) -> Attempt {
+    fn run(self: Arc<Self>, call: Call) -> Body {
         self.__run(call)
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::graph::{Graph, Node, describe, node_id};
 use super::key_map::KeyMap;
-use super::limits::{ExpandLimits, Meter};
-use crate::error::{Error, catch_panic};
+use super::limits::ExpandLimits;
+use crate::error::{Error, catch_panic, interrupted};
 use crate::key::{self, Key, KeyHasher};
 use crate::model::{DynTask, Intern, NodeId, Params, Redactor, Req, Requirements};
 
@@ -58,7 +58,9 @@ pub(super) struct Expansion<'g> {
     stands_for: Vec<NodeId>,
     by_key: KeyMap<NodeId>,
     params: Params,
-    meter: Meter<'g>,
+    limits: &'g ExpandLimits,
+    /// How many tasks the open requirement has named; `None` between two.
+    named: Option<usize>,
     error: Option<Error>,
     refused: Option<String>,
 }
@@ -76,9 +78,7 @@ impl Intern for Expansion<'_> {
     /// The place of the task; the same for an equal one. An error is kept until the walk looks.
     fn intern(&mut self, task: Arc<dyn DynTask>) -> NodeId {
         let id = node_id(self.first + self.nodes.len());
-        if let Err(error) = self.meter.count(&task) {
-            self.give_up(error);
-        }
+        self.check_limits(&task);
         if let Err(error) = self.params.read(task.as_ref()) {
             self.error.get_or_insert(error);
             return id;
@@ -86,14 +86,13 @@ impl Intern for Expansion<'_> {
         let fingerprint = self.params.fingerprint(task.spec().name);
         match self.known.entry(fingerprint) {
             Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(_) if !self.meter.has_room(id.index()) => {
-                let error = self.meter.too_many(&task);
-                self.give_up(error);
+            Entry::Vacant(_) if id.index() >= self.limits.max_tasks => {
+                self.give_up_at(&task);
                 id
             }
             Entry::Vacant(entry) => {
                 entry.insert(id);
-                self.meter.note(id.index() + 1, &task);
+                self.limits.progress.note(id.index() + 1, &task);
                 self.nodes.push(Node {
                     task,
                     key: Key::default(),
@@ -126,16 +125,39 @@ impl<'g> Expansion<'g> {
             stands_for: Vec::new(),
             by_key: KeyMap::default(),
             params: Params::default(),
-            meter: Meter::new(limits),
+            limits,
+            named: None,
             error: None,
             refused: None,
         }
     }
 
+    /// Ends an expansion that is to stop, and a requirement that names tasks for ever.
+    fn check_limits(&mut self, task: &Arc<dyn DynTask>) {
+        if let Some(named) = &mut self.named {
+            *named += 1;
+        }
+        if self.limits.must_stop(self.first + self.nodes.len()) {
+            self.give_up(interrupted().into());
+        } else if self
+            .named
+            .is_some_and(|named| named > self.limits.max_tasks)
+        {
+            self.give_up_at(task);
+        }
+    }
+
+    fn give_up_at(&mut self, newest: &Arc<dyn DynTask>) {
+        self.give_up(Error::TooManyTasks {
+            max_tasks: self.limits.max_tasks,
+            newest: describe(newest.as_ref()),
+        });
+    }
+
     /// Keeps the error; within a requirement it unwinds that as well, since it may never come to its own end.
     fn give_up(&mut self, error: Error) {
         self.error.get_or_insert(error);
-        if self.meter.is_within_requirement() && cfg!(panic = "unwind") {
+        if self.named.is_some() && cfg!(panic = "unwind") {
             std::panic::resume_unwind(Box::new(GaveUp));
         }
     }
@@ -195,13 +217,13 @@ impl<'g> Expansion<'g> {
 
     fn open(&mut self, id: NodeId) -> Result<Frame, Error> {
         let task = Arc::clone(&self.node(id).task);
-        self.meter.begin();
+        self.named = Some(0);
         let requires = catch_panic(|| {
             let mut requirements = Requirements::new(self);
             task.requires(&mut requirements);
             requirements.finish()
         });
-        self.meter.end();
+        self.named = None;
         self.check()?;
         let refused = self.refused.take();
         let requires = refused.map_or(requires, Err).map_err(|reason| {

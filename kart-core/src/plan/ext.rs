@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::graph::{Graph, describe};
 use super::limits::ExpandLimits;
-use super::survey::companion;
+use super::survey::sidecar;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};
@@ -93,7 +93,8 @@ pub trait TaskExt: Task + sealed::Sealed {
         let graph = graph(self);
         async move {
             let graph = graph?;
-            let needs = super::survey::ask(&graph, graph.roots.clone(), workspace).await?;
+            let needs =
+                super::survey::check_outputs(&graph, graph.roots.clone(), workspace).await?;
             Ok(needs.iter().all(|(_, need)| need.is_complete()))
         }
     }
@@ -176,7 +177,7 @@ async fn remove(spec: &TaskSpec, path: &str, workspace: &Workspace) -> Result<bo
     let was_there = workspace.exists(path).await?;
     workspace.delete(path).await?;
     if !spec.is_keyed() {
-        workspace.delete(&companion(path)).await?;
+        workspace.delete(&sidecar(path)).await?;
     }
     Ok(was_there)
 }

@@ -17,5 +17,5 @@ pub use planned::{Plan, Planned};
 pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
-pub(crate) use limits::{ExpandLimits, MAX_TASKS};
-pub(crate) use survey::{Rerun, Watch, ask, companion, pending, survey, survey_below};
+pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
+pub(crate) use survey::{Rerun, check_outputs, marks, pending, sidecar, survey};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::graph::{Graph, node_id};
 use super::info::TaskInfo;
-use super::survey::{Status, ask};
+use super::survey::{Status, check_outputs};
 use crate::error::Error;
 use crate::key::Key;
 use crate::workspace::Workspace;
@@ -69,7 +69,7 @@ impl Plan {
             .graph
             .ids()
             .filter(|id| needs[id.index()] == Status::NotNeeded);
-        for (id, need) in ask(&self.graph, unasked.collect(), workspace).await? {
+        for (id, need) in check_outputs(&self.graph, unasked.collect(), workspace).await? {
             needs[id.index()] = need;
         }
         Ok(Plan {

@@ -133,6 +133,14 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if deferred > SHOWN_FAILURES {
         write!(f, "\n  … and {} more", deferred - SHOWN_FAILURES)?;
     }
+    for (task, error) in report
+        .interruptions()
+        .filter_map(|(task, reason)| Some((task, reason.error()?)))
+        .take(SHOWN_FAILURES)
+    {
+        let task = task.task.description();
+        write!(f, "\n  {task} was interrupted: {error}")?;
+    }
     failures(report, f)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::outcome::Interruption;
 use crate::lease::Owner;
 use crate::plan::{Plan, TaskInfo};
 
@@ -187,7 +188,7 @@ pub enum Event<'a> {
         /// How long they have.
         grace: Duration,
     },
-    /// A task was running when the run stopped, and its output is not there.
+    /// A task has no output, through no fault of its body: the run stopped, or the store did not answer.
     Interrupted {
         /// The task.
         task: TaskInfo<'a>,
@@ -195,6 +196,8 @@ pub enum Event<'a> {
         attempt: u32,
         /// How long that attempt took; zero where it did not end by itself.
         elapsed: Duration,
+        /// Why.
+        reason: &'a Interruption,
     },
     /// A task failed for good.
     Failed {

@@ -9,5 +9,5 @@ mod trace;
 pub use error::{MissingResource, RunError};
 pub use event::{Estimate, Event, StopReason, TaskCounts};
 pub(crate) use outcome::Root;
-pub use outcome::{Completion, Failure, Outcome, Report, TaskReport};
+pub use outcome::{Completion, Failure, Interruption, Outcome, Report, TaskReport};
 pub use summary::Counts;

@@ -31,10 +31,35 @@ pub enum Outcome {
         /// The key of the failed task.
         by: Key,
     },
-    /// It was running when the run stopped, and its output is not there.
-    Interrupted,
+    /// It was running, or about to run, and its output is not there, through no fault of its body: run again.
+    Interrupted(Interruption),
     /// It did not run, because the run ended first.
     NotRun,
+}
+
+/// Why a task was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Interruption {
+    /// The run stopped while it was running.
+    Stopped,
+    /// An attempt failed, and the run stopped before the next one: what the attempt failed with.
+    BeforeRetry(String),
+    /// The store or the network failed, after repeated requests: what it said.
+    Unavailable(String),
+    /// A task that its body asked for was interrupted, or was not run.
+    Subtask,
+}
+
+impl Interruption {
+    /// Returns what went wrong, where something did.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Interruption::BeforeRetry(error) | Interruption::Unavailable(error) => Some(error),
+            Interruption::Stopped | Interruption::Subtask => None,
+        }
+    }
 }
 
 /// How a task that ran came to its output.
@@ -140,6 +165,16 @@ impl Report {
             deferred: Vec::new(),
             other_code: Vec::new(),
         }
+    }
+
+    /// The tasks that were interrupted, each with the reason.
+    pub fn interruptions(&self) -> impl Iterator<Item = (TaskReport<'_>, &Interruption)> {
+        self.graph
+            .ids()
+            .filter_map(|id| match &self.outcomes[id.index()] {
+                Outcome::Interrupted(interruption) => Some((self.task(id), interruption)),
+                _ => None,
+            })
     }
 
     pub(crate) fn with(mut self, deferred: Vec<NodeId>, other_code: Vec<NodeId>) -> Self {

@@ -40,7 +40,7 @@ impl Counts {
                 Outcome::CompletedByOther => &mut counts.elsewhere,
                 Outcome::Failed(_) => &mut counts.failed,
                 Outcome::Blocked { .. } => &mut counts.blocked,
-                Outcome::Interrupted => &mut counts.interrupted,
+                Outcome::Interrupted(_) => &mut counts.interrupted,
                 Outcome::NotRun => &mut counts.left,
             } += 1;
         }

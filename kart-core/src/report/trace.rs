@@ -85,6 +85,7 @@ impl Event<'_> {
                 task,
                 attempt,
                 elapsed,
+                reason,
             } => {
                 let elapsed = elapsed.as_secs_f64();
                 tell!(
@@ -92,7 +93,8 @@ impl Event<'_> {
                     task,
                     "interrupted",
                     attempt = attempt,
-                    elapsed = elapsed
+                    elapsed = elapsed,
+                    error = reason.error()
                 );
             }
             other => other.trace_trouble(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::log::Known;
 use crate::model::NodeId;
 use crate::plan::Graph;
-use crate::run::runner::Runner;
+use crate::run::settings::Settings;
 
 /// What to do about outputs that are complete and were made by other code than today's, as the run log tells:
 /// the function's signature or body has changed since, and its `version` has not.
@@ -26,15 +26,19 @@ pub enum OnCodeChange {
 
 /// The tasks of the graph whose outputs other code made. Where the log shows no other code for any kind of
 /// task in the graph, nothing is asked.
-pub(crate) async fn stale_code(runner: &Runner, graph: &Graph, known: &Known) -> HashSet<NodeId> {
-    if runner.on_code_change == OnCodeChange::Ignore {
+pub(crate) async fn stale_code(
+    settings: &Settings,
+    graph: &Graph,
+    known: &Known,
+) -> HashSet<NodeId> {
+    if settings.on_code_change == OnCodeChange::Ignore {
         return HashSet::new();
     }
     let names = names_with_other_code(graph, known);
     if names.is_empty() {
         return HashSet::new();
     }
-    let codes = match Known::codes(&runner.workspace, &names).await {
+    let codes = match Known::codes(&settings.workspace, &names).await {
         Ok(codes) => codes,
         Err(error) => {
             tracing::warn!(

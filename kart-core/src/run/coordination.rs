@@ -1,72 +1,77 @@
-//! What of the workspace a run holds while it runs: all, each task by itself, or nothing.
+//! What a run holds a lease on: its roots, each task while it runs, or nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use crate::lease::{Claim, Claimed, Owner, Participant};
+use crate::lease::{Claim, Claimed, Owner, Participant, Releases};
 use crate::model::NodeId;
 use crate::plan::{Graph, describe};
 use crate::report::RunError;
-use crate::run::runner::Runner;
+use crate::run::settings::Settings;
 use crate::run::shutdown;
 
-/// How runs on one workspace keep out of each other's way.
+/// How runs on one workspace share or divide the work.
 ///
-/// Outputs are safe in any case: one whose path holds its key is never changed once it is there. This is
-/// about work that would be done twice.
+/// Outputs are safe in any case: one whose path holds its key never changes once it exists. Coordination avoids doing
+/// work twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Coordination {
-    /// One run of a root at a time; another is [`RunError::AlreadyRunning`], or [waits](Runner::wait). Costs a handful
-    /// of requests for each run that has something to do.
+    /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In
+    /// another process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
+    /// [waits](Runner::wait); it takes over from a holder that was silent for one [ttl](Runner::ttl). Costs a handful of
+    /// requests for each run that has something to do.
     #[default]
     Exclusive,
-    /// Any number of runs share the work: each task runs in one of them, and the others wait for its output.
-    /// Costs three requests more for each task that runs.
+    /// Any number of runs share the work: each task runs in one of them, and the others wait for its output. Costs three
+    /// more requests for each task that runs.
     Shared,
-    /// Nobody is asked. For whoever runs alone and can save the requests, and for stores that do not honour
-    /// create-only writes.
+    /// No leases. For runs that are alone and want to save the requests, and for stores that do not support create-only
+    /// writes.
     None,
 }
 
-/// What a run holds.
+/// What a run holds leases on. The participant belongs to the run itself, and ends with it.
 #[derive(Clone, Debug)]
 pub(crate) enum Leases {
     Nothing,
-    /// The roots, and with them all that they require.
-    Roots(Arc<[Claim]>),
+    /// The roots, and so all that they require.
+    Roots {
+        claims: Arc<[Arc<Claim>]>,
+        participant: Weak<Participant>,
+    },
     /// Each task while it runs.
-    PerTask(Arc<Participant>),
+    PerTask(Weak<Participant>),
 }
 
-/// The pauses between looks at what another process has.
+/// The first pause between looks at what another process holds.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// A pause that grows with each look in vain, up to a part of the ttl, with jitter.
+/// Returns a pause that grows with each look in vain, up to a part of the ttl, with jitter.
 pub(crate) fn pause(looks: u32, ttl: Duration) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(looks.min(16)));
     doubled.min(ttl / 6).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 impl Leases {
-    /// Claims what the run is to hold before it begins.
+    /// Claims what the run holds before it starts.
     pub(crate) async fn take(
-        runner: &Runner,
-        member: &Arc<Participant>,
+        settings: &Settings,
+        participant: &Arc<Participant>,
         graph: &Graph,
         started: Instant,
     ) -> Result<Self, RunError> {
-        match runner.coordination {
+        match settings.coordination {
             Coordination::None => Ok(Leases::Nothing),
             Coordination::Shared => {
-                // Nobody comes back to the claim on a task whose output is there.
-                member.sweeps();
-                Ok(Leases::PerTask(Arc::clone(member)))
+                // Nobody comes back to the claim on a task whose output exists.
+                participant.sweeps();
+                Ok(Leases::PerTask(Arc::downgrade(participant)))
             }
             Coordination::Exclusive => {
                 // In one order for all runs, so that no two wait for each other.
@@ -75,87 +80,156 @@ impl Leases {
                 roots.dedup();
                 let mut claims = Vec::with_capacity(roots.len());
                 for root in roots {
-                    match claim_root(runner, member, graph, root, started).await {
-                        Ok(claim) => claims.push(claim),
+                    match claim_root(settings, participant, graph, root, started).await {
+                        Ok(claim) => claims.push(Arc::new(claim)),
                         Err(error) => {
                             release(&claims, false).await;
                             return Err(error);
                         }
                     }
                 }
-                Ok(Leases::Roots(claims.into()))
+                Ok(Leases::Roots {
+                    claims: claims.into(),
+                    participant: Arc::downgrade(participant),
+                })
             }
         }
     }
 
-    /// Waits until what the run holds as a whole is lost.
+    /// Whether each task is claimed by itself.
+    pub(crate) fn are_per_task(&self) -> bool {
+        matches!(self, Leases::PerTask(_))
+    }
+
+    /// A claim that is lost when all that the run holds as a whole is.
+    pub(crate) fn root(&self) -> Option<Arc<Claim>> {
+        match self {
+            Leases::Roots { claims, .. } => claims.first().cloned(),
+            Leases::Nothing | Leases::PerTask(_) => None,
+        }
+    }
+
+    /// Waits until the leases that the run holds as a whole are lost.
     pub(crate) async fn lost(&self) {
         match self {
-            // They are of one life, and lost together.
-            Leases::Roots(claims) if !claims.is_empty() => claims[0].lost().await,
+            // They are lost together.
+            Leases::Roots { claims, .. } if !claims.is_empty() => claims[0].lost().await,
             _ => std::future::pending().await,
         }
     }
 
-    /// Gives back what was claimed for the whole run.
+    /// Releases what was claimed for the whole run.
     pub(crate) async fn release(&self, is_complete: bool) {
-        if let Leases::Roots(claims) = self {
+        if let Leases::Roots { claims, .. } = self {
             release(claims, is_complete).await;
         }
     }
 }
 
-async fn release(claims: &[Claim], is_complete: bool) {
+async fn release(claims: &[Arc<Claim>], is_complete: bool) {
     join_all(claims.iter().map(|claim| claim.release(is_complete))).await;
 }
 
-/// Claims one root; waits as long as the runner says.
+/// Claims one root; waits for its holder as long as [`Patience`] lasts.
 async fn claim_root(
-    runner: &Runner,
-    member: &Participant,
+    settings: &Settings,
+    participant: &Participant,
     graph: &Graph,
     root: NodeId,
     started: Instant,
 ) -> Result<Claim, RunError> {
     let root = graph.node(root);
     let what = describe(root.task.as_ref());
-    let until = started.checked_add(runner.wait);
-    let mut looks = 0;
+    let mut patience = Patience::new(settings, started);
     loop {
-        match member.claim(root.key, &what).await {
-            Ok(Claimed::Won(claim)) => return Ok(claim),
-            Ok(Claimed::Held(owner)) => {
-                let pause = pause(looks, runner.ttl);
-                if !wait(runner, until, started, pause).await {
-                    return Err(RunError::AlreadyRunning(Box::new(owner)));
-                }
-                looks += 1;
-            }
-            Err(error) => return Err(RunError::Store(error)),
+        let claimed = participant.claim_anew(root.key, &what).await;
+        let owner = match claimed.map_err(RunError::Store)? {
+            Claimed::Won(claim) => return Ok(claim),
+            Claimed::Held(owner) | Claimed::Failed { owner, .. } => owner,
+        };
+        if !patience.outlasts(&owner).await {
+            return Err(RunError::AlreadyRunning(Box::new(owner)));
         }
     }
 }
 
-/// Waits before another look; `false` when there is none to be.
-async fn wait(runner: &Runner, until: Option<Instant>, started: Instant, pause: Duration) -> bool {
-    let end = [until, shutdown::deadline(runner, started)];
-    let Some(end) = end.into_iter().flatten().min() else {
-        sleep(pause).await;
-        return !runner.stop.is_stopping();
-    };
-    let next = Instant::now() + pause;
-    tokio::select! {
-        biased;
-        () = runner.stop.stopped() => false,
-        () = sleep_until(next.min(end)) => next < end,
+/// How long a run waits for the holder of its root.
+///
+/// It waits for a run of its own process until that has ended, so that both share one run. It looks at any other holder
+/// until the heartbeat shows that it is alive, and then for as long as [`Settings::wait`] says. A holder whose heartbeat
+/// does not change is taken over after one ttl. The stop and the deadline end every wait.
+struct Patience<'r> {
+    settings: &'r Settings,
+    started: Instant,
+    /// When the run first met a holder.
+    met: Option<Instant>,
+    looks: u32,
+    /// The holder in this very process that the run has met last.
+    local: Option<Releases>,
+}
+
+impl<'r> Patience<'r> {
+    fn new(settings: &'r Settings, started: Instant) -> Self {
+        Patience {
+            settings,
+            started,
+            met: None,
+            looks: 0,
+            local: None,
+        }
+    }
+
+    /// Waits before the next try; returns `false` when the holder keeps the root.
+    async fn outlasts(&mut self, owner: &Owner) -> bool {
+        let deadline = shutdown::deadline(self.settings, self.started);
+        if let Some(releases) = owner.releases() {
+            let local = self.local.take().filter(|local| local.is_of(&releases));
+            let Some(mut local) = local else {
+                // The release may have come before the subscription: one more try.
+                self.local = Some(releases);
+                return !self.is_over(deadline);
+            };
+            let is_free = tokio::select! {
+                biased;
+                () = self.settings.stop.stopped() => false,
+                () = at(deadline) => false,
+                () = local.next() => true,
+            };
+            self.local = Some(local);
+            return is_free;
+        }
+        let ttl = self.settings.ttl;
+        let met = *self.met.get_or_insert_with(Instant::now);
+        let wait = self.started.checked_add(self.settings.wait);
+        let mut pause = pause(self.looks, ttl);
+        let mut end = wait;
+        if !owner.is_alive() {
+            let silence = met.checked_add(ttl.saturating_mul(2));
+            end = wait.zip(silence).map(|(wait, silence)| wait.max(silence));
+        }
+        if wait.is_some_and(|wait| wait <= Instant::now()) {
+            pause = pause.min(ttl / 12);
+        }
+        self.looks += 1;
+        let end = [end, deadline].into_iter().flatten().min();
+        let next = Instant::now() + pause;
+        tokio::select! {
+            biased;
+            () = self.settings.stop.stopped() => false,
+            () = at(end) => false,
+            () = sleep_until(next) => true,
+        }
+    }
+
+    fn is_over(&self, deadline: Option<Instant>) -> bool {
+        self.settings.stop.is_stopping() || deadline.is_some_and(|end| end <= Instant::now())
     }
 }
 
-/// What came of the try to hold one task.
-pub(crate) enum TaskLease {
-    /// It may run: nobody else has it, and its output was not there a moment ago.
-    Held(Claim),
-    /// Its output is there meanwhile.
-    AlreadyComplete(Claim),
-    ClaimedByOther(Owner),
+/// Waits for an instant; for ever where there is none.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
 }

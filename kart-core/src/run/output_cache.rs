@@ -14,10 +14,10 @@ pub(crate) struct OutputCache {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     held: HashMap<NodeId, Held>,
-    /// How many tasks of the run have still to take each output.
+    /// How many have still to take each output.
     consumers: Vec<u32>,
     bytes: usize,
     loading: HashMap<NodeId, Arc<OnceCell<Erased>>>,
@@ -29,36 +29,50 @@ struct Held {
     bytes: usize,
 }
 
+/// An output that somebody will take; dropped, it is let go.
+#[derive(Debug)]
+pub(crate) struct OutputRef {
+    outputs: Arc<OutputCache>,
+    pub(crate) node: NodeId,
+}
+
+impl OutputRef {
+    pub(crate) fn new(outputs: &Arc<OutputCache>, node: NodeId) -> Self {
+        outputs.add_consumers(&[node]);
+        OutputRef {
+            outputs: Arc::clone(outputs),
+            node,
+        }
+    }
+}
+
+impl Drop for OutputRef {
+    fn drop(&mut self) {
+        self.outputs.release(&[self.node]);
+    }
+}
+
 impl OutputCache {
     pub(crate) fn new(budget: usize) -> Self {
         OutputCache {
             budget,
-            state: Mutex::new(State {
-                held: HashMap::new(),
-                consumers: Vec::new(),
-                bytes: 0,
-                loading: HashMap::new(),
-            }),
+            state: Mutex::default(),
         }
     }
 
-    /// How many will take the output of each task.
-    pub(crate) fn plan(&self, consumers: Vec<u32>) {
-        self.lock().consumers = consumers;
-    }
-
-    /// One more will take the output of `node`.
-    pub(crate) fn expect(&self, node: NodeId) {
+    /// One more will take each of these outputs.
+    pub(crate) fn add_consumers(&self, nodes: &[NodeId]) {
         let mut state = self.lock();
-        if state.consumers.len() <= node.index() {
-            state.consumers.resize(node.index() + 1, 0);
+        for node in nodes {
+            if state.consumers.len() <= node.index() {
+                state.consumers.resize(node.index() + 1, 0);
+            }
+            state.consumers[node.index()] += 1;
         }
-        state.consumers[node.index()] += 1;
     }
 
-    /// Keeps an output of that encoded size for those who have still to take it, if the budget
-    /// allows.
-    pub(crate) fn keep(&self, node: NodeId, output: &Erased, bytes: usize) {
+    /// Keeps an output of that encoded size for those that have still to take it, if the budget allows.
+    pub(crate) fn insert(&self, node: NodeId, output: &Erased, bytes: usize) {
         let mut state = self.lock();
         let is_wanted = state.consumers(node) > 0;
         if is_wanted
@@ -71,14 +85,14 @@ impl OutputCache {
         }
     }
 
-    /// The output, shared with whoever else has it.
-    pub(crate) fn shared(&self, node: NodeId) -> Option<Erased> {
+    /// Returns the output, shared with whoever else has it.
+    pub(crate) fn get(&self, node: NodeId) -> Option<Erased> {
         let state = self.lock();
         state.held.get(&node).map(|held| Arc::clone(&held.output))
     }
 
-    /// The output, moved out: only for its last consumer, and only if nobody else has it still.
-    pub(crate) fn owned(&self, node: NodeId) -> Option<Erased> {
+    /// Moves the output out: only for its last consumer, and only if nobody else has it still.
+    pub(crate) fn take_if_last(&self, node: NodeId) -> Option<Erased> {
         let mut state = self.lock();
         let is_last = state.consumers(node) == 1;
         let is_alone = state
@@ -91,12 +105,12 @@ impl OutputCache {
         state.take(node)
     }
 
-    /// Where those who load the same output at the same time meet, so that one of them does it.
-    pub(crate) fn loading(&self, node: NodeId) -> Arc<OnceCell<Erased>> {
+    /// Returns where those that load the same output at the same time meet, so that one of them does it.
+    pub(crate) fn single_flight(&self, node: NodeId) -> Arc<OnceCell<Erased>> {
         Arc::clone(self.lock().loading.entry(node).or_default())
     }
 
-    pub(crate) fn loaded(&self, node: NodeId) {
+    pub(crate) fn end_flight(&self, node: NodeId) {
         self.lock().loading.remove(&node);
     }
 
@@ -104,15 +118,26 @@ impl OutputCache {
         self.lock().consumers(node) == 1
     }
 
-    /// One consumer of `node` is through; after the last the output is let go.
-    pub(crate) fn release(&self, node: NodeId) {
+    /// Drops an output that is gone from the workspace.
+    pub(crate) fn forget(&self, node: NodeId) {
+        self.lock().take(node);
+    }
+
+    /// A consumer of each of these is through; after its last one an output is let go.
+    pub(crate) fn release(&self, nodes: &[NodeId]) {
         let mut state = self.lock();
-        if let Some(consumers) = state.consumers.get_mut(node.index()) {
-            *consumers = consumers.saturating_sub(1);
+        let mut let_go = Vec::new();
+        for &node in nodes {
+            if let Some(consumers) = state.consumers.get_mut(node.index()) {
+                *consumers = consumers.saturating_sub(1);
+            }
+            if state.consumers(node) == 0 {
+                let_go.extend(state.take(node));
+            }
         }
-        if state.consumers(node) == 0 {
-            state.take(node);
-        }
+        // A value may take long to drop.
+        drop(state);
+        drop(let_go);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,7 @@ use crate::model::TaskSpec;
 use crate::plan::Plan;
 use crate::report::{MissingResource, RunError};
 use crate::run::runner::Runner;
+use crate::run::settings::Settings;
 
 impl Runner {
     /// Checks that the runner has what the tasks of a plan ask for, complete or not: resources and limits.
@@ -14,60 +15,65 @@ impl Runner {
     ///
     /// [`RunError::Resources`] and [`RunError::Settings`].
     pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
-        self.check(plan.tasks().map(|planned| planned.task.spec()))
+        check(
+            &self.settings,
+            plan.tasks().map(|planned| planned.task.spec()),
+        )
     }
+}
 
-    /// Checks that tasks of these kinds can run.
-    pub(crate) fn check(
-        &self,
-        specs: impl IntoIterator<Item = &'static TaskSpec>,
-    ) -> Result<(), RunError> {
-        let mut seen = HashSet::new();
-        let specs: Vec<_> = specs
-            .into_iter()
-            .filter(|spec| seen.insert(std::ptr::from_ref(*spec)))
-            .collect();
-        if self.executor.is_none() {
-            self.check_resources(&specs)?;
-        }
-        specs.iter().try_for_each(|spec| self.check_limits(spec))
+/// Checks that tasks of these kinds can run.
+pub(crate) fn check(
+    settings: &Settings,
+    specs: impl IntoIterator<Item = &'static TaskSpec>,
+) -> Result<(), RunError> {
+    let mut seen = HashSet::new();
+    let specs: Vec<_> = specs
+        .into_iter()
+        .filter(|spec| seen.insert(std::ptr::from_ref(*spec)))
+        .collect();
+    if settings.executor.is_none() {
+        check_resources(settings, &specs)?;
     }
+    specs
+        .iter()
+        .try_for_each(|spec| check_limits(settings, spec))
+}
 
-    fn check_resources(&self, specs: &[&'static TaskSpec]) -> Result<(), RunError> {
-        let mut missing = BTreeMap::new();
-        for spec in specs {
-            for resource in spec.resources {
-                if !self.resources.contains((resource.type_id)()) {
-                    missing.insert(
-                        (spec.name, resource.name),
-                        MissingResource {
-                            task: spec.name,
-                            parameter: resource.name,
-                            type_name: (resource.type_name)(),
-                        },
-                    );
-                }
+fn check_resources(settings: &Settings, specs: &[&'static TaskSpec]) -> Result<(), RunError> {
+    let mut missing = BTreeMap::new();
+    for spec in specs {
+        for resource in spec.resources {
+            if !settings.resources.contains((resource.type_id)()) {
+                missing.insert(
+                    (spec.name, resource.name),
+                    MissingResource {
+                        task: spec.name,
+                        parameter: resource.name,
+                        type_name: (resource.type_name)(),
+                    },
+                );
             }
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(RunError::Resources(missing.into_values().collect()))
     }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(RunError::Resources(missing.into_values().collect()))
+}
 
-    fn check_limits(&self, spec: &TaskSpec) -> Result<(), RunError> {
-        for &(limit, units) in spec.uses {
-            let reason = match self.limits.get(limit) {
-                Some(&available) if units <= available => continue,
-                None if self.executor.is_some() => continue,
-                Some(available) => format!("the runner has {available} of it"),
-                None => format!("the runner has no such limit: add `.limit(\"{limit}\", N)`"),
-            };
-            return Err(RunError::Settings(format!(
-                "task {} uses {units} of the limit `{limit}`, but {reason}",
-                spec.name
-            )));
-        }
-        Ok(())
+fn check_limits(settings: &Settings, spec: &TaskSpec) -> Result<(), RunError> {
+    for &(limit, units) in spec.uses {
+        let reason = match settings.limits.get(limit) {
+            Some(&available) if units <= available => continue,
+            None if settings.executor.is_some() => continue,
+            Some(available) => format!("the runner has {available} of it"),
+            None => format!("the runner has no such limit: add `.limit(\"{limit}\", N)`"),
+        };
+        return Err(RunError::Settings(format!(
+            "task {} uses {units} of the limit `{limit}`, but {reason}",
+            spec.name
+        )));
     }
+    Ok(())
 }

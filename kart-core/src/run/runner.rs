@@ -2,35 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::lease::{Participant, TTL};
+use super::code_change::OnCodeChange;
+use super::coordination::Coordination;
+use super::remote::executor::Executor;
+use super::settings::Settings;
+use super::start::{self, History};
 use crate::log::RunId;
-use crate::model::{AnyTask, Resources, StopToken, Task};
-use crate::plan::{MAX_TASKS, Plan, Rerun, TaskExt};
+use crate::model::{AnyTask, StopToken, Task};
+use crate::plan::{Plan, Rerun, TaskExt, survey};
 use crate::report::{Event, Report, RunError};
-use crate::run::code_change::OnCodeChange;
-use crate::run::coordination::Coordination;
-use crate::run::remote::executor::Executor;
 use crate::workspace::Workspace;
-
-/// How much encoded output is kept in memory for consumers unless said otherwise.
-const MEMORY_BUDGET: usize = 256 << 20;
-
-/// How long bodies have when a run stops unless said otherwise: container platforms give 10 seconds
-/// between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(8);
 
 /// A renewal is due every third of it, over whatever network there is.
 const SHORTEST_TTL: Duration = Duration::from_millis(100);
-
-type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// Runs what is missing of a task and of all that it requires.
 ///
@@ -62,25 +52,7 @@ type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Runner {
-    pub(crate) workspace: Workspace,
-    pub(crate) workers: usize,
-    pub(crate) limits: BTreeMap<String, u32>,
-    pub(crate) resources: Resources,
-    pub(crate) memory_budget: usize,
-    pub(crate) max_tasks: usize,
-    pub(crate) fail_fast: bool,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) grace: Duration,
-    pub(crate) stop: StopToken,
-    pub(crate) rerun: Rerun,
-    pub(crate) on_code_change: OnCodeChange,
-    pub(crate) run_log: bool,
-    pub(crate) run_id: Option<RunId>,
-    pub(crate) coordination: Coordination,
-    pub(crate) ttl: Duration,
-    pub(crate) wait: Duration,
-    pub(crate) executor: Option<Arc<dyn Executor>>,
-    pub(crate) on_event: Option<OnEvent>,
+    pub(crate) settings: Settings,
 }
 
 impl Runner {
@@ -88,32 +60,14 @@ impl Runner {
     #[must_use]
     pub fn new(workspace: &Workspace) -> Self {
         Runner {
-            workspace: workspace.clone(),
-            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
-            limits: BTreeMap::new(),
-            resources: Resources::default(),
-            memory_budget: MEMORY_BUDGET,
-            max_tasks: MAX_TASKS,
-            fail_fast: false,
-            deadline: None,
-            grace: GRACE,
-            stop: StopToken::new(),
-            rerun: Rerun::None,
-            on_code_change: OnCodeChange::default(),
-            run_log: true,
-            run_id: None,
-            coordination: Coordination::default(),
-            ttl: TTL,
-            wait: Duration::ZERO,
-            executor: None,
-            on_event: None,
+            settings: Settings::new(workspace),
         }
     }
 
     /// How many task bodies run at once; at least 1.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers.max(1);
+        self.settings.workers = workers.max(1);
         self
     }
 
@@ -121,21 +75,21 @@ impl Runner {
     /// `#[task(uses(NAME = N))]`.
     #[must_use]
     pub fn limit(mut self, name: impl Into<String>, units: u32) -> Self {
-        self.limits.insert(name.into(), units);
+        self.settings.limits.insert(name.into(), units);
         self
     }
 
     /// All the named limits, in place of those that were given before.
     #[must_use]
     pub fn limits(mut self, limits: BTreeMap<String, u32>) -> Self {
-        self.limits = limits;
+        self.settings.limits = limits;
         self
     }
 
     /// What tasks take as `#[resource]`, found by its type.
     #[must_use]
     pub fn resource<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
-        self.resources.insert(resource);
+        self.settings.resources.insert(resource);
         self
     }
 
@@ -143,51 +97,61 @@ impl Runner {
     /// the rest is loaded from the workspace. 256 MiB by default.
     #[must_use]
     pub fn memory_budget(mut self, bytes: usize) -> Self {
-        self.memory_budget = bytes;
+        self.settings.memory_budget = bytes;
+        self
+    }
+
+    /// Sets how many tasks a graph may have, 10,000,000 by default: one whose requirements never come to an end is
+    /// refused with [`Error::TooManyTasks`](crate::Error::TooManyTasks).
+    #[must_use]
+    pub fn max_tasks(mut self, tasks: usize) -> Self {
+        self.settings.max_tasks = tasks;
         self
     }
 
     /// Whether the first failure keeps everything else from starting. What runs already goes on.
     #[must_use]
     pub fn fail_fast(mut self, fail_fast: bool) -> Self {
-        self.fail_fast = fail_fast;
+        self.settings.fail_fast = fail_fast;
         self
     }
 
-    /// Stops the run gracefully this long after its start: nothing new starts, bodies [see
-    /// it](crate::Context::is_stopping), and those still running when the [`grace`](Self::grace) ends are
-    /// dropped. Set it shorter than the platform's own limit, by the grace at least.
+    /// Stops the run in good order this long after it began: nothing new starts, bodies are told
+    /// (see [`Context::is_stopping`](crate::Context::is_stopping)), and those still running when the
+    /// [`grace`](Self::grace) ends are dropped. Set it shorter than the platform's own limit, by the
+    /// grace at least.
     #[must_use]
     pub fn deadline(mut self, after: Duration) -> Self {
-        self.deadline = Some(after);
+        self.settings.deadline = Some(after);
         self
     }
 
     /// How long bodies may go on when the run stops; 8 seconds by default.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.settings.grace = grace;
         self
     }
 
     /// Stops the run in good order when `stop` says so.
     #[must_use]
     pub fn stop(mut self, stop: &StopToken) -> Self {
-        self.stop = stop.clone();
+        self.settings.stop = stop.clone();
         self
     }
 
-    /// Runs the tasks of that name again although their outputs exist, and all that depends on them;
-    /// may be called for several names. A name is the whole stable name of a task or its last part.
+    /// Runs the tasks of that name again although their outputs exist, and all that depends on
+    /// them; may be called for several names. A name is the whole stable name of a task or the
+    /// last part of it.
     ///
     /// That they are to run again is not remembered: a run that was cut off is to be run again with
     /// the same names, and begins again with them.
     #[must_use]
     pub fn rerun(mut self, name: impl Into<String>) -> Self {
-        match &mut self.rerun {
+        match &mut self.settings.rerun {
             Rerun::All => {}
             Rerun::Named(names) => names.push(name.into()),
-            Rerun::None => self.rerun = Rerun::Named(vec![name.into()]),
+            Rerun::None => self.settings.rerun = Rerun::Named(vec![name.into()]),
         }
         self
     }
@@ -195,7 +159,7 @@ impl Runner {
     /// Runs every task again although its output exists.
     #[must_use]
     pub fn rerun_all(mut self) -> Self {
-        self.rerun = Rerun::All;
+        self.settings.rerun = Rerun::All;
         self
     }
 
@@ -203,7 +167,7 @@ impl Runner {
     /// Only what the run log knows of is looked at.
     #[must_use]
     pub fn on_code_change(mut self, on_code_change: OnCodeChange) -> Self {
-        self.on_code_change = on_code_change;
+        self.settings.on_code_change = on_code_change;
         self
     }
 
@@ -212,7 +176,7 @@ impl Runner {
     /// durations and of changed code.
     #[must_use]
     pub fn run_log(mut self, run_log: bool) -> Self {
-        self.run_log = run_log;
+        self.settings.run_log = run_log;
         self
     }
 
@@ -220,14 +184,14 @@ impl Runner {
     /// only. Found by itself unless said otherwise.
     #[must_use]
     pub fn run_id(mut self, run: RunId) -> Self {
-        self.run_id = Some(run);
+        self.settings.run_id = Some(run);
         self
     }
 
     /// How this run and others on the workspace keep out of each other's way.
     #[must_use]
     pub fn coordination(mut self, coordination: Coordination) -> Self {
-        self.coordination = coordination;
+        self.settings.coordination = coordination;
         self
     }
 
@@ -238,7 +202,7 @@ impl Runner {
     /// longer makes its process look dead: long computations belong into a plain `fn`.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl.max(SHORTEST_TTL);
+        self.settings.ttl = ttl.max(SHORTEST_TTL);
         self
     }
 
@@ -246,7 +210,7 @@ impl Runner {
     /// default. The deadline and the stop end the wait too.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.settings.wait = wait;
         self
     }
 
@@ -255,7 +219,7 @@ impl Runner {
     /// the attempts. No output comes through this process, nor what bodies ask for.
     #[must_use]
     pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
-        self.executor = Some(Arc::new(executor));
+        self.settings.executor = Some(Arc::new(executor));
         self
     }
 
@@ -263,14 +227,14 @@ impl Runner {
     /// it should not take long. A panic in it is logged, and nothing else.
     #[must_use]
     pub fn on_event(mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.on_event = Some(Arc::new(handler));
+        self.settings.on_event = Some(Arc::new(handler));
         self
     }
 
     /// Where it runs.
     #[must_use]
     pub fn workspace(&self) -> &Workspace {
-        &self.workspace
+        &self.settings.workspace
     }
 
     /// What a run of `root` would do, and why; nothing is written.
@@ -291,11 +255,13 @@ impl Runner {
         &self,
         roots: impl IntoIterator<Item = AnyTask>,
     ) -> Result<Plan, RunError> {
-        let graph = self.expand(roots).await?;
-        let past = self.past(&graph).await;
-        let needs = self.survey(&graph, &past, &[], &()).await?;
-        let expected = past.expected(&graph);
-        Ok(Plan::new(graph, needs, expected))
+        let settings = &self.settings;
+        let graph = start::expand(settings, roots, &Arc::default()).await?;
+        let history = History::load(settings, &graph).await;
+        let marks = history.marks(settings, &graph);
+        let statuses = survey(&graph, &settings.workspace, &marks).await?;
+        let expected = history.expected(&graph);
+        Ok(Plan::new(graph, statuses, expected))
     }
 
     /// Runs what is missing of `root` and of all that it requires.
@@ -339,48 +305,29 @@ impl Runner {
         &self,
         roots: impl IntoIterator<Item = AnyTask>,
     ) -> Result<Report, RunError> {
-        let runner = self.clone();
         let roots: Vec<AnyTask> = roots.into_iter().collect();
-        let run = async move { runner.run_here(roots).await };
+        let run = start::run(Arc::new(self.settings.clone()), roots);
         // Beside the attempts, and not in the caller's own task: a message from one thread of the runtime to
         // another costs less than one to a thread that sleeps in `block_on`.
         let mut runs = JoinSet::new();
         runs.spawn(run.in_current_span());
         match runs.join_next().await {
             Some(Ok(result)) => result,
-            Some(Err(error)) => Err(ended(error)),
+            Some(Err(error)) => Err(start::ended(error)),
             None => Err(RunError::Runtime("the run was lost".into())),
         }
-    }
-
-    async fn run_here(&self, roots: Vec<AnyTask>) -> Result<Report, RunError> {
-        let started = Instant::now();
-        let graph = self.expand(roots).await?;
-        let run = self.run_id.unwrap_or_else(RunId::now);
-        let member = Arc::new(Participant::new(&self.workspace, self.ttl, run.to_string()));
-        let result = self.launch(run, &member, graph, started).await;
-        member.leave().await;
-        result
-    }
-}
-
-/// Why a task of the runtime has no result. A panic goes on where it was waited for.
-pub(crate) fn ended(error: JoinError) -> RunError {
-    match error.try_into_panic() {
-        Ok(payload) => std::panic::resume_unwind(payload),
-        Err(error) => RunError::Runtime(error.into()),
     }
 }
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
-            .field("workspace", &self.workspace.location())
-            .field("workers", &self.workers)
-            .field("limits", &self.limits)
-            .field("memory_budget", &self.memory_budget)
-            .field("fail_fast", &self.fail_fast)
-            .field("rerun", &self.rerun)
+            .field("workspace", &self.settings.workspace.location())
+            .field("workers", &self.settings.workers)
+            .field("limits", &self.settings.limits)
+            .field("memory_budget", &self.settings.memory_budget)
+            .field("fail_fast", &self.settings.fail_fast)
+            .field("rerun", &self.settings.rerun)
             .finish_non_exhaustive()
     }
 }

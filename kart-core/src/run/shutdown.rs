@@ -1,25 +1,31 @@
-//! When a run stops before all is complete: at its deadline, or when it is asked to.
+//! How a run stops before all is complete, and how long each part of its end may take.
+//!
+//! From a stop or the deadline on nothing starts; what runs has the grace to end. After the grace it is dropped, and what
+//! is still to be written (the run log, claims that are given back) has [`CLOSING_TIME`], whatever the store does.
 
 use std::future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::settings::Settings;
 use crate::model::StopToken;
 use crate::report::StopReason;
-use crate::run::runner::Runner;
 
-/// What tells a run to stop.
+/// How long the end of a stopped run may take after its grace. What is left undone is found by the next run.
+const CLOSING_TIME: Duration = Duration::from_millis(1_500);
+
+/// What ends a run.
 #[derive(Debug)]
 pub(crate) enum Shutdown {
     /// Nothing new starts, and bodies have the grace to end.
     Requested(StopReason),
-    /// The grace is over: what still runs is dropped.
+    /// What still runs is dropped.
     GraceExpired,
 }
 
-/// Waits for the deadline or for whoever asks the run to stop.
-pub(crate) async fn stop(asked: StopToken, deadline: Option<Instant>) -> Shutdown {
+/// Waits for the deadline, or for a stop.
+pub(crate) async fn requested(stop: StopToken, deadline: Option<Instant>) -> Shutdown {
     let at_deadline = async {
         match deadline {
             Some(deadline) => sleep_until(deadline).await,
@@ -28,8 +34,8 @@ pub(crate) async fn stop(asked: StopToken, deadline: Option<Instant>) -> Shutdow
     };
     tokio::select! {
         biased;
-        () = asked.stopped() => Shutdown::Requested(StopReason::Asked),
         () = at_deadline => Shutdown::Requested(StopReason::Deadline),
+        () = stop.stopped() => Shutdown::Requested(StopReason::Asked),
     }
 }
 
@@ -39,8 +45,49 @@ pub(crate) async fn grace(grace: Duration) -> Shutdown {
     Shutdown::GraceExpired
 }
 
+/// Does what a run has to do before it may stop, and gives up when the grace after a stop is over.
+pub(crate) async fn within_grace<T>(
+    settings: &Settings,
+    started: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let expired = async {
+        requested(settings.stop.clone(), deadline(settings, started)).await;
+        grace(settings.grace).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = expired => None,
+    }
+}
+
+/// Does what is left to do at the end of a run; once the run has stopped that may not take long.
+pub(crate) async fn closing<T>(
+    settings: &Settings,
+    started: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let expired = async {
+        requested(settings.stop.clone(), deadline(settings, started)).await;
+        tokio::time::sleep(CLOSING_TIME).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = expired => None,
+    }
+}
+
+/// Waits for `work`, but not long.
+pub(crate) async fn within_closing_time<T>(work: impl Future<Output = T>) -> Option<T> {
+    timeout(CLOSING_TIME, work).await.ok()
+}
+
 /// When a run that began at `started` has to stop.
-pub(crate) fn deadline(runner: &Runner, started: Instant) -> Option<Instant> {
+pub(crate) fn deadline(settings: &Settings, started: Instant) -> Option<Instant> {
     // A deadline past the end of time is none.
-    runner.deadline.and_then(|after| started.checked_add(after))
+    settings
+        .deadline
+        .and_then(|after| started.checked_add(after))
 }

@@ -1,36 +1,61 @@
-//! From a root to a run under way: what the past tells, what is missing, who may do it.
+//! From roots to a finished run: what the past tells, what is missing, who may make it, and the end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep};
 
+use super::code_change::{OnCodeChange, stale_code};
+use super::coordination::{Coordination, Leases};
+use super::event_loop;
+use super::event_loop::state::RunState;
+use super::event_loop::survey::Opening;
+use super::record::log_sink::LogSink;
+use super::record::tracker::emit;
+use super::run_context::RunContext;
+use super::settings::Settings;
+use super::shutdown;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandLimits, Graph, Rerun, Status, Watch, ask, survey};
-use crate::report::{Report, RunError};
-use crate::run::attempt::RunContext;
-use crate::run::code_change::{OnCodeChange, stale_code};
-use crate::run::coordination::{Coordination, Leases};
-use crate::run::event_loop as desk;
-use crate::run::event_loop::early_start::{EarlyAttempts, EarlyStarter};
-use crate::run::event_loop::state::RunState;
-use crate::run::record::log_sink::LogSink;
-use crate::run::record::tracker::RunTracker;
-use crate::run::runner::{Runner, ended};
+use crate::plan::{ExpandLimits, ExpandProgress, Graph, Status, check_outputs, marks};
+use crate::report::{Event, Report, RunError, StopReason};
+use crate::threads;
+
+/// When a planning that takes long is first told of, and how long it may be silent after that.
+const FIRST_NEWS: Duration = Duration::from_secs(1);
+const LONGEST_NEWS: Duration = Duration::from_secs(30);
 
 /// What the run log tells.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    known: Known,
+    pub(crate) known: Known,
     /// The tasks whose outputs other code made.
-    changed: HashSet<NodeId>,
+    pub(crate) changed: HashSet<NodeId>,
 }
 
 impl History {
+    /// Reads the run log; nothing is known where that fails.
+    pub(crate) async fn load(settings: &Settings, graph: &Graph) -> Self {
+        if !settings.run_log {
+            return History::default();
+        }
+        let known = Known::load(&settings.workspace)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "failed to read the run log"
+                );
+                Known::default()
+            });
+        let changed = stale_code(settings, graph, &known).await;
+        History { known, changed }
+    }
+
     /// How long tasks may take, by their names.
     pub(crate) fn expected(&self, graph: &Graph) -> HashMap<&'static str, Duration> {
         let mut expected = HashMap::new();
@@ -45,6 +70,196 @@ impl History {
         }
         expected
     }
+
+    /// The tasks that run again although their output may be there.
+    pub(crate) fn marks(&self, settings: &Settings, graph: &Graph) -> HashMap<NodeId, Status> {
+        let none = HashSet::new();
+        let changed = match settings.on_code_change {
+            OnCodeChange::Rerun => &self.changed,
+            OnCodeChange::Ignore | OnCodeChange::Warn => &none,
+        };
+        marks(graph, &settings.rerun, changed)
+    }
+}
+
+/// Runs what is missing of the roots, from their expansion to the end.
+pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
+    let started = Instant::now();
+    let progress = Arc::default();
+    let expanded = with_news(&progress, expand(&settings, roots, &progress));
+    let Some(graph) = shutdown::within_grace(&settings, started, expanded).await else {
+        return Err(nothing_done(&settings, &Arc::default(), started));
+    };
+    let graph = graph?;
+    let run_id = settings.run_id.unwrap_or_else(RunId::now);
+    let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
+    let participant = Arc::new(participant);
+    let _dropped = AbandonOnDrop(Arc::clone(&participant));
+    let result = start(&settings, run_id, &participant, graph, started).await;
+    if shutdown::closing(&settings, started, participant.leave())
+        .await
+        .is_none()
+    {
+        tracing::warn!("gave up leaving the workspace: the store does not answer");
+    }
+    result
+}
+
+/// A run that is dropped leaves nothing behind in this process that would pass for a run.
+struct AbandonOnDrop(Arc<Participant>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+async fn start(
+    settings: &Arc<Settings>,
+    run_id: RunId,
+    participant: &Arc<Participant>,
+    graph: Arc<Graph>,
+    started: Instant,
+) -> Result<Report, RunError> {
+    let known = async {
+        tokio::join!(
+            History::load(settings, &graph),
+            root_statuses(settings, &graph)
+        )
+    };
+    let Some((history, roots)) = shutdown::within_grace(settings, started, known).await else {
+        return Err(nothing_done(settings, &graph, started));
+    };
+    let roots = roots?;
+    let is_complete = roots.iter().all(|(_, status)| status.is_complete());
+    let marks = history.marks(settings, &graph);
+    let is_exclusive = settings.coordination == Coordination::Exclusive;
+    if is_exclusive && is_complete && marks.is_empty() {
+        let run = RunContext::new(settings, &graph, &Leases::Nothing);
+        let log_sink = LogSink::silent(history.known);
+        let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
+        state.know(&roots, history.changed);
+        return event_loop::run(state).await?.into_report();
+    }
+    let taken = Leases::take(settings, participant, &graph, started);
+    let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
+        return Err(nothing_done(settings, &graph, started));
+    };
+    let leases = leases?;
+    let run = RunContext::new(settings, &graph, &leases);
+    let log = settings.run_log.then_some(run_id);
+    let log_sink = LogSink::silent(history.known);
+    let mut state = RunState::new(settings, &run, log_sink, Opening::new(log), started);
+    state.mark(marks, history.changed);
+    let absent: Vec<NodeId> = roots
+        .iter()
+        .filter(|(_, status)| status.runs())
+        .map(|(root, _)| *root)
+        .collect();
+    state.survey(&absent);
+    let mut finished = match event_loop::run(state).await {
+        Ok(finished) => finished,
+        Err(error) => {
+            shutdown::closing(settings, started, leases.release(false)).await;
+            return Err(error);
+        }
+    };
+    let closing = async {
+        finished.write().await;
+        leases.release(finished.is_complete()).await;
+    };
+    if shutdown::closing(settings, started, closing)
+        .await
+        .is_none()
+    {
+        tracing::warn!("gave up on the end of the run log: the store does not answer");
+    }
+    finished.into_report()
+}
+
+/// The end of a run that was stopped before anything was known.
+fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> RunError {
+    let reason = match settings.stop.is_stopping() {
+        true => StopReason::Asked,
+        false => StopReason::Deadline,
+    };
+    let stopping = Event::Stopping {
+        reason,
+        running: 0,
+        grace: settings.grace,
+    };
+    emit(settings, &stopping);
+    let outcomes = vec![crate::report::Outcome::NotRun; graph.len()];
+    RunError::Interrupted(Box::new(Report::new(
+        Arc::clone(graph),
+        outcomes,
+        settings.workspace.clone(),
+        started.elapsed(),
+        HashMap::new(),
+    )))
+}
+
+/// The statuses of the roots alone: where they are complete, nobody asks about the others.
+async fn root_statuses(
+    settings: &Settings,
+    graph: &Graph,
+) -> Result<Vec<(NodeId, Status)>, RunError> {
+    if settings.coordination != Coordination::Exclusive {
+        return Ok(Vec::new());
+    }
+    let mut roots = graph.roots.clone();
+    roots.sort_unstable();
+    roots.dedup();
+    Ok(check_outputs(graph, roots, &settings.workspace).await?)
+}
+
+/// Expands the roots, which takes a while for a large graph.
+pub(crate) async fn expand(
+    settings: &Settings,
+    roots: impl IntoIterator<Item = AnyTask>,
+    progress: &Arc<ExpandProgress>,
+) -> Result<Arc<Graph>, RunError> {
+    let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
+    if roots.is_empty() {
+        return Err(RunError::Settings("there is no task to run".to_owned()));
+    }
+    let limits = ExpandLimits {
+        max_tasks: settings.max_tasks,
+        progress: Arc::clone(progress),
+        ..ExpandLimits::default()
+    };
+    // An expansion that nobody waits for any more ends.
+    let _stops = limits.stop.clone().stop_on_drop();
+    let graph = threads::run(move |_| Graph::expand(roots, &limits))
+        .await
+        .map_err(|error| RunError::Runtime(error.into()))??;
+    if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {
+        return Err(RunError::Settings(format!(
+            "no task named `{first}` to run again; there are {}",
+            names(&graph)
+        )));
+    }
+    Ok(Arc::new(graph))
+}
+
+/// Says how far a long expansion is, after a second and then ever less often.
+async fn with_news<T>(progress: &ExpandProgress, expansion: impl Future<Output = T>) -> T {
+    let mut expansion = pin!(expansion);
+    let mut pause = FIRST_NEWS;
+    loop {
+        tokio::select! {
+            biased;
+            expanded = &mut expansion => return expanded,
+            () = sleep(pause) => {}
+        }
+        tracing::info!(
+            target: "kart::event",
+            tasks = progress.tasks(),
+            newest = progress.newest(),
+            "planning"
+        );
+        pause = (pause * 2).min(LONGEST_NEWS);
+    }
 }
 
 fn names(graph: &Graph) -> String {
@@ -55,175 +270,10 @@ fn names(graph: &Graph) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-impl Runner {
-    /// What the log tells of the past; nothing where it cannot be read.
-    pub(crate) async fn past(&self, graph: &Graph) -> History {
-        if !self.run_log {
-            return History::default();
-        }
-        let known = Known::load(&self.workspace).await.unwrap_or_else(|error| {
-            tracing::warn!(
-                error = crate::error::chain(&error),
-                "failed to read the run log"
-            );
-            Known::default()
-        });
-        let changed = stale_code(self, graph, &known).await;
-        History { known, changed }
-    }
-
-    /// Runs what is missing, as a member of those that work in the workspace.
-    pub(crate) async fn launch(
-        &self,
-        run: RunId,
-        member: &Arc<Participant>,
-        graph: Arc<Graph>,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let (past, needs) = tokio::join!(self.past(&graph), self.root_needs(&graph));
-        let needs = needs?;
-        let is_exclusive = self.coordination == Coordination::Exclusive;
-        if is_exclusive && self.has_nothing_to_do(&needs, &past) {
-            let run_context = RunContext::new(self, &graph, &Leases::Nothing);
-            let begun = EarlyAttempts::default();
-            return self
-                .drive(run, run_context, needs, begun, past, started)
-                .await;
-        }
-        let ownership = Leases::take(self, member, &graph, started).await?;
-        let result = self
-            .run_owning(run, &ownership, graph, &needs, past, started)
-            .await;
-        ownership.release(result.is_ok()).await;
-        result
-    }
-
-    async fn run_owning(
-        &self,
-        run: RunId,
-        ownership: &Leases,
-        graph: Arc<Graph>,
-        before: &[Status],
-        past: History,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let is_absent = |root: &NodeId| before[root.index()].runs();
-        let absent: Vec<NodeId> = graph.roots.iter().copied().filter(is_absent).collect();
-        let run_context = RunContext::new(self, &graph, ownership);
-        let early = EarlyStarter::new(self, &graph, &past.known, &run_context, started);
-        let survey = self.survey(&graph, &past, &absent, &early);
-        let (needs, begun) = early.beside(survey).await;
-        let needs = needs?;
-        self.check_runs(&graph, &needs)?;
-        if needs.iter().any(|need| need.runs()) {
-            self.workspace.prepare().await.map_err(RunError::Store)?;
-        }
-        self.drive(run, run_context, needs, begun, past, started)
-            .await
-    }
-
-    async fn drive(
-        &self,
-        run: RunId,
-        run_context: Arc<RunContext>,
-        needs: Vec<Status>,
-        begun: EarlyAttempts,
-        past: History,
-        started: Instant,
-    ) -> Result<Report, RunError> {
-        let graph = &run_context.graph;
-        let writes = self.run_log && needs.iter().any(|need| need.runs());
-        let log_sink = if writes {
-            LogSink::begin(&self.workspace, run, past.known, graph, &needs)
-        } else {
-            LogSink::silent(past.known)
-        };
-        let runner = Arc::new(self.clone());
-        let mut tracker = RunTracker::new(
-            Arc::clone(&runner),
-            Arc::clone(graph),
-            &needs,
-            log_sink,
-            started,
-        );
-        tracker.planned(&needs);
-        tracker.stale_code(&past.changed, &needs);
-        let drive = RunState::new(runner, run_context, needs, tracker, started);
-        desk::run(drive, begun).await
-    }
-
-    /// The needs of the roots alone: where they are complete, nobody asks for the others.
-    async fn root_needs(&self, graph: &Graph) -> Result<Vec<Status>, RunError> {
-        let mut needs = vec![Status::NotNeeded; graph.len()];
-        if self.coordination == Coordination::Exclusive {
-            for (root, need) in ask(graph, graph.roots.clone(), &self.workspace).await? {
-                needs[root.index()] = need;
-            }
-        }
-        Ok(needs)
-    }
-
-    fn has_nothing_to_do(&self, needs: &[Status], past: &History) -> bool {
-        let reruns = self.on_code_change == OnCodeChange::Rerun && !past.changed.is_empty();
-        matches!(self.rerun, Rerun::None) && !reruns && !needs.iter().any(|need| need.runs())
-    }
-
-    fn check_runs(&self, graph: &Graph, needs: &[Status]) -> Result<(), RunError> {
-        let runs = graph.nodes().zip(needs).filter(|(_, need)| need.runs());
-        self.check(runs.map(|(node, _)| node.task.spec()))
-    }
-
-    /// Sets how many tasks a plan may have, 10,000,000 by default: one whose requirements never come to an end is
-    /// refused with [`Error::TooManyTasks`](crate::Error::TooManyTasks).
-    #[must_use]
-    pub fn max_tasks(mut self, tasks: usize) -> Self {
-        self.max_tasks = tasks;
-        self
-    }
-
-    /// What ends an expansion; it stops with the run.
-    pub(crate) fn expand_limits(&self) -> ExpandLimits {
-        ExpandLimits {
-            max_tasks: self.max_tasks,
-            stop: self.stop.child(),
-            progress: Arc::default(),
-        }
-    }
-
-    /// Expands the roots, which takes a while for a large graph.
-    pub(crate) async fn expand(
-        &self,
-        roots: impl IntoIterator<Item = AnyTask>,
-    ) -> Result<Arc<Graph>, RunError> {
-        let roots: Vec<_> = roots.into_iter().map(AnyTask::into_dyn).collect();
-        if roots.is_empty() {
-            return Err(RunError::Settings("there is no task to run".to_owned()));
-        }
-        let limits = self.expand_limits();
-        // A plan that nobody waits for any more ends.
-        let _stops = limits.stop.clone().stop_on_drop();
-        let expand = move || Graph::expand(roots, &limits);
-        let graph = spawn_blocking(expand).await.map_err(ended)??;
-        if let [first, ..] = self.rerun.unknown(&graph).as_slice() {
-            return Err(RunError::Settings(format!(
-                "no task named `{first}` to run again; there are {}",
-                names(&graph)
-            )));
-        }
-        Ok(Arc::new(graph))
-    }
-
-    pub(crate) async fn survey(
-        &self,
-        graph: &Graph,
-        past: &History,
-        absent: &[NodeId],
-        watch: &dyn Watch,
-    ) -> Result<Vec<Status>, RunError> {
-        let again = match self.on_code_change {
-            OnCodeChange::Rerun => &past.changed,
-            OnCodeChange::Ignore | OnCodeChange::Warn => &HashSet::new(),
-        };
-        Ok(survey(graph, &self.workspace, &self.rerun, again, absent, watch).await?)
+/// Why a task of the runtime has no result. A panic resumes where the result was waited for.
+pub(crate) fn ended(error: JoinError) -> RunError {
+    match error.try_into_panic() {
+        Ok(payload) => std::panic::resume_unwind(payload),
+        Err(error) => RunError::Runtime(error.into()),
     }
 }

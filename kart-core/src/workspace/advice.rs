@@ -1,11 +1,11 @@
 //! From what a store said to what a person can do about it.
 
 use std::error::Error as StdError;
-#[cfg(feature = "fs")]
 use std::io;
 
 use object_store::Error;
 
+use super::retry;
 use crate::{
     StoreError,
     error::{chain, is_interrupted},
@@ -33,6 +33,7 @@ pub(super) fn remote(
         operation,
         location,
         advice,
+        transient: retry::is_transient(&error),
         source: error.into(),
     }
 }
@@ -44,7 +45,19 @@ fn refused(operation: &'static str, location: String) -> StoreError {
         location,
         advice: None,
         source: crate::interrupted().into(),
+        transient: false,
     }
+}
+
+/// Whether the store's client looked for credentials on the platform, in vain.
+pub(super) fn lacks_credentials(text: &str) -> bool {
+    [
+        "169.254.169.254",
+        "169.254.170.2",
+        "metadata.google.internal",
+    ]
+    .iter()
+    .any(|sign| text.contains(sign))
 }
 
 fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
@@ -73,11 +86,7 @@ fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
             "there is no bucket `{bucket}`: create it, or check the name and {endpoint}"
         ));
     }
-    if has(&[
-        "169.254.169.254",
-        "169.254.170.2",
-        "metadata.google.internal",
-    ]) {
+    if lacks_credentials(&text) {
         return Some(format!("no credentials were found: set {credentials}"));
     }
     let refused = matches!(
@@ -117,8 +126,28 @@ pub(super) fn local(operation: &'static str, location: String, error: io::Error)
         operation,
         location,
         advice: advice.map(str::to_owned),
+        transient: is_transient(&error),
         source: error.into(),
     }
+}
+
+/// Whether the same operation on a file may succeed later: the file system is behind a network, or the file is a copy
+/// of an object whose store failed.
+pub(super) fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    let store = error.get_ref().and_then(|source| source.downcast_ref());
+    store.is_some_and(retry::is_transient)
+        || matches!(
+            error.kind(),
+            ErrorKind::TimedOut
+                | ErrorKind::StaleNetworkFileHandle
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NetworkDown
+                | ErrorKind::NotConnected
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+        )
 }
 
 #[cfg(feature = "fs")]
@@ -154,6 +183,7 @@ fn local_advice(error: &io::Error) -> Option<&'static str> {
 #[cfg(all(test, feature = "aws"))]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use object_store::{BackoffConfig, RetryConfig, aws::AmazonS3Builder};
 
@@ -163,7 +193,7 @@ mod tests {
         let retry = RetryConfig {
             backoff: BackoffConfig::default(),
             max_retries: 0,
-            retry_timeout: std::time::Duration::from_secs(5),
+            retry_timeout: Duration::from_secs(5),
         };
         let store = AmazonS3Builder::new()
             .with_bucket_name("kart")
@@ -176,6 +206,7 @@ mod tests {
             .build()
             .unwrap();
         let workspace = Workspace::from_store(Arc::new(store), "prefix");
+        let workspace = workspace.retry_timeout(Duration::ZERO);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -8,6 +8,9 @@ use crate::StoreError;
 /// How often `create` asks again when the store says both "already exists" and "not there".
 const CREATE_ATTEMPTS: usize = 5;
 
+/// How often an object must be created in a row to show that the store overwrites.
+const PROBES: usize = 3;
+
 /// What became of a create-only write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -61,6 +64,7 @@ impl Workspace {
             ),
             source: "the store says that the object already exists, and also that it is not there"
                 .into(),
+            transient: false,
         })
     }
 
@@ -87,14 +91,29 @@ impl Workspace {
         }
     }
 
-    /// Whether the store refuses to create `path`, which is there. It is asked once; a directory and this
-    /// process's own memory are known to.
-    pub(crate) async fn honours_create(&self, path: &str) -> Result<bool, StoreError> {
-        let known = &self.inner.honours_create;
-        let honours = known
-            .get_or_try_init(async || Ok(!self.try_create(path, Bytes::new()).await?))
-            .await?;
-        Ok(*honours)
+    /// Returns whether the store refuses to create `path`, which the caller has written with such bytes. A directory
+    /// and this process's own memory are known to.
+    ///
+    /// Only a refusal is remembered: an object that could be created again may have been deleted meanwhile.
+    pub(crate) async fn supports_create_only(
+        &self,
+        path: &str,
+        bytes: Bytes,
+    ) -> Result<bool, StoreError> {
+        let probe = async || {
+            for _ in 0..PROBES {
+                let created = self.try_create(path, bytes.clone()).await;
+                if !created.map_err(Some)? {
+                    return Ok(());
+                }
+            }
+            Err(None)
+        };
+        match self.inner.creates_only.get_or_try_init(probe).await {
+            Ok(()) => Ok(true),
+            Err(None) => Ok(false),
+            Err(Some(error)) => Err(error),
+        }
     }
 
     /// Writes an object in one step, over whatever was there.

@@ -19,6 +19,8 @@ pub(crate) struct CommitGuard(Option<Arc<Shared>>);
 struct Shared {
     state: watch::Sender<State>,
     check: Option<Check>,
+    /// A commit passes both.
+    parent: Option<CommitGuard>,
 }
 
 #[derive(Default)]
@@ -30,17 +32,25 @@ struct State {
 
 /// One commit past the point of no return, until it is dropped.
 #[must_use]
-pub(crate) struct Committing(Option<Arc<Shared>>);
+pub(crate) struct Committing {
+    guard: Option<Arc<Shared>>,
+    _parent: Option<Box<Committing>>,
+}
 
 impl CommitGuard {
     /// Returns a guard that is open until it is closed.
     pub(crate) fn open() -> Self {
-        Self::new(None)
+        Self::new(None, None)
     }
 
     /// Returns a guard that lets a commit pass while it is open and `check` holds.
     pub(crate) fn with_check(check: Check) -> Self {
-        Self::new(Some(check))
+        Self::new(Some(check), None)
+    }
+
+    /// Returns a guard that lets a commit pass while it is open, this one lets it pass too, and `check` holds.
+    pub(crate) fn child(&self, check: Option<Check>) -> Self {
+        Self::new(check, Some(self.clone()))
     }
 
     /// Returns the guard of writes that nobody withdraws; closing it has no effect.
@@ -48,10 +58,11 @@ impl CommitGuard {
         CommitGuard(None)
     }
 
-    fn new(check: Option<Check>) -> Self {
+    fn new(check: Option<Check>, parent: Option<CommitGuard>) -> Self {
         CommitGuard(Some(Arc::new(Shared {
             state: watch::Sender::default(),
             check,
+            parent,
         })))
     }
 
@@ -72,17 +83,27 @@ impl CommitGuard {
     /// Lets a commit pass the point of no return, unless the guard is closed. Keep the result until the effect is there.
     pub(crate) fn enter(&self) -> Option<Committing> {
         let Some(shared) = &self.0 else {
-            return Some(Committing(None));
+            return Some(Committing {
+                guard: None,
+                _parent: None,
+            });
         };
         if !shared.is_valid() {
             return None;
         }
+        let parent = match &shared.parent {
+            Some(parent) => Some(Box::new(parent.enter()?)),
+            None => None,
+        };
         let mut has_passed = false;
         shared.state.send_modify(|state| {
             has_passed = !state.is_closed;
             state.committing += usize::from(has_passed);
         });
-        has_passed.then(|| Committing(Some(Arc::clone(shared))))
+        has_passed.then(|| Committing {
+            guard: Some(Arc::clone(shared)),
+            _parent: parent,
+        })
     }
 
     /// Waits until the guard is closed and no commit is past the point of no return.
@@ -100,13 +121,14 @@ impl CommitGuard {
 
 impl Shared {
     fn is_valid(&self) -> bool {
-        self.check.as_ref().is_none_or(|check| check())
+        let passes_parent = self.parent.as_ref().is_none_or(CommitGuard::is_open);
+        passes_parent && self.check.as_ref().is_none_or(|check| check())
     }
 }
 
 impl Drop for Committing {
     fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
+        if let Some(shared) = &self.guard {
             shared.state.send_modify(|state| state.committing -= 1);
         }
     }

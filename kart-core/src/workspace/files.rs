@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::upload::UPLOADS;
-use super::{Backend, CommitGuard, Workspace};
+use super::{Backend, CommitGuard, Workspace, advice};
 use crate::StoreError;
 use crate::format::File;
 
@@ -40,13 +40,7 @@ impl Workspace {
         }
     }
 
-    /// Makes a file an object that must not exist yet; whether it did not.
-    pub(crate) async fn create_file(&self, path: &str, file: &File) -> Result<bool, StoreError> {
-        self.create_file_guarded(path, file, &CommitGuard::always_open())
-            .await
-    }
-
-    /// Like [`create_file`](Self::create_file), unless the guard is closed before the object is there.
+    /// Makes a file an object that must not exist yet, unless the guard is closed before it is there; whether it did not.
     pub(crate) async fn create_file_guarded(
         &self,
         path: &str,
@@ -65,13 +59,7 @@ impl Workspace {
         }
     }
 
-    /// Makes a file an object in one step, over whatever was there.
-    pub(crate) async fn replace_file(&self, path: &str, file: &File) -> Result<(), StoreError> {
-        self.replace_file_guarded(path, file, &CommitGuard::always_open())
-            .await
-    }
-
-    /// Like [`replace_file`](Self::replace_file), unless the guard is closed before the object is there.
+    /// Makes a file an object in one step, over whatever was there, unless the guard is closed before it is there.
     pub(crate) async fn replace_file_guarded(
         &self,
         path: &str,
@@ -120,6 +108,7 @@ impl Workspace {
                             "its copy goes to `{}`: there must be room for it",
                             std::env::temp_dir().display()
                         )),
+                        transient: advice::is_transient(&error),
                         source: error.into(),
                     })
             }

@@ -1,5 +1,5 @@
 //! Objects as files below a directory, by `std::fs` alone. Every operation here is one closure for the
-//! [`Pool`]; what it does on the disk is in [`disk`].
+//! [`Pool`] or for a thread of its own; what it does on the disk is in [`disk`].
 
 mod disk;
 mod rename;
@@ -19,11 +19,12 @@ use super::{
     CommitGuard, Entry, Reader, advice,
     bound::Bound,
     locate,
-    pool::{Pool, Size, Wanted},
+    pool::{Pool, Size},
     stream::StreamReader,
 };
 use crate::StoreError;
 use crate::format::File as Output;
+use crate::threads::{self, Wanted};
 use disk::{Disk, Mode, Permit, Read};
 
 /// Paths in one operation of a call on many.
@@ -103,7 +104,7 @@ impl Local {
             Read::Large(file, size) => {
                 let size = self.bound.check(size).map_err(io::Error::other);
                 size.map_err(|error| self.failed("read", path, error))?;
-                let bytes = Pool::alone(move |_| disk::read_to_end(file)).await;
+                let bytes = threads::run(move |_| disk::read_to_end(file)).await;
                 let bytes = bytes
                     .flatten()
                     .map_err(|error| self.failed("read", path, error))?;
@@ -139,14 +140,14 @@ impl Local {
         guard: &CommitGuard,
     ) -> Result<bool, StoreError> {
         let (disk, owned, guard) = (self.disk.clone(), path.to_owned(), guard.clone());
-        let is_small = bytes.len() < LARGE_BYTES;
-        let publish = move |wanted: &Wanted| {
+        let is_small = bytes.len() < LARGE_BYTES && !is_heartbeat(path);
+        let publish = move |wanted: &Wanted<'_>| {
             let permit = Permit { guard, wanted };
             disk.publish(&owned, &bytes, mode, &permit)
         };
         let published = match is_small {
             true => self.pool.submit(Size::Small, publish).await,
-            false => Pool::alone(publish).await,
+            false => threads::run(publish).await,
         };
         published
             .flatten()
@@ -185,11 +186,11 @@ impl Local {
     ) -> Result<bool, StoreError> {
         let guard = guard.clone();
         let (disk, owned, file) = (self.disk.clone(), path.to_owned(), file.clone());
-        let publish = move |wanted: &Wanted| {
+        let publish = move |wanted: &Wanted<'_>| {
             let permit = Permit { guard, wanted };
             disk.publish_file(&owned, &file, mode, &permit)
         };
-        Pool::alone(publish)
+        threads::run(publish)
             .await
             .flatten()
             .map_err(|error| self.failed("write", path, error))
@@ -206,7 +207,7 @@ impl Local {
         range: Range<u64>,
     ) -> Result<Option<Bytes>, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
-        Pool::alone(move |_| disk.read_range(&owned, range))
+        threads::run(move |_| disk.read_range(&owned, range))
             .await
             .flatten()
             .map_err(|error| self.failed("read", path, error))
@@ -222,7 +223,7 @@ impl Local {
         };
         let chunks = stream::unfold(Some(file), |file| async {
             let mut file = file?;
-            match Pool::alone(move |_| read_chunk(&mut file).map(|chunk| (chunk, file))).await {
+            match threads::run(move |_| read_chunk(&mut file).map(|chunk| (chunk, file))).await {
                 Ok(Ok((chunk, _))) if chunk.is_empty() => None,
                 Ok(Ok((chunk, file))) => Some((Ok(chunk), Some(file))),
                 Ok(Err(error)) | Err(error) => Some((Err(error), None)),
@@ -233,7 +234,7 @@ impl Local {
 
     pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let (disk, owned) = (self.disk.clone(), prefix.to_owned());
-        Pool::alone(move |_| disk.entries(&owned))
+        threads::run(move |_| disk.entries(&owned))
             .await
             .flatten()
             .map_err(|error| self.failed("list", prefix, error))
@@ -252,10 +253,12 @@ impl Local {
         work: impl FnOnce(&Disk, &str) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
-        self.pool
-            .submit(Size::Small, move |_| work(&disk, &owned))
-            .await
-            .flatten()
+        let on_disk = move |_: &Wanted<'_>| work(&disk, &owned);
+        let done = match is_heartbeat(path) {
+            true => threads::run(on_disk).await,
+            false => self.pool.submit(Size::Small, on_disk).await,
+        };
+        done.flatten()
             .map_err(|error| self.failed(operation, path, error))
     }
 
@@ -267,7 +270,7 @@ impl Local {
     ) -> Vec<Result<T, StoreError>> {
         let batch = |paths: &[String]| {
             let (disk, owned) = (self.disk.clone(), paths.to_vec());
-            let run = move |_: &Wanted| {
+            let run = move |_: &Wanted<'_>| {
                 owned
                     .iter()
                     .map(|path| work(&disk, path))
@@ -309,10 +312,16 @@ impl Local {
                     "the workspace is a file: name a directory, or remove the file".to_owned(),
                 ),
                 source: error.into(),
+                transient: false,
             };
         }
         advice::local(operation, locate(&self.shown, path), error)
     }
+}
+
+/// Heartbeats wait for no other operation: a process that is silent for too long is taken for dead.
+fn is_heartbeat(path: &str) -> bool {
+    path.starts_with("_kart/workers/")
 }
 
 fn read_chunk(file: &mut File) -> io::Result<Bytes> {

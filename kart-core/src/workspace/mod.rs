@@ -1,13 +1,14 @@
 //! Where outputs are kept. The only room that names `object_store`; it knows paths and bytes, and
 //! nothing of tasks or keys.
 
+mod adaptive_limit;
 mod advice;
 mod bound;
 mod commit;
 mod commit_guard;
 mod entries;
+mod extension;
 mod files;
-mod gate;
 #[cfg(feature = "fs")]
 mod local;
 mod open;
@@ -16,12 +17,14 @@ mod pool;
 mod presence;
 mod remote;
 mod requests;
+mod resume;
+mod retry;
 #[cfg(feature = "fs")]
 mod scratch;
 mod stream;
 mod upload;
 
-use std::{fmt, path::Path, pin::Pin, sync::Arc};
+use std::{fmt, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -35,8 +38,9 @@ pub use requests::Requests;
 
 use crate::{Result, StoreError};
 
+use adaptive_limit::AdaptiveLimit;
 use bound::Bound;
-use gate::Gate;
+use extension::Extension;
 #[cfg(feature = "fs")]
 use local::Local;
 use remote::{Clients, Remote};
@@ -59,7 +63,9 @@ struct Inner {
     backend: Backend,
     counters: Counters,
     bound: Arc<Bound>,
-    honours_create: OnceCell<bool>,
+    /// Set once the store has refused to overwrite an object.
+    creates_only: OnceCell<()>,
+    extension: Extension,
 }
 
 enum Backend {
@@ -96,7 +102,8 @@ impl Workspace {
 
     /// The workspace below `prefix` in a store that the caller has set up.
     ///
-    /// The store's client keeps its own settings; kart adds no time limits and no retries.
+    /// The store's client keeps its own settings; kart adds no time limits, and repeats requests as
+    /// [`retry_timeout`](Self::retry_timeout) says.
     pub fn from_store(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         let prefix = prefix.trim_matches('/');
         let location = format!("{store}/{prefix}");
@@ -105,13 +112,13 @@ impl Workspace {
             Backend::Remote(Remote::new(
                 Clients::of(store),
                 prefix,
-                Some(Gate::default()),
+                Some(AdaptiveLimit::default()),
             )),
             false,
         )
     }
 
-    fn new(location: String, backend: Backend, honours_create: bool) -> Self {
+    fn new(location: String, backend: Backend, creates_only: bool) -> Self {
         let bound = match &backend {
             Backend::Remote(remote) => remote.bound(),
             #[cfg(feature = "fs")]
@@ -122,7 +129,8 @@ impl Workspace {
             backend,
             counters: Counters::default(),
             bound,
-            honours_create: OnceCell::new_with(honours_create.then_some(true)),
+            creates_only: OnceCell::new_with(creates_only.then_some(())),
+            extension: Extension::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -204,7 +212,8 @@ impl Workspace {
         remote::read_many(self, paths).await
     }
 
-    /// Deletes an object and says whether one was there. S3 does not tell: there it is always `true`.
+    /// Deletes an object and says whether one was there. S3 does not tell: there it is always `true`. Where an answer was
+    /// lost, a bucket may say `false` of an object that this very call has deleted.
     ///
     /// # Errors
     ///
@@ -288,7 +297,7 @@ impl Workspace {
 
     /// How many requests of each kind this workspace has made since it was opened.
     pub fn requests(&self) -> Requests {
-        let refused = self.gate().map_or(0, Gate::refused);
+        let refused = self.limit().map_or(0, AdaptiveLimit::refused);
         self.inner.counters.get(refused)
     }
 
@@ -297,8 +306,32 @@ impl Workspace {
     /// has no such limit.
     #[must_use]
     pub fn store_concurrency(self, requests: usize) -> Self {
-        if let Some(gate) = self.gate() {
-            gate.set(requests);
+        if let Some(limit) = self.limit() {
+            limit.set(requests);
+        }
+        self
+    }
+
+    /// Sets how long a request to a bucket is repeated while the store fails or cannot be reached, from the first failure
+    /// on: 3 minutes by default, for all clones of this workspace. [`Duration::ZERO`] turns repeats off.
+    ///
+    /// Reads, listings, writes and deletions are repeated after a growing, random pause, whatever part of an answer was
+    /// lost. A refusal, such as missing rights, is not repeated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> kart::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let workspace = kart::Workspace::open("memory://")?.retry_timeout(Duration::from_secs(30));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn retry_timeout(self, timeout: Duration) -> Self {
+        if let Backend::Remote(remote) = &self.inner.backend {
+            remote.retry_timeout().set(timeout);
         }
         self
     }
@@ -311,9 +344,9 @@ impl Workspace {
         self
     }
 
-    fn gate(&self) -> Option<&Gate> {
+    fn limit(&self) -> Option<&AdaptiveLimit> {
         match &self.inner.backend {
-            Backend::Remote(remote) => remote.gate(),
+            Backend::Remote(remote) => remote.limit(),
             #[cfg(feature = "fs")]
             Backend::Local(_) => None,
         }
@@ -331,6 +364,7 @@ impl Workspace {
             location: self.locate(path),
             advice: Some("a path is `/`-separated, relative, without empty, `.` or `..` segments and without control characters".to_owned()),
             source: format!("`{}` is not a path", path.escape_debug()).into(),
+            transient: false,
         })
     }
 

@@ -6,7 +6,7 @@ use object_store::memory::InMemory;
 
 use super::{
     Backend,
-    gate::Gate,
+    adaptive_limit::AdaptiveLimit,
     remote::{Clients, Remote},
 };
 use crate::{BoxError, StoreError};
@@ -46,6 +46,7 @@ fn refused(location: String, advice: impl Into<String>, source: impl Into<BoxErr
         location,
         advice: Some(advice.into()),
         source: source.into(),
+        transient: false,
     }
 }
 
@@ -122,7 +123,9 @@ fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
     object_store::path::Path::parse(prefix)
         .map_err(|error| refused(location.clone(), "choose another prefix", error))?;
     connect(scheme, &format!("{scheme}://{authority}"), &location)
-        .map(|clients| Backend::Remote(Remote::new(clients, prefix, Some(Gate::default()))))
+        .map(|clients| {
+            Backend::Remote(Remote::new(clients, prefix, Some(AdaptiveLimit::default())))
+        })
         .map(|backend| (location, backend))
 }
 

@@ -1,10 +1,11 @@
-//! Many small operations on files for one hop to the runtime's blocking threads.
+//! Many small operations on files for one hop to a thread.
 //!
-//! A hop costs more than a small file does. So operations stand in a queue, and a *drainer*, one blocking
-//! task, takes them until the queue is empty. No lock is held while an operation runs.
+//! A hop costs more than a small file does. So operations stand in a queue, and a *drainer*, on a thread of the store,
+//! takes them until the queue is empty. No lock is held while an operation runs.
 //!
 //! One drainer is the fastest on a local disk: two that create files in one directory wait for its lock
-//! in the kernel. More are started when operations turn out to be slow, as on a network file system.
+//! in the kernel. More are started when operations turn out to be slow, as on a network file system, and when none
+//! ends: one that never answers holds up no other.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::oneshot, task};
+use crate::threads::{self, Wanted};
 
 /// A further drainer starts when more than this many operations wait for each that is active.
 const QUEUE_PER_DRAINER: usize = 4;
@@ -24,6 +25,9 @@ const QUEUE_PER_DRAINER: usize = 4;
 const SLOW: Duration = Duration::from_millis(1);
 
 const MAX_DRAINERS: usize = 8;
+
+/// A further drainer starts when operations wait and none has ended for so long.
+const STUCK: Duration = Duration::from_millis(20);
 
 type Operation = Box<dyn FnOnce() + Send>;
 
@@ -39,6 +43,9 @@ struct Queue(Mutex<State>);
 struct State {
     waiting: VecDeque<(Size, Operation)>,
     active: usize,
+    /// How many operations have ended.
+    ended: u64,
+    is_watched: bool,
     /// A moving average of how long small operations take.
     pace: Duration,
 }
@@ -63,57 +70,18 @@ pub(super) enum Size {
     Batch,
 }
 
-/// Tells an operation whether its caller still waits for it.
-pub(super) struct Wanted<'a>(&'a dyn Fn() -> bool);
-
-impl Wanted<'_> {
-    pub(super) const ALWAYS: Wanted<'static> = Wanted(&|| true);
-
-    pub(super) fn is_wanted(&self) -> bool {
-        (self.0)()
-    }
-}
-
 impl Pool {
-    /// Runs an operation on a blocking thread, together with others. It does not run when the future
-    /// is dropped before its turn; once begun, it runs to its end.
+    /// Runs an operation on a thread of the store, together with others. It does not run when the future is dropped before
+    /// its turn; once begun, it runs to its end.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         size: Size,
-        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
+        operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     ) -> io::Result<T> {
-        let Ok(runtime) = Handle::try_current() else {
-            return Ok(operation(&Wanted::ALWAYS));
-        };
-        let (sender, receiver) = oneshot::channel();
-        let operation = Box::new(move || {
-            if !sender.is_closed() {
-                // A receiver that has gone meanwhile wants no answer.
-                let answer = operation(&Wanted(&|| !sender.is_closed()));
-                let _ = sender.send(answer);
-            }
-        });
-        self.enqueue(&runtime, size, operation);
-        receiver.await.map_err(|_| lost())
+        threads::answer_of(operation, |operation| self.enqueue(size, operation)).await
     }
 
-    /// Runs an operation that takes long on a blocking thread of its own.
-    pub(super) async fn alone<T: Send + 'static>(
-        operation: impl FnOnce(&Wanted) -> T + Send + 'static,
-    ) -> io::Result<T> {
-        if Handle::try_current().is_err() {
-            return Ok(operation(&Wanted::ALWAYS));
-        }
-        let (sender, receiver) = oneshot::channel();
-        task::spawn_blocking(move || {
-            let answer = operation(&Wanted(&|| !sender.is_closed()));
-            // A receiver that has gone meanwhile wants no answer.
-            let _ = sender.send(answer);
-        });
-        receiver.await.map_err(|_| lost())
-    }
-
-    fn enqueue(&self, runtime: &Handle, size: Size, operation: Operation) {
+    fn enqueue(&self, size: Size, operation: Operation) -> io::Result<()> {
         let mut state = self.queue.lock();
         state.waiting.push_back((size, operation));
         let per_drainer = match size {
@@ -121,16 +89,16 @@ impl Pool {
             Size::Batch => 0,
         };
         let is_crowded = state.waiting.len() > per_drainer * state.active;
-        if state.active > 0 && !(is_crowded && state.active < state.most(size)) {
-            return;
+        if state.active == 0 || (is_crowded && state.active < state.most(size)) {
+            return self.queue.add_drainer(state);
         }
-        state.active += 1;
+        if state.is_watched {
+            return Ok(());
+        }
+        state.is_watched = true;
         drop(state);
-        let drainer = Drainer {
-            queue: self.queue.clone(),
-            done: false,
-        };
-        runtime.spawn_blocking(move || drainer.run());
+        let queue = self.queue.clone();
+        threads::spawn(Box::new(move || queue.watch()))
     }
 }
 
@@ -142,13 +110,36 @@ fn processors() -> usize {
     })
 }
 
-fn lost() -> io::Error {
-    io::Error::other("the operation panicked, or the runtime is shutting down")
-}
-
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_drainer(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        state.active += 1;
+        drop(state);
+        let drainer = Drainer {
+            queue: self.clone(),
+            done: false,
+        };
+        threads::spawn(Box::new(move || drainer.run()))
+    }
+
+    /// Adds a drainer whenever operations wait and none ends, until none waits.
+    fn watch(self: &Arc<Self>) {
+        let mut ended = self.lock().ended;
+        loop {
+            thread::sleep(STUCK);
+            let mut state = self.lock();
+            if state.waiting.is_empty() {
+                state.is_watched = false;
+                return;
+            }
+            if std::mem::replace(&mut ended, state.ended) == state.ended {
+                // Where no thread can be started it is tried again.
+                let _ = self.add_drainer(state);
+            }
+        }
     }
 }
 
@@ -171,6 +162,7 @@ impl Drainer {
     /// The next operation; the one before it, if small, took that long.
     fn next(&mut self, took: Option<Duration>) -> Option<(Size, Operation)> {
         let mut state = self.queue.lock();
+        state.ended += 1;
         if let Some(took) = took {
             state.pace = (state.pace * 31 + took) / 32;
         }
@@ -184,8 +176,8 @@ impl Drainer {
     }
 }
 
-/// A runtime that shuts down drops a drainer that has not begun. Nobody would come for the queue then,
-/// so what waits in it is dropped too, and those who wait get an error.
+/// A drainer for which no thread could be started is dropped before it has begun. Nobody would come for the queue
+/// then, so what waits in it is dropped too, and those who wait get an error.
 impl Drop for Drainer {
     fn drop(&mut self) {
         if self.done {
@@ -227,29 +219,5 @@ mod tests {
             .count();
         assert_eq!(failed, 1);
         assert_eq!(pool.submit(Size::Small, |_| 7).await.unwrap(), 7);
-    }
-
-    #[test]
-    fn a_runtime_that_ends_leaves_nobody_waiting() {
-        let pool = Arc::new(Pool::default());
-        let builder = || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.max_blocking_threads(1).build().unwrap()
-        };
-        let first = builder();
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        // The only blocking thread is taken, so the drainer that follows never begins.
-        first.spawn_blocking(move || held.recv());
-        let other = pool.clone();
-        let waiting = first.spawn(async move { other.submit(Size::Small, |_| 1).await });
-        first.block_on(task::yield_now());
-        first.block_on(task::yield_now());
-        first.shutdown_background();
-        drop(waiting);
-        release.send(()).unwrap();
-        assert_eq!(
-            builder().block_on(pool.submit(Size::Batch, |_| 2)).unwrap(),
-            2
-        );
     }
 }

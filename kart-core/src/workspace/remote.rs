@@ -1,7 +1,6 @@
 //! Objects in a store that is spoken to through `object_store`: buckets and memory.
 
 use std::{
-    io,
     ops::Range,
     sync::{
         Arc,
@@ -17,10 +16,13 @@ use object_store::{
 };
 
 use super::{
-    CommitGuard, Committing, Entry, Reader, Workspace, advice,
+    CommitGuard, Committing, Entry, Reader, Workspace,
+    adaptive_limit::AdaptiveLimit,
+    advice,
     bound::Bound,
-    gate::Gate,
     presence::{self, PAGE, Page, Source as _},
+    resume::{Body, cut_off},
+    retry::{LOCAL, RetryTimeout},
     stream::StreamReader,
 };
 use crate::StoreError;
@@ -68,20 +70,22 @@ pub(super) struct Remote {
     parts: Option<Arc<dyn MultipartStore>>,
     prefix: String,
     /// Where requests cost time; none for the memory of this process.
-    gate: Option<Gate>,
+    limit: Option<AdaptiveLimit>,
+    retry_timeout: RetryTimeout,
     bound: Arc<Bound>,
     /// Whether some answer has shown that the bucket itself is there.
     bucket_seen: AtomicBool,
 }
 
 impl Remote {
-    pub(super) fn new(clients: Clients, prefix: &str, gate: Option<Gate>) -> Self {
+    pub(super) fn new(clients: Clients, prefix: &str, limit: Option<AdaptiveLimit>) -> Self {
         Self {
             store: clients.store,
             bulk: clients.bulk,
             parts: clients.parts,
             prefix: prefix.to_owned(),
-            gate,
+            limit,
+            retry_timeout: RetryTimeout::default(),
             bound: Arc::default(),
             bucket_seen: AtomicBool::new(false),
         }
@@ -104,8 +108,8 @@ impl Remote {
         Arc::clone(&self.bound)
     }
 
-    pub(super) fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
+    pub(super) fn limit(&self) -> Option<&AdaptiveLimit> {
+        self.limit.as_ref()
     }
 
     /// The client for what takes long.
@@ -113,16 +117,13 @@ impl Remote {
         &self.bulk
     }
 
-    /// A request for an object at its turn. What kart keeps for itself goes first: a process that is silent
-    /// because its outputs are large would be taken for dead.
-    async fn pass<T, F>(&self, path: &str, request: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        match &self.gate {
-            Some(gate) if !path.starts_with("_kart/") => gate.pass(request).await,
-            _ => request().await,
-        }
+    pub(super) fn retry_timeout(&self) -> &RetryTimeout {
+        &self.retry_timeout
+    }
+
+    /// Whether some answer has shown that the bucket can be used.
+    pub(super) fn has_answered(&self) -> bool {
+        self.bucket_seen.load(Ordering::Relaxed)
     }
 
     /// "Not found" as `None`, unless it is the bucket that was not found.
@@ -150,7 +151,7 @@ impl Remote {
         }
         // The answer to HEAD has no body, so it does not say what is missing. Once, ask in a way that
         // does, or a mistyped bucket would look like one that is empty.
-        if !self.bucket_seen.load(Ordering::Relaxed) {
+        if !self.has_answered() {
             let found = self.found(self.store.get(path).await)?;
             self.bucket_seen.store(true, Ordering::Relaxed);
             return Ok(found.map(|object| object.meta.size));
@@ -168,10 +169,15 @@ impl Remote {
             Some(object) => {
                 let size = self.bound.check(object.meta.size);
                 size.map_err(|error| Error::Generic {
-                    store: "the bucket",
+                    store: LOCAL,
                     source: error.into(),
                 })?;
-                Ok(Some(object.bytes().await?))
+                let size = object.meta.size;
+                let bytes = object.bytes().await?;
+                match bytes.len() as u64 {
+                    at if at < size => Err(cut_off(at, size)),
+                    _ => Ok(Some(bytes)),
+                }
             }
             None => Ok(None),
         }
@@ -254,15 +260,17 @@ impl Remote {
         let Some(object) = self.found(opened)? else {
             return Ok(None);
         };
-        let chunks = object.into_stream().map_err(io::Error::other).boxed();
-        Ok(Some(Box::pin(StreamReader::new(chunks))))
+        let backoff = self.retry_timeout.backoff();
+        let body = Body::new(Arc::clone(&self.store), whole, object, backoff);
+        Ok(Some(Box::pin(StreamReader::new(body.into_stream()))))
     }
 
     pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
         let above = self.above();
         let below = self.path(prefix)?;
         let below = Some(below).filter(|path| !path.as_ref().is_empty());
-        let listed: Vec<_> = self.store.list(below.as_ref()).try_collect().await?;
+        let list = || self.store.list(below.as_ref()).try_collect::<Vec<_>>();
+        let listed = self.pass(prefix, list).await?;
         // Some consoles mark a "folder" by an object with the prefix itself for a name.
         let entry = |object: ObjectMeta| {
             Some(Entry {
@@ -275,12 +283,12 @@ impl Remote {
     }
 
     pub(super) async fn relocate(&self, from: &str, to: &str) -> Result<bool, Error> {
-        let (from, to) = (self.path(from)?, self.path(to)?);
-        let copied = self.bulk.copy(&from, &to).await;
+        let (source, target) = (self.path(from)?, self.path(to)?);
+        let copied = self.pass(from, || self.bulk.copy(&source, &target)).await;
         if self.found(copied)?.is_none() {
             return Ok(false);
         }
-        self.store.delete(&from).await?;
+        self.delete(from).await?;
         Ok(true)
     }
 
@@ -289,7 +297,7 @@ impl Remote {
         workspace: &Workspace,
         paths: Vec<String>,
     ) -> Result<Vec<bool>, StoreError> {
-        if self.gate.is_none() {
+        if self.limit.is_none() {
             let mut found = Vec::with_capacity(paths.len());
             for path in paths {
                 found.push(workspace.exists(&path).await?);
@@ -304,7 +312,7 @@ impl Remote {
         let Some((first, rest)) = paths.split_first() else {
             return Ok(Vec::new());
         };
-        if rest.is_empty() || !self.bucket_seen.load(Ordering::Relaxed) {
+        if rest.is_empty() || !self.has_answered() {
             let mut found = vec![asking.exists(first).await?];
             found.extend(presence::exists_many(&asking, rest).await?);
             return Ok(found);
@@ -339,7 +347,7 @@ impl Remote {
 /// Lets a commit pass, unless the guard is closed.
 pub(super) fn enter(guard: &CommitGuard) -> Result<Committing, Error> {
     guard.enter().ok_or_else(|| Error::Generic {
-        store: "guarded",
+        store: LOCAL,
         source: crate::interrupted().into(),
     })
 }

@@ -1,25 +1,37 @@
 //! Files as objects of a bucket: small ones with one request, large ones in parts.
 //!
-//! No store has create-only uploads in parts. So the parts become an object `_kart/uploads/{…}` first, which is
-//! then copied to its place, create-only, and deleted. What a killed process has left of it is deleted by the
-//! next upload to the same place.
+//! No store has create-only uploads in parts. So the parts become an object `_kart/uploads/{path}/{id}` first, which is
+//! then copied to its place, create-only, and deleted. A process deletes its own upload; what a killed one has left goes
+//! with a later upload to the same place, once it is old, or with `gc`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryFutureExt as _;
 use futures_util::stream::{self, TryStreamExt as _};
-use object_store::{CopyMode, CopyOptions, Error, ObjectStoreExt as _, PutMode, path::Path};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::{
+    CopyMode, CopyOptions, Error, MultipartId, ObjectMeta, ObjectStoreExt as _, PutMode, path::Path,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::CommitGuard;
 use super::remote::{BULK_BYTES, Remote, enter};
+use super::retry::LOCAL;
+use crate::error::chain;
 use crate::format::File;
+use crate::threads::{self, Wanted};
 
 /// Where files are before they are copied to their places.
 pub(super) const UPLOADS: &str = "_kart/uploads";
 /// The ending of the object that says which upload is under way.
 const RECORD: &str = ".upload";
+/// How often the record of an upload under way is written again.
+const REFRESH: Duration = Duration::from_mins(10);
+/// An upload of which nothing was written for so long has no process any more.
+const ABANDONED: Duration = Duration::from_hours(6);
 /// The bytes of a part, but for very large files: stores take no more than 10,000 parts.
 const PART_BYTES: u64 = 8 << 20;
 const MOST_PARTS: u64 = 9_000;
@@ -64,58 +76,95 @@ impl Remote {
         }
         let to = self.path(path)?;
         let uploads = format!("{UPLOADS}/{}", path.replace('/', "%2F"));
-        self.sweep(&uploads).await?;
-        let from = format!("{uploads}/{:016x}", fastrand::u64(..));
-        self.upload(&from, file, size).await?;
-        let from = self.path(&from)?;
+        let own = format!("{uploads}/{}", Uuid::now_v7().simple());
+        let from = self.path(&own)?;
         let mode = match mode {
             PutMode::Create => CopyMode::Create,
             _ => CopyMode::Overwrite,
         };
-        let options = CopyOptions::new().with_mode(mode);
-        let copied = match enter(guard) {
-            Ok(_committing) => self.bulk().copy_opts(&from, &to, options).await,
-            Err(refused) => Err(refused),
+        self.upload(&own, file, size).await?;
+        let copy = || async {
+            let _committing = enter(guard)?;
+            let options = CopyOptions::new().with_mode(mode);
+            self.bulk().copy_opts(&from, &to, options).await
         };
-        let deleted = self.bulk().delete(&from).await;
-        copied?;
-        deleted
+        let copied = self.pass(&own, copy).await;
+        if let Err(error) = self.clean_up(&uploads, &from).await {
+            let error = chain(&error);
+            tracing::warn!(
+                error,
+                path,
+                "failed to delete an upload that was copied to its place; a later one, or `gc`, deletes it"
+            );
+        }
+        copied
     }
 
     /// Uploads a file in parts. That it is under way is written down first, so that its parts can be found and
     /// given up when this process is killed.
     async fn upload(&self, to: &str, file: &File, size: u64) -> Result<(), Error> {
+        let whole = self.path(to)?;
         let Some(parts) = self.parts() else {
-            return self.upload_unrecorded(&self.path(to)?, file, size).await;
+            let upload = || self.upload_unrecorded(&whole, file, size);
+            return self.pass(to, upload).await;
         };
-        let (whole, record) = (self.path(to)?, self.path(&format!("{to}{RECORD}"))?);
-        let id = parts.create_multipart(&whole).await?;
-        let recorded = self.bulk().put(&record, id.clone().into_bytes().into());
-        let sent = async {
-            recorded.await?;
-            let mut sent = stream::FuturesUnordered::new();
-            let mut done = BTreeMap::new();
-            for (number, bytes) in pieces(file, size) {
-                let bytes = bytes.await?;
-                if sent.len() >= PARTS {
-                    done.extend(sent.try_next().await?);
-                }
-                let put = parts.put_part(&whole, &id, number, bytes.into());
-                sent.push(put.map_ok(move |part| (number, part)));
-            }
-            while let Some(part) = sent.try_next().await? {
-                done.extend([part]);
-            }
-            let sent = done.into_values().collect();
-            parts.complete_multipart(&whole, &id, sent).await
-        };
-        let sent = sent.await;
+        let id = self.pass(to, || parts.create_multipart(&whole)).await?;
+        let sent = self.send(parts, to, &id, file, size).await;
         if sent.is_err() {
-            // What cannot be given up now is given up by the next upload.
-            parts.abort_multipart(&whole, &id).await?;
+            // What cannot be given up now is given up by a later upload, or by `gc`.
+            let _ = parts.abort_multipart(&whole, &id).await;
+            let _ = self
+                .bulk()
+                .delete(&self.path(&format!("{to}{RECORD}"))?)
+                .await;
         }
-        self.bulk().delete(&record).await?;
-        sent.map(drop)
+        sent
+    }
+
+    async fn send(
+        &self,
+        parts: &dyn MultipartStore,
+        to: &str,
+        id: &MultipartId,
+        file: &File,
+        size: u64,
+    ) -> Result<(), Error> {
+        let (whole, record) = (self.path(to)?, self.path(&format!("{to}{RECORD}"))?);
+        let put_record = || self.bulk().put(&record, id.clone().into_bytes().into());
+        self.pass(to, put_record).await?;
+        let mut recorded = Instant::now();
+        let mut sent = stream::FuturesUnordered::new();
+        let mut done = BTreeMap::new();
+        for (number, bytes) in pieces(file, size) {
+            let bytes = bytes.await?;
+            if sent.len() >= PARTS {
+                done.extend(sent.try_next().await?);
+            }
+            if recorded.elapsed() > REFRESH {
+                self.pass(to, put_record).await?;
+                recorded = Instant::now();
+            }
+            let whole = &whole;
+            sent.push(async move {
+                let put = || parts.put_part(whole, id, number, bytes.clone().into());
+                Ok::<_, Error>((number, self.pass(to, put).await?))
+            });
+        }
+        while let Some(part) = sent.try_next().await? {
+            done.extend([part]);
+        }
+        let sent: Vec<PartId> = done.into_values().collect();
+        let complete = || async {
+            let Err(error) = parts.complete_multipart(&whole, id, sent.clone()).await else {
+                return Ok(());
+            };
+            // Where only the answer was lost the object is there.
+            match self.bulk().head(&whole).await {
+                Ok(meta) if meta.size == size => Ok(()),
+                _ => Err(error),
+            }
+        };
+        self.pass(to, complete).await
     }
 
     /// The same where a store has no names for uploads that are under way.
@@ -145,24 +194,61 @@ impl Remote {
         }
     }
 
-    /// Deletes what killed processes have left of uploads below a directory, and how much of it there was.
+    /// Deletes an upload that has done its work, and those to the same place that nobody has moved forward for long. The
+    /// store's own clock tells: another process may be at one of them.
+    async fn clean_up(&self, uploads: &str, own: &Path) -> Result<(), Error> {
+        let left = self.uploads(uploads).await?;
+        let newest = |objects: &[ObjectMeta]| objects.iter().map(|it| it.last_modified).max();
+        let now = left.values().filter_map(|objects| newest(objects)).max();
+        for (upload, objects) in &left {
+            let age = now
+                .zip(newest(objects))
+                .and_then(|(now, at)| (now - at).to_std().ok());
+            if upload == own || age.is_some_and(|age| age > ABANDONED) {
+                self.give_up(upload, objects).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is left of uploads below a directory, and returns how many objects that were.
     pub(super) async fn sweep(&self, uploads: &str) -> Result<usize, Error> {
+        let left = self.uploads(uploads).await?;
+        for (upload, objects) in &left {
+            self.give_up(upload, objects).await?;
+        }
+        Ok(left.values().map(Vec::len).sum())
+    }
+
+    /// The objects of each upload below a directory.
+    async fn uploads(&self, uploads: &str) -> Result<BTreeMap<Path, Vec<ObjectMeta>>, Error> {
         let below = self.path(uploads)?;
-        let left: Vec<_> = self.bulk().list(Some(&below)).try_collect().await?;
-        for object in &left {
-            let upload = object.location.as_ref().strip_suffix(RECORD);
-            if let (Some(upload), Some(parts)) = (upload, self.parts()) {
+        let list = || self.bulk().list(Some(&below)).try_collect::<Vec<_>>();
+        let mut left: BTreeMap<Path, Vec<ObjectMeta>> = BTreeMap::new();
+        for object in self.pass(uploads, list).await? {
+            let name = object.location.as_ref();
+            let upload = Path::parse(name.strip_suffix(RECORD).unwrap_or(name))?;
+            left.entry(upload).or_default().push(object);
+        }
+        Ok(left)
+    }
+
+    async fn give_up(&self, upload: &Path, objects: &[ObjectMeta]) -> Result<(), Error> {
+        let has_object = objects.iter().any(|object| object.location == *upload);
+        for object in objects {
+            // A complete upload has no parts left.
+            if let (Some(parts), false) = (self.parts(), has_object) {
                 let id = self.bulk().get(&object.location).await?.bytes().await?;
                 let id = String::from_utf8_lossy(&id).into_owned();
-                // It may have been completed.
-                let _ = parts.abort_multipart(&Path::parse(upload)?, &id).await;
+                // It may be gone already.
+                let _ = parts.abort_multipart(upload, &id).await;
             }
             match self.bulk().delete(&object.location).await {
                 Ok(()) | Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(left.len())
+        Ok(())
     }
 }
 
@@ -179,7 +265,7 @@ fn pieces(
 }
 
 async fn read_part(file: File, start: u64, length: u64) -> Result<Bytes, Error> {
-    let read = move || {
+    let read = move |_: &Wanted<'_>| {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut file = file.open()?;
         file.seek(SeekFrom::Start(start))?;
@@ -189,14 +275,13 @@ async fn read_part(file: File, start: u64, length: u64) -> Result<Bytes, Error> 
         }
         Ok(Bytes::from(bytes))
     };
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(io::Error::from).flatten().map_err(local)
+    threads::run(read).await.flatten().map_err(local)
 }
 
 /// An error of the file itself.
 fn local(error: io::Error) -> Error {
     Error::Generic {
-        store: "the local file",
+        store: LOCAL,
         source: error.into(),
     }
 }

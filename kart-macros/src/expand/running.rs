@@ -6,7 +6,7 @@ use quote::{format_ident, quote, quote_spanned};
 use crate::model::{Param, Role, Task};
 use crate::names;
 
-/// An `async fn` becomes a boxed future, a plain `fn` a closure for the blocking pool, an external task a look at the store.
+/// An `async fn` becomes a boxed future, a plain `fn` a closure for a thread of its own, an external task a look at the store.
 pub(super) fn emit(task: &Task) -> TokenStream {
     let kart = &task.kart;
     let call = names::local("call");
@@ -30,7 +30,7 @@ pub(super) fn emit(task: &Task) -> TokenStream {
         fn __run(
             self: ::std::sync::Arc<Self>,
             #input: #kart::__private::Call,
-        ) -> #kart::__private::Attempt {
+        ) -> #kart::__private::Body {
             #attempt
         }
     }
@@ -60,10 +60,11 @@ fn attempt(task: &Task, call: &Ident) -> TokenStream {
         let finished = quote_spanned!(span=> #finish(#awaited));
         let span = token.span.resolved_at(proc_macro2::Span::mixed_site());
         let block = quote!({ #(#lets)* #finished });
-        quote_spanned!(span=> ::std::boxed::Box::pin(async move #block))
+        let future = quote_spanned!(span=> ::std::boxed::Box::pin(async move #block));
+        quote!(#kart::__private::Body::Async(#future))
     } else {
         let finished = quote_spanned!(span=> #finish(#result));
-        quote!(#kart::__private::blocking(move || { #(#lets)* #finished }))
+        quote!(#kart::__private::Body::Blocking(::std::boxed::Box::new(move || { #(#lets)* #finished })))
     }
 }
 

@@ -185,7 +185,7 @@ fn task_impl(task: &Task) -> TokenStream {
             fn __params(&self, _: &mut #private::Params) { ::core::unreachable!() }
             fn __requires(&self, _: &mut #private::Requirements<'_>) { ::core::unreachable!() }
             fn __path_param(&self, _: &str) -> #private::PathText { ::core::unreachable!() }
-            fn __run(self: ::std::sync::Arc<Self>, _: #private::Call) -> #private::Attempt {
+            fn __run(self: ::std::sync::Arc<Self>, _: #private::Call) -> #private::Body {
                 ::core::unreachable!()
             }
         }

@@ -110,7 +110,7 @@ impl Ended {
         for task in report.tasks() {
             match task.outcome {
                 Outcome::Ran(attempts) => self.bytes += attempts.bytes,
-                Outcome::NotRun | Outcome::Interrupted if self.left.len() < MOST_TOLD => {
+                Outcome::NotRun | Outcome::Interrupted(_) if self.left.len() < MOST_TOLD => {
                     self.left.push(shape::named(task.task));
                 }
                 _ => {}

@@ -1,6 +1,7 @@
-//! The protocol under faults: processes that are paused and killed at any step, requests that get lost
-//! before or after they took effect, that are sent twice, overtake each other or arrive long after whoever
-//! sent them has given up, clocks that are minutes apart and go at different speeds. Time is virtual, and a seed is a whole history.
+//! The protocol under faults: processes are paused and killed at any step; requests are lost before or after
+//! they took effect, are sent twice, overtake each other, or arrive long after their sender has given up;
+//! clocks are minutes apart and run at different speeds; tasks fail for good. Time is virtual, and a seed is
+//! a whole history.
 //!
 //! `tests/simulation SEEDS` runs any number of them and prints the tally; `KART_SIMULATION_SEED=N` shows one
 //! step by step.
@@ -12,7 +13,9 @@
     reason = "the figures are small"
 )]
 
+mod contend;
 mod process;
+mod slot;
 mod store;
 mod world;
 
@@ -31,14 +34,16 @@ enum Sabotage {
     None,
     /// A generation that exists is taken for one's own.
     NoGenerationCheck,
-    /// Whether a process is dead is told by its clock and one's own.
+    /// A process is called dead by comparing its clock with one's own.
     WallClocks,
-    /// Outputs are written over what is there.
+    /// Commits overwrite outputs.
     CommitOverwrites,
-    /// A renewal that came too late brings the claims back.
+    /// A heartbeat that came too late restores the leases.
     RenewalReacquires,
     /// A claim whose answer was lost is taken for another's.
     NoNonce,
+    /// A task that failed for good is tried again while its claim is held.
+    FailedIsFree,
 }
 
 /// What happened in some histories.
@@ -57,6 +62,7 @@ struct Tally {
     lost_answers: u64,
     sent_twice: u64,
     late: u64,
+    failures: u64,
     overlaps: u64,
 }
 
@@ -75,6 +81,7 @@ impl AddAssign for Tally {
         self.lost_answers += other.lost_answers;
         self.sent_twice += other.sent_twice;
         self.late += other.late;
+        self.failures += other.failures;
         self.overlaps += other.overlaps;
     }
 }
@@ -84,7 +91,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} seeds, {} steps, {} requests; faults: {} pauses, {} kills, {} requests lost, {} answers lost, {} sent twice, {} late; \
-             {} tasks in {} runs, at most {} of one, {} side by side; {} times a process lost its claims",
+             {} tasks ({} fail) in {} runs, at most {} of one, {} side by side; {} times a process lost its leases",
             self.seeds,
             self.steps,
             self.requests,
@@ -95,6 +102,7 @@ impl fmt::Display for Tally {
             self.sent_twice,
             self.late,
             self.tasks,
+            self.failures,
             self.runs,
             self.most_runs,
             self.overlaps,
@@ -134,7 +142,7 @@ impl Rng {
     }
 }
 
-/// The histories of these seeds, or the first seed that breaks a promise, and which.
+/// Runs the histories of these seeds; returns the first seed that breaks a promise, and which.
 fn histories(first: u64, count: u64, sabotage: Sabotage) -> Result<Tally, (u64, String)> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let part = |thread: u64| {
@@ -169,7 +177,7 @@ fn the_protocol_keeps_its_promises_under_faults() {
         Ok(tally) => {
             println!("{tally}; no promise broken");
             assert!(
-                tally.losses > 0 && tally.runs > tally.tasks,
+                tally.losses > 0 && tally.failures > 0 && tally.runs > tally.tasks,
                 "nothing happened: {tally}"
             );
         }
@@ -193,6 +201,7 @@ fn each_way_to_break_the_protocol_breaks_a_promise() {
         (Sabotage::CommitOverwrites, "changed after it was committed"),
         (Sabotage::RenewalReacquires, "although it has lost"),
         (Sabotage::NoNonce, "did not come to its end"),
+        (Sabotage::FailedIsFree, "failed for good"),
     ] {
         let (seed, broken) = histories(0, 20_000, sabotage).expect_err("a broken promise");
         println!("{sabotage:?}: seed {seed}: {broken}");

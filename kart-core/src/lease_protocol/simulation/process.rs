@@ -1,53 +1,52 @@
-//! One process of the simulation: the protocol's parts, driven as the runner drives them.
+//! One process of the simulation: the parts of the protocol, driven as the runner drives them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::super::acquire::Flaw;
-use super::super::{
-    Acquire, Action, FailureDetector, LeaseClock, Moment, Nonce, Observation, ProcessId, Request,
-    Response, Won,
-};
+use super::super::{Acquire, FailureDetector, LeaseClock, Moment, Nonce, ProcessId, Request, Won};
 use super::store::{Object, Op, Path, Reply};
 use super::{Rng, Sabotage, TTL};
 
-/// How often a body that runs looks whether it has lost.
+/// How often a running body checks whether its process has lost.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 
-/// What a process wants of the world.
+/// What a process asks of the world.
 #[derive(Debug)]
 pub(super) enum Wish {
-    /// A request, by the number under which its answer comes back.
+    /// A request, by the number under which its reply comes back.
     Send(u64, Op),
     /// To be woken.
     Wake(u64, Duration),
-    /// A body starts, or goes on, or ends.
+    /// A body starts or ends.
     Runs(usize),
     Stops,
-    /// What a commit is about to be sent for.
+    /// A commit of that task is about to be sent.
     Commits(usize),
-    /// A renewal that was sent at that moment is known to be good.
+    /// A heartbeat that was sent at that moment is in the store.
     Renewed(Moment),
-    /// Everything claimed is lost: from now on it is another process.
+    /// All leases are lost: from now on it is another process.
     Reborn,
     Finished,
 }
 
 #[derive(Debug)]
-enum Work {
-    /// Waits for its liveness, or for the next try.
+pub(super) enum Work {
+    /// Waits for its first heartbeat, or for the next try.
     Idle,
-    Asking,
+    CheckingOutput,
     Contending(Acquire, Request, Moment),
-    Checking(Won),
+    Confirming(Won),
     Running(Won, Moment),
     Committing(Won),
+    /// Says in its claim that the task failed for good.
+    Failing(Won),
     Releasing,
     Leaving,
     Done,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heart {
+enum Heartbeat {
     Starting(Moment),
     Waiting,
     Renewing(Moment),
@@ -57,16 +56,20 @@ enum Heart {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) id: ProcessId,
-    wall: i64,
-    flaw: Sabotage,
+    pub(super) wall: i64,
+    pub(super) flaw: Sabotage,
     tasks: Vec<usize>,
+    /// Which tasks fail for good.
+    fails: Vec<bool>,
+    /// Whom it has seen hold which task.
+    pub(super) seen: HashSet<(usize, ProcessId)>,
     at: usize,
-    pulse: Option<LeaseClock>,
-    watch: FailureDetector,
-    heart: Heart,
-    work: Work,
-    /// Numbers of what is awaited: an answer or an alarm under another number is stale.
-    heart_awaits: u64,
+    clock: Option<LeaseClock>,
+    pub(super) detector: FailureDetector,
+    heartbeat: Heartbeat,
+    pub(super) work: Work,
+    /// Numbers of what it waits for: a reply or an alarm under another number is stale.
+    heartbeat_awaits: u64,
     work_awaits: u64,
     next: u64,
     runs: u64,
@@ -74,7 +77,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(rng: &mut Rng, tasks: usize, flaw: Sabotage) -> Self {
+    pub(super) fn new(rng: &mut Rng, fails: &[bool], flaw: Sabotage) -> Self {
+        let tasks = fails.len();
         let first = rng.below(tasks as u64);
         let tasks: Vec<usize> = (0..tasks as u64)
             .map(|at| ((at + first) % tasks as u64) as usize)
@@ -85,12 +89,14 @@ impl Process {
             wall: rng.below(1_200_000) as i64 - 600_000,
             flaw,
             tasks,
+            fails: fails.to_vec(),
+            seen: HashSet::new(),
             at: 0,
-            pulse: None,
-            watch: FailureDetector::new(TTL),
-            heart: Heart::Stopped,
+            clock: None,
+            detector: FailureDetector::default(),
+            heartbeat: Heartbeat::Stopped,
             work: Work::Idle,
-            heart_awaits: 0,
+            heartbeat_awaits: 0,
             work_awaits: 0,
             next: 0,
             runs: 0,
@@ -107,7 +113,7 @@ impl Process {
         self.next
     }
 
-    fn send(&mut self, op: Op) {
+    pub(super) fn send(&mut self, op: Op) {
         self.work_awaits = self.number();
         self.wishes.push(Wish::Send(self.work_awaits, op));
     }
@@ -117,36 +123,36 @@ impl Process {
         self.wishes.push(Wish::Wake(self.work_awaits, time));
     }
 
-    fn life(&self, beat: u64, now: Moment) -> Object {
+    fn liveness(&self, beat: u64, now: Moment) -> Object {
         Object::Liveness {
             beat,
             wall: self.wall + now.as_millis() as i64,
         }
     }
 
-    /// Comes to life, or back to it under another name.
+    /// Starts, or starts again under another id.
     pub(super) fn start(&mut self, now: Moment) {
-        self.heart = Heart::Starting(now);
-        self.heart_awaits = self.number();
-        let life = self.life(0, now);
+        self.heartbeat = Heartbeat::Starting(now);
+        self.heartbeat_awaits = self.number();
+        let liveness = self.liveness(0, now);
         self.wishes.push(Wish::Send(
-            self.heart_awaits,
-            Op::Put(Path::Liveness(self.id), life),
+            self.heartbeat_awaits,
+            Op::Put(Path::Liveness(self.id), liveness),
         ));
     }
 
-    /// Whether it has lost; if so, it stops what runs and begins again as another.
+    /// Returns whether it has lost its leases. If so, it stops what runs and starts again as another process.
     fn has_lost(&mut self, now: Moment, rng: &mut Rng) -> bool {
-        let Some(pulse) = &mut self.pulse else {
+        let Some(clock) = &mut self.clock else {
             return false;
         };
-        if self.flaw == Sabotage::RenewalReacquires || !pulse.is_lost(now) {
+        if self.flaw == Sabotage::RenewalReacquires || !clock.is_lost(now) {
             return false;
         }
         if let Work::Running(..) | Work::Committing(..) = self.work {
             self.wishes.push(Wish::Stops);
         }
-        self.pulse = None;
+        self.clock = None;
         self.work = Work::Idle;
         self.work_awaits = 0;
         self.id = ProcessId(rng.wide());
@@ -155,7 +161,7 @@ impl Process {
         true
     }
 
-    fn task(&self) -> usize {
+    pub(super) fn task(&self) -> usize {
         self.tasks[self.at]
     }
 
@@ -163,8 +169,8 @@ impl Process {
         if self.has_lost(now, rng) {
             return;
         }
-        if number == self.heart_awaits {
-            self.heart(reply, now);
+        if number == self.heartbeat_awaits {
+            self.on_heartbeat(reply, now);
         } else if number == self.work_awaits {
             self.work(reply, now, rng);
         }
@@ -174,7 +180,7 @@ impl Process {
         if self.has_lost(now, rng) {
             return;
         }
-        if number == self.heart_awaits {
+        if number == self.heartbeat_awaits {
             self.renew(now);
         } else if number == self.work_awaits {
             match &self.work {
@@ -189,78 +195,78 @@ impl Process {
     }
 
     fn renew(&mut self, now: Moment) {
-        let Some(pulse) = &mut self.pulse else {
+        let Some(clock) = &mut self.clock else {
             self.start(now);
             return;
         };
-        let beat = pulse.beat();
-        self.heart = Heart::Renewing(now);
-        self.heart_awaits = self.number();
-        let life = self.life(beat, now);
+        let beat = clock.next_heartbeat();
+        self.heartbeat = Heartbeat::Renewing(now);
+        self.heartbeat_awaits = self.number();
+        let liveness = self.liveness(beat, now);
         self.wishes.push(Wish::Send(
-            self.heart_awaits,
-            Op::Put(Path::Liveness(self.id), life),
+            self.heartbeat_awaits,
+            Op::Put(Path::Liveness(self.id), liveness),
         ));
     }
 
-    fn heart(&mut self, reply: &Reply, now: Moment) {
+    fn on_heartbeat(&mut self, reply: &Reply, now: Moment) {
         let is_good = *reply == Reply::Done;
-        let wake = match (&self.heart, &mut self.pulse) {
-            (Heart::Starting(sent), _) if is_good => {
-                let pulse = LeaseClock::new(TTL, *sent);
-                let due = pulse.due();
+        let wake = match (&self.heartbeat, &mut self.clock) {
+            (Heartbeat::Starting(sent), _) if is_good => {
+                let clock = LeaseClock::new(TTL, *sent);
+                let due = clock.due();
                 self.wishes.push(Wish::Renewed(*sent));
-                self.pulse = Some(pulse);
+                self.clock = Some(clock);
                 self.look();
                 due
             }
-            (Heart::Renewing(sent), Some(pulse)) if is_good => {
+            (Heartbeat::Renewing(sent), Some(clock)) if is_good => {
                 if self.flaw == Sabotage::RenewalReacquires {
-                    *pulse = LeaseClock::new(TTL, *sent);
+                    *clock = LeaseClock::new(TTL, *sent);
                 } else {
-                    pulse.renewed(*sent, now);
+                    clock.renewed(*sent, now);
                 }
                 self.wishes.push(Wish::Renewed(*sent));
-                pulse.due()
+                clock.due()
             }
-            (Heart::Stopped | Heart::Waiting, _) => return,
+            (Heartbeat::Stopped | Heartbeat::Waiting, _) => return,
             _ => now + TTL / 12,
         };
-        self.heart = Heart::Waiting;
-        self.heart_awaits = self.number();
+        self.heartbeat = Heartbeat::Waiting;
+        self.heartbeat_awaits = self.number();
         self.wishes
-            .push(Wish::Wake(self.heart_awaits, wake.saturating_sub(now)));
+            .push(Wish::Wake(self.heartbeat_awaits, wake.saturating_sub(now)));
     }
 
     /// Looks for the output of the next task.
     fn look(&mut self) {
         if self.at == self.tasks.len() {
-            self.heart = Heart::Stopped;
-            self.heart_awaits = 0;
+            self.heartbeat = Heartbeat::Stopped;
+            self.heartbeat_awaits = 0;
             self.work = Work::Leaving;
             self.send(Op::Delete(Path::Liveness(self.id)));
             return;
         }
-        self.work = Work::Asking;
+        self.work = Work::CheckingOutput;
         self.send(Op::Get(Path::Output(self.task())));
     }
 
     fn work(&mut self, reply: &Reply, now: Moment, rng: &mut Rng) {
         match std::mem::replace(&mut self.work, Work::Idle) {
-            Work::Asking => match reply {
+            Work::CheckingOutput => match reply {
                 Reply::Object(Some(_)) => self.done(),
                 Reply::Object(None) => {
-                    let contest =
-                        Acquire::new(self.id, Nonce(rng.wide())).with_flaw(self.flaw.in_contest());
-                    let ask = Acquire::START;
-                    self.contend(contest, ask, now);
+                    let acquire = Acquire::new(self.id, Nonce(rng.wide()))
+                        .with_flaw(self.flaw.flaw_of_acquire());
+                    let request = Acquire::START;
+                    self.contend(acquire, request, now);
                 }
                 _ => self.again(rng),
             },
-            Work::Contending(contest, ask, asked) => {
-                self.contended(contest, ask, asked, reply, now, rng);
+            Work::Contending(acquire, request, sent) => {
+                self.contended(acquire, request, sent, reply, now, rng);
             }
-            Work::Checking(won) => match reply {
+            Work::Confirming(won) => match reply {
                 Reply::Object(None) => {
                     // Some bodies take longer than the ttl.
                     let until = now + Duration::from_millis(10 + rng.below(3_000));
@@ -274,6 +280,10 @@ impl Process {
                 self.wishes.push(Wish::Stops);
                 self.release(won);
             }
+            Work::Failing(won) => match reply {
+                Reply::Done => self.done(),
+                _ => self.fail(won),
+            },
             Work::Releasing => self.look(),
             Work::Leaving => {
                 self.work = Work::Done;
@@ -289,6 +299,11 @@ impl Process {
             self.sleep(POLL.min(until.saturating_sub(now)));
             return;
         }
+        if self.fails[self.task()] {
+            self.wishes.push(Wish::Stops);
+            self.fail(won);
+            return;
+        }
         self.wishes.push(Wish::Commits(self.task()));
         let path = Path::Output(self.task());
         let made = Object::Output {
@@ -302,98 +317,31 @@ impl Process {
         });
     }
 
-    fn contend(&mut self, contest: Acquire, ask: Request, now: Moment) {
-        let op = match ask {
-            Request::Create(generation) => {
-                let claim = Object::Claim {
-                    process: self.id,
-                    nonce: contest.nonce(),
-                };
-                Op::Create(Path::Claim(self.task(), generation), claim)
-            }
-            Request::List => Op::List(self.task()),
-            Request::Read(generation) => Op::Get(Path::Claim(self.task(), generation)),
-            Request::Look(process) => Op::Get(Path::Liveness(process)),
+    /// Keeps the claim, and writes into it that the task failed for good.
+    fn fail(&mut self, won: Won) {
+        self.work = Work::Failing(won);
+        let failed = Object::Claim {
+            process: self.id,
+            nonce: won.nonce,
+            failed: true,
         };
-        self.work = Work::Contending(contest, ask, now);
-        self.send(op);
+        self.send(Op::Put(Path::Claim(self.task(), won.generation), failed));
     }
 
-    fn contended(
-        &mut self,
-        mut contest: Acquire,
-        ask: Request,
-        asked: Moment,
-        reply: &Reply,
-        now: Moment,
-        rng: &mut Rng,
-    ) {
-        let answer = match (ask, reply) {
-            (Request::Create(_), Reply::Done) => Response::Created,
-            (Request::Create(_), _) => Response::NotCreated,
-            (_, Reply::Failed) => return self.again(rng),
-            (Request::Look(process), Reply::Object(found)) => {
-                Response::Dead(self.is_dead(process, asked, now, *found))
-            }
-            (_, Reply::Object(Some(Object::Claim { process, nonce }))) => {
-                Response::Claim(*process, *nonce)
-            }
-            (_, Reply::Object(None)) => Response::NoClaim,
-            (_, Reply::Generations(generations)) => Response::Generations(generations.clone()),
-            _ => Response::Unreadable,
-        };
-        match contest.next(&answer) {
-            Action::Request(ask) => self.contend(contest, ask, now),
-            Action::Won(won) => {
-                self.work = Work::Checking(won);
-                self.send(Op::Get(Path::Output(self.task())));
-            }
-            Action::Held { .. } | Action::Contended => self.again(rng),
-        }
-    }
-
-    fn is_dead(
-        &mut self,
-        process: ProcessId,
-        asked: Moment,
-        now: Moment,
-        found: Option<Object>,
-    ) -> bool {
-        let Some(Object::Liveness { beat, wall }) = found else {
-            return self.watch.is_dead(process, asked, now, Observation::Gone);
-        };
-        if self.flaw == Sabotage::WallClocks {
-            let here = self.wall + now.as_millis() as i64;
-            return here - wall > TTL.as_millis() as i64;
-        }
-        self.watch
-            .is_dead(process, asked, now, Observation::Heartbeat(beat))
-    }
-
-    /// Deletes its own generation; it has not lost, or it would not be here.
+    /// Deletes its own generation. It has not lost, or it would not be here.
     fn release(&mut self, won: Won) {
         self.work = Work::Releasing;
         self.send(Op::Delete(Path::Claim(self.task(), won.generation)));
     }
 
-    fn again(&mut self, rng: &mut Rng) {
+    pub(super) fn again(&mut self, rng: &mut Rng) {
         self.work = Work::Idle;
         let jitter = Duration::from_millis(rng.below(100));
         self.sleep(TTL / 12 + jitter);
     }
 
-    fn done(&mut self) {
+    pub(super) fn done(&mut self) {
         self.at += 1;
         self.look();
-    }
-}
-
-impl Sabotage {
-    fn in_contest(self) -> Flaw {
-        match self {
-            Sabotage::NoGenerationCheck => Flaw::NoGenerationCheck,
-            Sabotage::NoNonce => Flaw::NoNonce,
-            _ => Flaw::None,
-        }
     }
 }

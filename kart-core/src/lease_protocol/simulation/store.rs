@@ -13,9 +13,18 @@ pub(super) enum Path {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
-    Output { made_by: u64 },
-    Claim { process: ProcessId, nonce: Nonce },
-    Liveness { beat: u64, wall: i64 },
+    Output {
+        made_by: u64,
+    },
+    Claim {
+        process: ProcessId,
+        nonce: Nonce,
+        failed: bool,
+    },
+    Liveness {
+        beat: u64,
+        wall: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +43,7 @@ pub(super) enum Reply {
     Exists,
     Object(Option<Object>),
     Generations(Vec<u64>),
-    /// No answer, whether it took effect or not.
+    /// No reply, whether it took effect or not.
     Failed,
 }
 
@@ -44,7 +53,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Does the operation; an error is a promise that was broken.
+    /// Applies the operation; an error is a broken promise.
     pub(super) fn apply(&mut self, op: Op) -> Result<Reply, String> {
         match op {
             Op::Create(path, object) => {
@@ -77,6 +86,20 @@ impl Store {
                 Ok(Reply::Generations(generations.collect()))
             }
         }
+    }
+
+    /// The processes that say in a claim on a task that the task failed for good.
+    pub(super) fn failed_by(&self, task: usize) -> impl Iterator<Item = ProcessId> {
+        let claims = Path::Claim(task, 0)..=Path::Claim(task, u64::MAX);
+        let failed = |(_, object): (&Path, &Object)| match object {
+            Object::Claim {
+                process,
+                failed: true,
+                ..
+            } => Some(*process),
+            _ => None,
+        };
+        self.objects.range(claims).filter_map(failed)
     }
 
     pub(super) fn has_output(&self, task: usize) -> bool {

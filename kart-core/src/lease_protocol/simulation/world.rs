@@ -1,4 +1,4 @@
-//! The world of the simulation: virtual time, the store, the faults, and an observer that knows everything.
+//! The world of the simulation: virtual time, the store, the faults, and an observer that sees everything.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::Moment;
 use super::process::{POLL, Process, Wish};
+use super::slot::{Slot, State};
 use super::store::{Op, Path, Reply, Store};
 use super::{Rng, Sabotage, TTL, Tally};
 
@@ -15,7 +16,7 @@ const FAULTS_END: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_mins(10);
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+pub(super) enum What {
     ApplyLate { op: usize },
     Apply { number: u64, op: usize, fate: Fate },
     Response { number: u64, reply: usize },
@@ -25,7 +26,7 @@ enum What {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+pub(super) enum Fate {
     Good,
     /// It takes no effect.
     Lost,
@@ -35,37 +36,6 @@ enum Fate {
     SentTwice,
     /// It takes effect long after whoever sent it has given up.
     Late,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    Up,
-    Paused,
-    Killed,
-}
-
-/// A process as the observer sees it.
-#[derive(Debug)]
-struct Slot {
-    process: Process,
-    state: State,
-    /// Its clock: where it started, and how fast it goes.
-    offset: Duration,
-    rate: f64,
-    backlog: Vec<What>,
-    renewed: Option<Moment>,
-    running: Option<usize>,
-    is_finished: bool,
-}
-
-impl Slot {
-    fn now(&self, world: Duration) -> Moment {
-        self.offset + world.mul_f64(self.rate)
-    }
-
-    fn lost_at(&self) -> Moment {
-        self.renewed.unwrap_or_default() + TTL * 2 / 3
-    }
 }
 
 pub(super) struct World {
@@ -78,6 +48,8 @@ pub(super) struct World {
     replies: Vec<Reply>,
     slots: Vec<Slot>,
     runs: Vec<u64>,
+    /// Which tasks fail for good.
+    fails: Vec<bool>,
     /// What may cost a run more: kills, losses, commits that failed.
     disruptions: u64,
     /// Whether requests may take longer than a third of the ttl. Then bodies may run at the same time, and
@@ -90,11 +62,12 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, sabotage: Sabotage, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let tasks = 1 + rng.below(3) as usize;
+        let tasks = 1 + rng.below(3);
+        let fails: Vec<bool> = (0..tasks).map(|_| rng.below(4) == 0).collect();
         let processes = 2 + rng.below(3);
         let slots = (0..processes)
             .map(|_| Slot {
-                process: Process::new(&mut rng, tasks, sabotage),
+                process: Process::new(&mut rng, &fails, sabotage),
                 state: State::Up,
                 offset: Duration::from_millis(rng.below(1_000_000_000)),
                 rate: 0.98 + 0.04 * rng.unit(),
@@ -113,7 +86,8 @@ impl World {
             ops: Vec::new(),
             replies: Vec::new(),
             slots,
-            runs: vec![0; tasks],
+            runs: vec![0; fails.len()],
+            fails,
             disruptions: 0,
             has_late_requests: seed % 2 == 1,
             tally: Tally::default(),
@@ -121,7 +95,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen; an error is a promise that was broken.
+    /// Runs the history; an error is a broken promise.
     pub(super) fn run(mut self) -> Result<Tally, String> {
         for at in 0..self.slots.len() {
             // Some start together, some later.
@@ -144,10 +118,16 @@ impl World {
             return Err("a process that lives did not come to its end".to_owned());
         }
         for (task, runs) in self.runs.iter().enumerate() {
-            if !self.store.has_output(task) {
+            if !self.fails[task] && !self.store.has_output(task) {
                 return Err(format!("task {task} has no output, and a process lives"));
             }
-            if *runs > 1 + self.disruptions {
+            // Whoever comes after the end of the process at which it failed tries it once more.
+            let tries = if self.fails[task] {
+                self.slots.len() as u64
+            } else {
+                1
+            };
+            if *runs > tries + self.disruptions {
                 return Err(format!(
                     "task {task} ran {runs} times for {} disruptions",
                     self.disruptions
@@ -158,6 +138,7 @@ impl World {
         }
         self.tally.seeds = 1;
         self.tally.tasks = self.runs.len() as u64;
+        self.tally.failures = self.fails.iter().filter(|fails| **fails).count() as u64;
         Ok(self.tally)
     }
 
@@ -324,6 +305,11 @@ impl World {
                             ));
                         }
                     }
+                    if !self.has_late_requests && self.is_known_to_fail(task) {
+                        return Err(format!(
+                            "process {at} runs task {task}, which failed for good at a process that is alive"
+                        ));
+                    }
                     if now >= self.slots[at].lost_at() {
                         return Err(format!(
                             "process {at} starts task {task} although it has lost"
@@ -364,7 +350,19 @@ impl World {
             .map(|(other, _)| other)
     }
 
-    /// A renewal counts from when it was sent, and not at all once too much time has gone by.
+    /// Whether the task failed for good at a process that has not lost.
+    fn is_known_to_fail(&self, task: usize) -> bool {
+        self.store.failed_by(task).any(|process| {
+            self.slots.iter().any(|slot| {
+                slot.process.id == process
+                    && slot.state != State::Killed
+                    && !slot.is_finished
+                    && slot.now(self.now) < slot.lost_at()
+            })
+        })
+    }
+
+    /// A heartbeat counts from when it was sent, and not at all once too much time has gone by.
     fn renewed(&mut self, at: usize, sent: Moment, now: Moment) {
         let slot = &mut self.slots[at];
         slot.renewed = match slot.renewed {

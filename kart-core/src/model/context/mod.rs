@@ -25,9 +25,9 @@ use crate::format::File;
 use crate::key::Key;
 
 /// What a run does for the body of one attempt.
-pub(crate) trait Host: Debug + Send + Sync {
+pub(crate) trait RunApi: Debug + Send + Sync {
     /// The output of a task that the run makes if it is not there.
-    fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_>;
+    fn get(&self, task: Arc<dyn DynTask>) -> OutputFuture<'_>;
 
     /// How far the body is.
     fn progress(&self, done: u64, total: u64);
@@ -37,7 +37,7 @@ pub(crate) trait Host: Debug + Send + Sync {
 }
 
 /// An output on its way.
-pub(crate) type Getting<'a> = Pin<Box<dyn Future<Output = Result<Erased, Error>> + Send + 'a>>;
+pub(crate) type OutputFuture<'a> = Pin<Box<dyn Future<Output = Result<Erased, Error>> + Send + 'a>>;
 
 /// This attempt of this task: take it as `#[context] cx: &Context`.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Context {
     attempt: u32,
     scope: Arc<ScopeState>,
     steps: Arc<StepStore>,
-    host: Arc<dyn Host>,
+    run: Arc<dyn RunApi>,
 }
 
 impl Context {
@@ -59,7 +59,7 @@ impl Context {
         attempt: u32,
         scope: &AttemptScope,
         steps: Arc<StepStore>,
-        host: Arc<dyn Host>,
+        run: Arc<dyn RunApi>,
     ) -> Self {
         Context {
             task,
@@ -68,7 +68,7 @@ impl Context {
             attempt,
             scope: scope.state(),
             steps,
-            host,
+            run,
         }
     }
 
@@ -158,13 +158,13 @@ impl Context {
     /// as [`Event::Progress`](crate::Event::Progress), a few times a second at most, and the last in any
     /// case; so it may be said as often as one likes.
     pub fn progress(&self, done: u64, total: u64) {
-        self.host.progress(done, total);
+        self.run.progress(done, total);
     }
 
     /// Says what the body is at, in words; see [`progress`](Self::progress). Secret parameters are shown as `***`.
     pub fn message(&self, message: impl Into<String>) {
         let message = message.into();
-        self.host.message(self.scope.redactor.redact(message));
+        self.run.message(self.scope.redactor.redact(message));
     }
 
     /// The output of another task, which the run makes if it is not there: for what a body learns
@@ -213,7 +213,7 @@ impl Context {
     /// # }
     /// ```
     pub async fn get<T: Task>(&self, task: T) -> Result<Arc<T::Output>, Error> {
-        let output = self.host.get(Arc::new(task)).await?;
+        let output = self.run.get(Arc::new(task)).await?;
         output.downcast().map_err(|_| {
             Error::Wire("the output has another type than its task: a bug in kart".to_owned())
         })

@@ -6,14 +6,40 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::error::{BoxError, Error};
 use crate::model::{Erased, Handle, How, Input, LoadError, Loader, NodeId, Value, Want, decoded};
 use crate::plan::{Node, describe};
-use crate::run::attempt::RunContext;
+use crate::run::run_context::RunContext;
 
 /// How many shared outputs one attempt loads at once.
 const LOADS: usize = 64;
 
+/// Why an input could not be loaded.
+#[derive(Debug)]
+pub(crate) enum LoadFailure {
+    /// Its task is complete, and the output is gone.
+    Vanished(NodeId, Error),
+    Failed(BoxError),
+}
+
+impl LoadFailure {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            LoadFailure::Vanished(_, error) => error,
+            LoadFailure::Failed(error) => match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => Error::Wire(crate::error::chain(error.as_ref())),
+            },
+        }
+    }
+}
+
+impl From<Error> for LoadFailure {
+    fn from(error: Error) -> Self {
+        LoadFailure::Failed(error.into())
+    }
+}
+
 impl RunContext {
-    /// What a body is handed for each of its required parameters.
-    pub(crate) async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, BoxError> {
+    /// Loads what a body is handed for each of its required parameters.
+    pub(crate) async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, LoadFailure> {
         let mut wants = Vec::new();
         for requirement in &node.requires {
             (requirement.want)(&requirement.req, &mut wants);
@@ -22,20 +48,21 @@ impl RunContext {
         node.requires
             .iter()
             .map(|requirement| (requirement.take)(&requirement.req, &mut values).map(Some))
-            .collect()
+            .collect::<Result<_, BoxError>>()
+            .map_err(LoadFailure::Failed)
     }
 
     /// The wanted values in their order: handles, then what is in memory, then what others may be
     /// loading too, and the rest in bulk.
-    async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, Error> {
+    async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, LoadFailure> {
         let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
         let mut alone = Vec::new();
         let mut together = Vec::new();
         for (at, want) in wants.iter().enumerate() {
             let value = match want.how {
                 How::Handle => Some(Value::Handle(self.handle(want.node)?)),
-                How::Owned => self.outputs.owned(want.node).map(Value::Output),
-                How::Shared => self.outputs.shared(want.node).map(Value::Output),
+                How::Owned => self.outputs.take_if_last(want.node).map(Value::Output),
+                How::Shared => self.outputs.get(want.node).map(Value::Output),
             };
             if value.is_none() {
                 if want.how == How::Shared && !self.outputs.has_one_consumer(want.node) {
@@ -46,11 +73,14 @@ impl RunContext {
             }
             values.push(value);
         }
-        let shared: Vec<(usize, Erased)> = stream::iter(together)
-            .map(|(at, node)| async move { Ok::<_, Error>((at, self.load_shared(node).await?)) })
-            .buffer_unordered(LOADS)
-            .try_collect()
-            .await?;
+        let shared: Vec<(usize, Erased)> =
+            stream::iter(together)
+                .map(|(at, node)| async move {
+                    Ok::<_, LoadFailure>((at, self.load_shared(node).await?))
+                })
+                .buffer_unordered(LOADS)
+                .try_collect()
+                .await?;
         let alone = self.load_all(alone).await?;
         for (at, output) in shared.into_iter().chain(alone) {
             values[at] = Some(Value::Output(output));
@@ -58,43 +88,50 @@ impl RunContext {
         Ok(values.into_iter().flatten().collect())
     }
 
-    /// The output of a complete task.
-    pub(crate) async fn output(&self, node: NodeId) -> Result<Erased, Error> {
-        match self.outputs.shared(node) {
+    /// Loads the output of a complete task.
+    pub(crate) async fn output(&self, node: NodeId) -> Result<Erased, LoadFailure> {
+        match self.outputs.get(node) {
             Some(output) => Ok(output),
             None => self.load_shared(node).await,
         }
     }
 
-    async fn load_shared(&self, node: NodeId) -> Result<Erased, Error> {
-        let cell = self.outputs.loading(node);
+    async fn load_shared(&self, node: NodeId) -> Result<Erased, LoadFailure> {
+        let cell = self.outputs.single_flight(node);
         let load = async || {
-            if let Some(output) = self.outputs.shared(node) {
+            if let Some(output) = self.outputs.get(node) {
                 return Ok(output);
             }
             let (output, size) = self.load_one(node).await?;
-            self.outputs.keep(node, &output, size);
-            Ok::<_, Error>(output)
+            self.outputs.insert(node, &output, size);
+            Ok::<_, LoadFailure>(output)
         };
         let output = cell.get_or_try_init(load).await.cloned();
-        self.outputs.loaded(node);
+        self.outputs.end_flight(node);
         output
     }
 
-    async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), Error> {
+    async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), LoadFailure> {
         let node = self.graph.node(id);
         let path = node.path()?;
         let loaded = Loader::of(node.task.as_ref()).load(&self.workspace, &path);
-        loaded
-            .await
-            .map_err(|error| self.failed(node, &path, error))
+        loaded.await.map_err(|error| self.failed(id, &path, error))
     }
 
-    fn failed(&self, node: &Node, path: &str, error: LoadError) -> Error {
-        error.of(describe(node.task.as_ref()), self.workspace.locate(path))
+    fn failed(&self, id: NodeId, path: &str, error: LoadError) -> LoadFailure {
+        let is_missing = matches!(error, LoadError::Missing);
+        let task = describe(self.graph.node(id).task.as_ref());
+        let error = error.of(task, self.workspace.locate(path));
+        match is_missing {
+            true => LoadFailure::Vanished(id, error),
+            false => error.into(),
+        }
     }
 
-    async fn load_all(&self, wanted: Vec<(usize, NodeId)>) -> Result<Vec<(usize, Erased)>, Error> {
+    async fn load_all(
+        &self,
+        wanted: Vec<(usize, NodeId)>,
+    ) -> Result<Vec<(usize, Erased)>, LoadFailure> {
         let is_file = |wanted: &(usize, NodeId)| self.graph.node(wanted.1).task.is_file();
         let (files, wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_file);
         let mut loaded = Vec::with_capacity(files.len() + wanted.len());
@@ -107,12 +144,13 @@ impl RunContext {
             .collect::<Result<Vec<String>, Error>>()?;
         let read = self.workspace.read_many(paths).await;
         for ((at, node), bytes) in wanted.into_iter().zip(read) {
-            loaded.push((at, self.decode(node, bytes?).await?));
+            let bytes = bytes.map_err(Error::from)?;
+            loaded.push((at, self.decode(node, bytes).await?));
         }
         Ok(loaded)
     }
 
-    async fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<Erased, Error> {
+    async fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<Erased, LoadFailure> {
         let node = self.graph.node(id);
         let decoded = match bytes {
             Some(bytes) => {
@@ -121,7 +159,7 @@ impl RunContext {
             }
             None => Err(LoadError::Missing),
         };
-        decoded.or_else(|error| Err(self.failed(node, &node.path()?, error)))
+        decoded.or_else(|error| Err(self.failed(id, &node.path()?, error)))
     }
 
     fn handle(&self, id: NodeId) -> Result<Handle, Error> {

@@ -1,16 +1,18 @@
-//! One attempt of one task: load what it requires, run the body, encode, publish.
+//! One attempt of one task: hold it, load what it requires, run its body, encode, publish.
 
+pub(crate) mod body_clock;
+pub(crate) mod body_threads;
 pub(crate) mod dependency_failed;
 pub(crate) mod error_text;
 mod inputs;
-pub(crate) mod publish;
-pub(crate) mod run_handle;
+mod publish;
+mod run_handle;
+pub(crate) mod task_lease;
 
-use std::collections::HashSet;
+use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,272 +21,302 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
-use crate::error::{BoxError, Error, panic_text, permanent};
-use crate::lease::{Claim, Claimed, Owner, Participant};
-use crate::model::{
-    AttemptScope, Call, Context, DynTask, Erased, Host, LARGE_BYTES, NodeId, Redactor, Resources,
-    StepStore, StopToken, Stored,
+use self::error_text::redacted;
+use self::inputs::LoadFailure;
+use self::run_handle::RunHandle;
+use self::task_lease::{Acquired, TaskLease};
+use super::message::{AttemptEnd, AttemptJob, AttemptResult, Message, Published};
+use super::remote::client;
+use super::remote::executor::Executor;
+use super::run_context::RunContext;
+use crate::error::{
+    BoxError, Error, StoreError, causes, chain, is_interrupted, panic_text, permanent,
 };
-use crate::plan::{Graph, Status, ask, describe};
-use crate::run::attempt::error_text::redacted;
-use crate::run::attempt::publish::{Published, publish};
-use crate::run::attempt::run_handle::RunHandle;
-use crate::run::coordination::{Leases, TaskLease};
-use crate::run::mailbox::{Mailbox, Message};
-use crate::run::output_cache::OutputCache;
-use crate::run::remote::executor::Executor;
-use crate::run::runner::Runner;
-use crate::workspace::{CommitGuard, Workspace};
-
-/// What every attempt of a run works with.
-#[derive(Debug)]
-pub(crate) struct RunContext {
-    pub(crate) graph: Arc<Graph>,
-    pub(crate) workspace: Workspace,
-    pub(crate) resources: Arc<Resources>,
-    pub(crate) outputs: OutputCache,
-    /// What bodies are told that the run is stopping by.
-    pub(crate) stop: StopToken,
-    pub(crate) grace: Duration,
-    /// Where attempts say what happens.
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) asks: AtomicU64,
-    /// The kinds of tasks whose last output was large.
-    pub(crate) large: Mutex<HashSet<&'static str>>,
-    pub(crate) ownership: Leases,
-    /// Where attempts are made, if not here.
-    pub(crate) executor: Option<Arc<dyn Executor>>,
-    /// Whether an output that was made elsewhere has been seen here.
-    pub(crate) sees_outputs: AtomicBool,
-    /// The span in which the run was started.
-    pub(crate) span: Span,
-}
-
-impl RunContext {
-    pub(crate) fn new(runner: &Runner, graph: &Arc<Graph>, ownership: &Leases) -> Arc<Self> {
-        Arc::new(RunContext {
-            graph: Arc::clone(graph),
-            workspace: runner.workspace.clone(),
-            resources: Arc::new(runner.resources.clone()),
-            outputs: OutputCache::new(runner.memory_budget),
-            stop: StopToken::new(),
-            grace: runner.grace,
-            mailbox: Arc::default(),
-            asks: AtomicU64::new(0),
-            large: Mutex::default(),
-            ownership: ownership.clone(),
-            executor: runner.executor.clone(),
-            sees_outputs: AtomicBool::new(false),
-            span: Span::current(),
-        })
-    }
-}
-
-/// An attempt that is to be made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttemptJob {
-    pub(crate) node: NodeId,
-    pub(crate) need: Status,
-    /// Which one it is, from 1.
-    pub(crate) number: u32,
-}
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub(crate) struct AttemptResult {
-    pub(crate) node: NodeId,
-    pub(crate) number: u32,
-    /// Without the time that the body waited for tasks that it asked for.
-    pub(crate) elapsed: Duration,
-    pub(crate) end: AttemptEnd,
-}
+use crate::model::{
+    AttemptScope, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi, StepStore,
+    Stored,
+};
+use crate::plan::Status;
+use crate::workspace::CommitGuard;
 
 /// What a body has made.
-struct Made {
+struct Encoded {
     output: Erased,
     stored: Stored,
     steps: Arc<StepStore>,
 }
 
-/// What came of an attempt.
-#[derive(Debug)]
-pub(crate) enum AttemptEnd {
-    Published(Published),
-    Failed(BoxError),
-    /// Its output is there: another process made it meanwhile.
-    AlreadyComplete,
-    /// Another process has the task.
-    ClaimedByOther(Owner),
-    /// It was cut off, because this process has lost its claim.
-    LeaseLost,
+/// One attempt, with what it holds.
+struct Attempt<'a> {
+    run: &'a Arc<RunContext>,
+    node: NodeId,
+    number: u32,
+    status: Status,
+    lease: &'a TaskLease,
+    redactor: Arc<Redactor>,
 }
 
-/// Makes an attempt, under a claim of its own where each task is claimed; never panics.
-pub(crate) async fn attempt(run_context: &Arc<RunContext>, work: AttemptJob) -> AttemptResult {
-    match &run_context.ownership {
-        Leases::PerTask(member) => run_context.claimed_attempt(member, work).await,
-        Leases::Roots(claims) => run_context.attempt(work, claims.first()).await,
-        Leases::Nothing => run_context.attempt(work, None).await,
-    }
-}
-
-/// Claims a task; what is won is looked for once more.
-async fn hold(
-    run_context: &RunContext,
-    member: &Participant,
-    id: NodeId,
-    need: Status,
-) -> Result<TaskLease, Error> {
-    let node = run_context.graph.node(id);
-    let claim = match member
-        .claim(node.key, &describe(node.task.as_ref()))
-        .await?
-    {
-        Claimed::Won(claim) => claim,
-        Claimed::Held(owner) => return Ok(TaskLease::ClaimedByOther(owner)),
+/// Makes an attempt; never panics.
+pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptResult {
+    let (node, number) = (job.node, job.number);
+    let result = |elapsed, end, lease| AttemptResult {
+        node,
+        number,
+        elapsed,
+        end,
+        lease,
     };
-    if need.replaces() {
-        return Ok(TaskLease::Held(claim));
+    let without = |end| result(Duration::ZERO, end, None);
+    let lease = match job.lease {
+        Some(lease) if lease.is_held() => lease,
+        _ => match caught(async { Ok(TaskLease::acquire(run, node, job.status).await?) }).await {
+            Ok(Acquired::Held(lease)) => lease,
+            Ok(Acquired::Complete(lease)) => {
+                lease.release(true).await;
+                return without(AttemptEnd::AlreadyComplete);
+            }
+            Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(owner)),
+            Ok(Acquired::Failed { attempts, error }) => {
+                let error = error.into();
+                return without(AttemptEnd::FailedByOther { attempts, error });
+            }
+            Err(error) => return without(failed(error)),
+        },
+    };
+    if run.leases.are_per_task() {
+        run.send(Message::AttemptStarted(node, number));
     }
-    let found = ask(&run_context.graph, vec![id], &run_context.workspace).await;
-    match found {
-        Ok(needs) if needs.iter().all(|(_, need)| need.is_complete()) => {
-            Ok(TaskLease::AlreadyComplete(claim))
+    let attempt = Attempt {
+        run,
+        node,
+        number,
+        status: job.status,
+        lease: &lease,
+        redactor: Redactor::of(run.graph.node(node).task.as_ref()),
+    };
+    let (end, elapsed) = tokio::select! {
+        biased;
+        () = lease.lost() => return without(AttemptEnd::LeaseLost),
+        made = attempt.in_span() => made,
+    };
+    let lease = match &end {
+        AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
+        end => {
+            lease.release(matches!(end, AttemptEnd::Published(_))).await;
+            None
         }
-        Ok(_) => Ok(TaskLease::Held(claim)),
-        Err(error) => {
-            claim.release(false).await;
-            Err(error)
-        }
-    }
+    };
+    result(elapsed, end, lease)
 }
 
-impl RunContext {
-    async fn claimed_attempt(
-        self: &Arc<Self>,
-        member: &Participant,
-        work: AttemptJob,
-    ) -> AttemptResult {
-        let without = |end| AttemptResult {
-            node: work.node,
-            number: work.number,
-            elapsed: Duration::ZERO,
-            end,
-        };
-        match hold(self, member, work.node, work.need).await {
-            Ok(TaskLease::Held(claim)) => {
-                self.say(Message::AttemptStarted(work.node, work.number));
-                let attempted = tokio::select! {
-                    biased;
-                    () = claim.lost() => return without(AttemptEnd::LeaseLost),
-                    attempted = self.attempt(work, Some(&claim)) => attempted,
-                };
-                let is_done = matches!(attempted.end, AttemptEnd::Published(_));
-                claim.release(is_done).await;
-                attempted
-            }
-            Ok(TaskLease::AlreadyComplete(claim)) => {
-                claim.release(true).await;
-                without(AttemptEnd::AlreadyComplete)
-            }
-            Ok(TaskLease::ClaimedByOther(owner)) => without(AttemptEnd::ClaimedByOther(owner)),
-            Err(error) => without(AttemptEnd::Failed(error.into())),
-        }
-    }
-
-    async fn attempt(self: &Arc<Self>, work: AttemptJob, claim: Option<&Claim>) -> AttemptResult {
-        let span = self.span(work);
+impl Attempt<'_> {
+    /// What a body logs is logged within the span of its attempt, and so says of which task it is.
+    async fn in_span(&self) -> (AttemptEnd, Duration) {
+        let span = self.span();
         if span.is_disabled() {
-            return self.attempt_in_span(work, claim).await;
+            return self.make().await;
         }
-        let attempting = self.attempt_in_span(work, claim);
-        let attempted = attempting.instrument(span.clone()).await;
-        if let AttemptEnd::Failed(error) = &attempted.end {
-            span.record("error", crate::error::chain(error.as_ref()));
+        let (end, elapsed) = self.make().instrument(span.clone()).await;
+        if let AttemptEnd::Failed(error) | AttemptEnd::Unavailable(error) = &end {
+            span.record("error", chain(error.as_ref()));
             span.record("otel.status_code", "ERROR");
         }
-        attempted
+        (end, elapsed)
     }
 
-    /// What a body logs is logged within it, and so says of which task it is.
-    fn span(&self, work: AttemptJob) -> Span {
-        let node = self.graph.node(work.node);
+    fn span(&self) -> Span {
+        let node = self.run.graph.node(self.node);
         info_span!(
             target: "kart",
-            parent: &self.span,
+            parent: &self.run.span,
             "task",
             task = node.task.spec().name,
             key = %node.key,
             // Of other integers OpenTelemetry would make texts.
-            attempt = i64::from(work.number),
+            attempt = i64::from(self.number),
             error = Empty,
             otel.status_code = Empty,
         )
     }
 
-    async fn attempt_in_span(
-        self: &Arc<Self>,
-        work: AttemptJob,
-        claim: Option<&Claim>,
-    ) -> AttemptResult {
-        let redactor = Redactor::of(self.graph.node(work.node).task.as_ref());
-        let mut attempted = match &self.executor {
-            Some(executor) => Box::pin(self.order(executor.as_ref(), work)).await,
-            None => self.attempt_here(work, claim, &redactor).await,
+    /// What comes of it, here or at a worker; errors quote no secrets.
+    async fn make(&self) -> (AttemptEnd, Duration) {
+        let (end, elapsed) = match &self.run.executor {
+            Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
+            None => self.make_here().await,
         };
-        if let AttemptEnd::Failed(error) = attempted.end {
-            attempted.end = AttemptEnd::Failed(redacted(&redactor, error));
-        }
-        attempted
+        let redacted = |error| redacted(&self.redactor, error);
+        let end = match end {
+            AttemptEnd::Failed(error) => AttemptEnd::Failed(redacted(error)),
+            AttemptEnd::Unavailable(error) => AttemptEnd::Unavailable(redacted(error)),
+            AttemptEnd::InputVanished(input, error) => {
+                AttemptEnd::InputVanished(input, redacted(error))
+            }
+            end => end,
+        };
+        (end, elapsed)
     }
 
-    async fn attempt_here(
-        self: &Arc<Self>,
-        work: AttemptJob,
-        claim: Option<&Claim>,
-        redactor: &Arc<Redactor>,
-    ) -> AttemptResult {
+    async fn make_remote(&self, executor: &dyn Executor) -> (AttemptEnd, Duration) {
+        let started = Instant::now();
+        let attempt = client::attempt(self.run, executor, self.node, self.number, self.status);
+        let (end, elapsed) = match caught(attempt).await {
+            Ok(ended) => ended,
+            Err(error) => (failed(error), None),
+        };
+        (end, elapsed.unwrap_or_else(|| started.elapsed()))
+    }
+
+    async fn make_here(&self) -> (AttemptEnd, Duration) {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
-        let made = caught(self.make(work, redactor, &mut waited)).await;
-        let end = match made {
-            Ok(made) => caught(self.publish(work, made, claim)).await,
-            Err(error) => Err(error),
+        let guard = self.guard();
+        let end = match caught(self.run_body(&guard, &mut waited)).await {
+            Err(error) => failed(error),
+            Ok(Err(end)) => end,
+            Ok(Ok(encoded)) => caught(self.publish(encoded, &guard))
+                .await
+                .map_or_else(failed, AttemptEnd::Published),
         };
-        AttemptResult {
-            node: work.node,
-            number: work.number,
-            elapsed: started.elapsed().saturating_sub(waited),
-            end: end.map_or_else(AttemptEnd::Failed, AttemptEnd::Published),
-        }
+        (end, started.elapsed().saturating_sub(waited))
     }
 
-    async fn publish(
+    /// Commits pass as long as the run may make them, and what the attempt holds is not lost.
+    fn guard(&self) -> CommitGuard {
+        if self.lease.is_empty() {
+            return self.run.guard.clone();
+        }
+        let lease = self.lease.clone();
+        let is_held = move || lease.is_held();
+        self.run.guard.child(Some(Arc::new(is_held)))
+    }
+
+    /// Loads what the task requires, runs its body and encodes what it returned.
+    async fn run_body(
         &self,
-        work: AttemptJob,
-        made: Made,
-        claim: Option<&Claim>,
-    ) -> Result<Published, BoxError> {
-        let node = self.graph.node(work.node);
-        let mut publishing = pin!(publish(
-            &self.workspace,
+        guard: &CommitGuard,
+        waited: &mut Duration,
+    ) -> Result<Result<Encoded, AttemptEnd>, BoxError> {
+        let run = self.run;
+        let node = run.graph.node(self.node);
+        let spec = node.task.spec();
+        let path = node.path()?;
+        if spec.external {
+            let location = run.workspace.locate(&path);
+            return Err(permanent(format!(
+                "external input `{location}` is missing; create it and run again"
+            ))
+            .into());
+        }
+        let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
+        // What the body holds ends before its output is published.
+        let saves = guard.child(None);
+        let steps = StepStore::new(run.workspace.clone(), node.key, saves.clone());
+        let steps = Arc::new(steps);
+        let scope = AttemptScope::new(&run.stop, saves, run.grace, Arc::clone(&self.redactor));
+        let context = Context::new(
+            spec.name,
+            node.key,
+            path.into(),
+            self.number,
+            &scope,
+            Arc::clone(&steps),
+            Arc::clone(&handle) as Arc<dyn RunApi>,
+        );
+        let inputs = match run.load(node).await {
+            Ok(inputs) => inputs,
+            Err(LoadFailure::Vanished(input, error)) => {
+                return Ok(Err(AttemptEnd::InputVanished(input, error.into())));
+            }
+            Err(LoadFailure::Failed(error)) => return Err(error),
+        };
+        let call = Call::new(inputs, Arc::clone(&run.resources), context);
+        let body = Arc::clone(&node.task).run(call);
+        let made = handle.run(body, || scope.expire()).await;
+        *waited = handle.waited();
+        scope.end().await;
+        let output = match made {
+            Ok(output) => output,
+            Err(error) if is_interrupted(error.as_ref()) => {
+                return Ok(Err(self.gave_up(&handle, error)));
+            }
+            Err(error) => return Err(error),
+        };
+        let stored = encode(run, &node.task, &output).await.map_err(|error| {
+            let error = chain(error.as_ref());
+            permanent(format!("failed to encode the output: {error}"))
+        })?;
+        Ok(Ok(Encoded {
+            output,
+            stored,
+            steps,
+        }))
+    }
+
+    /// A body gives up when it is told to stop, or when one of its subtasks was interrupted; otherwise it has failed.
+    fn gave_up(&self, handle: &RunHandle, error: BoxError) -> AttemptEnd {
+        if self.run.stop.is_stopping() || handle.was_interrupted() {
+            return failed(error);
+        }
+        let error = chain(error.as_ref());
+        AttemptEnd::Failed(
+            format!("the body gave up as interrupted, and nothing asked it to stop: {error}")
+                .into(),
+        )
+    }
+
+    async fn publish(&self, encoded: Encoded, guard: &CommitGuard) -> Result<Published, BoxError> {
+        let run = self.run;
+        let node = run.graph.node(self.node);
+        if !node.task.spec().is_keyed() || self.status.replaces() {
+            // Create-only writes need no lease: they change nothing that is there.
+            for claim in self.lease.claims() {
+                claim.ensure_held().await?;
+            }
+            if let Some(root) = run.leases.root() {
+                root.ensure_held().await?;
+            }
+        }
+        let mut publishing = pin!(publish::publish(
+            &run.workspace,
             node,
-            work.need,
-            claim,
-            made.output,
-            made.stored
+            self.status,
+            guard,
+            encoded.output,
+            encoded.stored
         ));
         let published = match poll!(publishing.as_mut()) {
             Poll::Ready(published) => published,
             Poll::Pending => {
-                // A failed one's end is told with its failure, so that nothing starts before that is known.
-                self.say(Message::BodyFinished(work.node));
+                // A failed one's end is sent with its failure, so that nothing starts before that is known.
+                run.send(Message::BodyFinished(self.node));
                 publishing.await
             }
         }?;
-        made.steps.clear().await;
+        encoded.steps.clear().await;
         Ok(published)
     }
+}
+
+/// How an attempt with this error ended: what the store or the network did is not the body's fault.
+fn failed(error: BoxError) -> AttemptEnd {
+    if is_unavailable(error.as_ref()) {
+        AttemptEnd::Unavailable(error)
+    } else if is_interrupted(error.as_ref()) {
+        AttemptEnd::Stopped
+    } else {
+        AttemptEnd::Failed(error)
+    }
+}
+
+fn is_unavailable(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let error = match cause.downcast_ref() {
+            Some(Error::Store(error)) => Some(error),
+            _ => cause.downcast_ref::<StoreError>(),
+        };
+        error.is_some_and(StoreError::is_transient)
+    })
 }
 
 /// A panic of a body, or of a user's own format, as an error.
@@ -295,81 +327,25 @@ pub(crate) async fn caught<T>(
     result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()))
 }
 
-impl RunContext {
-    pub(crate) fn say(&self, step: Message) {
-        self.mailbox.send(step);
+/// Encodes on a thread of its own what is large, as far as the last output of that kind tells.
+async fn encode(
+    run: &RunContext,
+    task: &Arc<dyn DynTask>,
+    output: &Erased,
+) -> Result<Stored, BoxError> {
+    let name = task.spec().name;
+    let large = || run.large.lock().unwrap_or_else(PoisonError::into_inner);
+    let was_large = large().contains(name);
+    let stored = if was_large {
+        Stored::of_large(Arc::clone(task), Arc::clone(output)).await?
+    } else {
+        Stored::of(task.as_ref(), output)?
+    };
+    let is_large = stored.size()? >= LARGE_BYTES as u64;
+    if is_large && !was_large {
+        large().insert(name);
+    } else if was_large && !is_large {
+        large().remove(name);
     }
-
-    /// A number for something that a body asks for.
-    pub(crate) fn next_ask(&self) -> u64 {
-        self.asks.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Loads what the task requires, runs its body and encodes what it returned.
-    async fn make(
-        self: &Arc<Self>,
-        work: AttemptJob,
-        redactor: &Arc<Redactor>,
-        waited: &mut Duration,
-    ) -> Result<Made, BoxError> {
-        let node = self.graph.node(work.node);
-        let spec = node.task.spec();
-        let path = node.path()?;
-        if spec.external {
-            let location = self.workspace.locate(&path);
-            return Err(permanent(format!(
-                "`{location}` is made by something else, and it is not there: put it there, then run again"
-            ))
-            .into());
-        }
-        let line = Arc::new(RunHandle::new(self, work.node));
-        let guard = CommitGuard::open();
-        let steps = StepStore::new(self.workspace.clone(), node.key, guard.clone());
-        let steps = Arc::new(steps);
-        let scope = AttemptScope::new(&self.stop, guard, self.grace, Arc::clone(redactor));
-        let context = Context::new(
-            spec.name,
-            node.key,
-            path.into(),
-            work.number,
-            &scope,
-            Arc::clone(&steps),
-            Arc::clone(&line) as Arc<dyn Host>,
-        );
-        let inputs = self.load(node).await?;
-        let call = Call::new(inputs, Arc::clone(&self.resources), context);
-        let body = Arc::clone(&node.task).run(call);
-        let output;
-        (output, *waited) = line.run(body, spec.timeout).await;
-        scope.end().await;
-        let output = output?;
-        let stored = self.encode(&node.task, &output).await.map_err(|error| {
-            let error = crate::error::chain(error.as_ref());
-            permanent(format!("failed to encode the output: {error}"))
-        })?;
-        Ok(Made {
-            output,
-            stored,
-            steps,
-        })
-    }
-
-    /// Encodes on a thread of its own what is large, as far as the last output of that kind tells.
-    async fn encode(&self, task: &Arc<dyn DynTask>, output: &Erased) -> Result<Stored, BoxError> {
-        let name = task.spec().name;
-        let large = || self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_large = large().contains(name);
-        let stored = if was_large {
-            Stored::of_large(Arc::clone(task), Arc::clone(output)).await?
-        } else {
-            Stored::of(task.as_ref(), output)?
-        };
-        let is_large = stored.size()? >= LARGE_BYTES as u64;
-        if is_large && !was_large {
-            large().insert(name);
-        } else if was_large && !is_large {
-            large().remove(name);
-        }
-        Ok(stored)
-    }
+    Ok(stored)
 }

@@ -8,51 +8,31 @@ use tokio::task::spawn_blocking;
 
 use crate::error::{BoxError, StoreError};
 use crate::format::File;
-use crate::lease::Claim;
 use crate::model::{Erased, Stored};
-use crate::plan::{Node, Status, companion, pending};
-use crate::workspace::{Commit, Workspace};
-
-/// An output that is in the workspace.
-#[derive(Debug)]
-pub(crate) struct Published {
-    /// What was made in this process.
-    pub(crate) output: Option<Erased>,
-    pub(crate) bytes: u64,
-    /// Not of files: they are not read again.
-    pub(crate) hash: Option<blake3::Hash>,
-    /// Whether another output had been published first; it is the output now.
-    pub(crate) differed: bool,
-    /// Who made it, if not this process.
-    pub(crate) worker: Option<Box<str>>,
-}
+use crate::plan::{Node, Status, pending, sidecar};
+use crate::run::message::Published;
+use crate::workspace::{Commit, CommitGuard, Workspace};
 
 pub(crate) async fn publish(
     workspace: &Workspace,
     node: &Node,
-    need: Status,
-    claim: Option<&Claim>,
+    status: Status,
+    guard: &CommitGuard,
     output: Erased,
     stored: Stored,
 ) -> Result<Published, BoxError> {
     let path = node.path()?;
     let is_keyed = node.task.spec().is_keyed();
-    if let Some(claim) = claim
-        && (!is_keyed || need.replaces())
-    {
-        // Create-only writes need no claim: they change nothing that is there.
-        claim.ensure_held().await?;
-    }
     let bytes = stored.size()?;
     let hash = match &stored {
         Stored::Bytes(_, hash) => Some(*hash),
         Stored::File(_) => None,
     };
     if !is_keyed {
-        replace_named(workspace, node, &path, &stored).await?;
-    } else if need.replaces() {
-        replace(workspace, &path, &stored).await?;
-    } else if let Some(first) = create(workspace, node, &path, &stored).await? {
+        replace_named(workspace, node, &path, &stored, guard).await?;
+    } else if status.replaces() {
+        replace(workspace, &path, &stored, guard).await?;
+    } else if let Some(first) = create(workspace, node, &path, &stored, guard).await? {
         return Ok(first);
     }
     // A file has been moved to its place.
@@ -78,9 +58,13 @@ async fn create(
     node: &Node,
     path: &str,
     stored: &Stored,
+    guard: &CommitGuard,
 ) -> Result<Option<Published>, BoxError> {
     match stored {
-        Stored::Bytes(encoded, _) => match workspace.create(path, encoded.clone()).await? {
+        Stored::Bytes(encoded, _) => match workspace
+            .create_guarded(path, encoded.clone(), guard)
+            .await?
+        {
             Commit::Exists(first) if first != encoded => Ok(Some(Published {
                 bytes: first.len() as u64,
                 hash: Some(blake3::hash(&first)),
@@ -91,7 +75,7 @@ async fn create(
             _ => Ok(None),
         },
         Stored::File(file) => {
-            if workspace.create_file(path, file).await? {
+            if workspace.create_file_guarded(path, file, guard).await? {
                 return Ok(None);
             }
             let Some(first) = workspace.fetch(path).await? else {
@@ -130,25 +114,31 @@ async fn is_same(one: File, other: File) -> std::io::Result<bool> {
     spawn_blocking(compare).await?
 }
 
-async fn replace(workspace: &Workspace, path: &str, stored: &Stored) -> Result<(), StoreError> {
+async fn replace(
+    workspace: &Workspace,
+    path: &str,
+    stored: &Stored,
+    guard: &CommitGuard,
+) -> Result<(), StoreError> {
     match stored {
-        Stored::Bytes(bytes, _) => workspace.replace(path, bytes.clone()).await,
-        Stored::File(file) => workspace.replace_file(path, file).await,
+        Stored::Bytes(bytes, _) => workspace.replace_guarded(path, bytes.clone(), guard).await,
+        Stored::File(file) => workspace.replace_file_guarded(path, file, guard).await,
     }
 }
 
-/// The companion says `pending` while the output is written, so that a crash in between is never
+/// The sidecar says `pending` while the output is written, so that a crash in between is never
 /// taken for a finished output.
 async fn replace_named(
     workspace: &Workspace,
     node: &Node,
     path: &str,
     stored: &Stored,
+    guard: &CommitGuard,
 ) -> Result<(), StoreError> {
-    let companion = companion(path);
+    let sidecar = sidecar(path);
     let pending = Bytes::from(pending(node.key));
-    workspace.replace(&companion, pending).await?;
-    replace(workspace, path, stored).await?;
+    workspace.replace_guarded(&sidecar, pending, guard).await?;
+    replace(workspace, path, stored, guard).await?;
     let done = Bytes::from(node.key.to_string());
-    workspace.replace(&companion, done).await
+    workspace.replace_guarded(&sidecar, done, guard).await
 }

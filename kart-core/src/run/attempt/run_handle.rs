@@ -1,166 +1,239 @@
-//! A body's line to its run: by it the body asks for tasks, and gives its worker back while it waits.
+//! A body's handle to its run: by it the body asks for subtasks, says how far it is, and gives its worker back while
+//! it waits.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::error::{BoxError, Error, interrupted};
-use crate::model::{Attempt, DynTask, Erased, Getting, Host, NodeId};
-use crate::run::attempt::RunContext;
-use crate::run::event_loop::subtask_waits::SubtaskRequest;
-use crate::run::mailbox::{Message, ProgressNow};
+use super::body_clock::BodyClock;
+use super::body_threads;
+use super::inputs::LoadFailure;
+use crate::error::{BoxError, Error, interrupted, is_interrupted};
+use crate::model::{AsyncBody, BlockingBody, Body, DynTask, Erased, NodeId, OutputFuture, RunApi};
+use crate::plan::describe;
+use crate::run::message::{Message, ProgressNow, SubtaskRequest, SubtaskResult};
+use crate::run::run_context::RunContext;
+use crate::threads;
 
-/// One attempt's line to the run.
+/// Watchers hear of progress no more often.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the output of a subtask may vanish between its end and its being loaded.
+const VANISHED_OUTPUTS: u32 = 2;
+
+/// One attempt's handle to the run.
 #[derive(Debug)]
 pub(crate) struct RunHandle {
-    run_context: Arc<RunContext>,
+    run: Arc<RunContext>,
     node: NodeId,
+    clock: BodyClock,
     /// The runtime's task in which the body is polled.
     polled_in: Option<tokio::task::Id>,
-    /// How many tasks the body waits for.
-    waiting: AtomicUsize,
     /// Whether the body has been given its worker back while it waits for more.
     holds_worker: AtomicBool,
+    /// Whether a subtask was answered with an interruption.
+    was_interrupted: AtomicBool,
+    is_on_thread: AtomicBool,
+    /// Keeps a paused clock from advancing while the body computes on its thread.
+    clock_hold: Mutex<Option<mpsc::Sender<()>>>,
     progress: Mutex<Progress>,
 }
 
-/// Watchers are told no more often.
-const TELLING: Duration = Duration::from_millis(100);
-
-/// How far the body is, and whether that has been told.
+/// How far the body is, and whether watchers know.
 #[derive(Debug, Default)]
 struct Progress {
     now: ProgressNow,
-    told: Option<Instant>,
+    sent: Option<Instant>,
     is_new: bool,
 }
 
 impl RunHandle {
     /// For the attempt that is being polled.
-    pub(crate) fn new(run_context: &Arc<RunContext>, node: NodeId) -> Self {
+    pub(crate) fn new(run: &Arc<RunContext>, node: NodeId, limit: Option<Duration>) -> Self {
         RunHandle {
-            run_context: Arc::clone(run_context),
+            run: Arc::clone(run),
             node,
+            clock: BodyClock::new(limit),
             polled_in: tokio::task::try_id(),
-            waiting: AtomicUsize::new(0),
             holds_worker: AtomicBool::new(false),
+            was_interrupted: AtomicBool::new(false),
+            is_on_thread: AtomicBool::new(false),
+            clock_hold: Mutex::default(),
             progress: Mutex::default(),
         }
     }
 
+    /// How long the body has waited for subtasks.
+    pub(crate) fn waited(&self) -> Duration {
+        self.clock.waited()
+    }
+
+    /// Whether the body may be interrupted because a subtask of its was.
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.was_interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Runs the body to its end or to its time limit. `stop` turns at the time limit: a body on a thread of its own goes
+    /// on until it looks.
+    pub(crate) async fn run(&self, body: Body, stop: impl FnOnce()) -> Result<Erased, BoxError> {
+        self.clock.start();
+        let result = match body {
+            Body::Async(body) => self.run_async(body).await,
+            Body::Blocking(body) => self.run_blocking(body, stop).await,
+        };
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if progress.is_new {
+            self.send_progress(&mut progress);
+        }
+        drop(progress);
+        result
+    }
+
+    async fn run_async(&self, mut body: AsyncBody) -> Result<Erased, BoxError> {
+        let mut expired = pin!(self.clock.expired());
+        let result = poll_fn(|cx| {
+            if let Poll::Ready(result) = body.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            self.release_worker();
+            expired.as_mut().poll(cx).map(|()| None)
+        })
+        .await;
+        let Some(result) = result else {
+            return Err(self.timed_out());
+        };
+        if let Some(limit) = self.clock.limit()
+            && self.clock.computed() > limit
+        {
+            tracing::warn!(
+                task = describe(self.run.graph.node(self.node).task.as_ref()),
+                timeout = ?limit,
+                elapsed = ?self.clock.computed(),
+                "the body blocked its thread past its timeout: it could not be stopped; make it a plain `fn`"
+            );
+        }
+        result
+    }
+
+    /// A thread cannot be stopped from outside: after the time limit the attempt lasts until the body has ended, and so
+    /// do its worker and its limits.
+    async fn run_blocking(
+        &self,
+        body: BlockingBody,
+        stop: impl FnOnce(),
+    ) -> Result<Erased, BoxError> {
+        self.is_on_thread.store(true, Ordering::SeqCst);
+        self.hold_clock(true);
+        let mut thread = pin!(body_threads::run(body));
+        tokio::select! {
+            biased;
+            result = &mut thread => {
+                self.hold_clock(false);
+                return result;
+            }
+            () = self.clock.expired() => stop(),
+        }
+        tracing::warn!(
+            task = describe(self.run.graph.node(self.node).task.as_ref()),
+            timeout = ?self.clock.limit(),
+            "the body is past its timeout and still runs: its worker and limits are held until it ends"
+        );
+        let _ = thread.await;
+        self.hold_clock(false);
+        Err(self.timed_out())
+    }
+
+    fn hold_clock(&self, computes: bool) {
+        if self.is_on_thread.load(Ordering::SeqCst) {
+            let mut hold = self
+                .clock_hold
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *hold = computes.then(threads::hold_clock).flatten();
+        }
+    }
+
+    fn timed_out(&self) -> BoxError {
+        let limit = self.clock.limit().unwrap_or_default();
+        format!("timed out after {limit:?}, the task's `timeout`").into()
+    }
+
     /// The output of a task that the run makes if it is not there.
     async fn output(&self, task: Arc<dyn DynTask>) -> Result<Erased, Error> {
+        let mut vanished = 0;
+        loop {
+            let output = self.request(Arc::clone(&task)).await?;
+            match self.run.output(output.node).await {
+                Err(LoadFailure::Vanished(node, _)) if vanished < VANISHED_OUTPUTS => {
+                    vanished += 1;
+                    self.run.send(Message::OutputVanished(node));
+                }
+                loaded => return loaded.map_err(LoadFailure::into_error),
+            }
+        }
+    }
+
+    /// Asks the run for a task, and waits until its output is there.
+    async fn request(&self, task: Arc<dyn DynTask>) -> SubtaskResult {
         let (reply, answer) = oneshot::channel();
-        let mut wait = Wait {
-            line: self,
-            id: self.run_context.next_ask(),
-            is_answered: false,
-        };
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut wait = Wait::new(self);
         self.holds_worker.store(false, Ordering::SeqCst);
-        self.run_context
-            .say(Message::SubtaskRequested(SubtaskRequest {
-                id: wait.id,
-                by: self.node,
-                task,
-                reply,
-            }));
+        self.run.send(Message::SubtaskRequested(SubtaskRequest {
+            id: wait.id,
+            by: self.node,
+            task,
+            reply,
+        }));
         // A run that is over answers nobody.
         let answer = answer.await.unwrap_or_else(|_| Err(interrupted().into()));
         wait.is_answered = true;
         self.holds_worker.store(true, Ordering::SeqCst);
         drop(wait);
         if tokio::task::try_id() != self.polled_in {
-            self.park();
+            self.release_worker();
         }
-        let expected = answer?;
-        self.run_context.output(expected.node).await
+        if let Err(error) = &answer
+            && is_interrupted(error)
+        {
+            self.was_interrupted.store(true, Ordering::SeqCst);
+        }
+        answer
     }
 
-    /// Notes how far the body is, and tells it unless that was done a moment ago.
+    /// Gives the worker back if the body waits for more.
+    fn release_worker(&self) {
+        if self.clock.is_waiting() && self.holds_worker.swap(false, Ordering::SeqCst) {
+            self.run.send(Message::BodyBlocked(self.node));
+        }
+    }
+
+    /// Notes how far the body is, and sends it unless that was done a moment ago.
     fn note(&self, change: impl FnOnce(&mut ProgressNow)) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress.now);
         progress.is_new = true;
-        if progress.told.is_none_or(|told| told.elapsed() >= TELLING) {
-            self.tell_now(&mut progress);
+        let is_due = |sent: Instant| sent.elapsed() >= PROGRESS_INTERVAL;
+        if progress.sent.is_none_or(is_due) {
+            self.send_progress(&mut progress);
         }
     }
 
-    fn tell_now(&self, progress: &mut Progress) {
-        progress.told = Some(Instant::now());
+    fn send_progress(&self, progress: &mut Progress) {
+        progress.sent = Some(Instant::now());
         progress.is_new = false;
-        self.run_context
-            .say(Message::Progress(self.node, progress.now.clone()));
-    }
-
-    /// Gives the worker back if the body waits for more.
-    fn park(&self) {
-        if self.is_waiting() && self.holds_worker.swap(false, Ordering::SeqCst) {
-            self.run_context.say(Message::BodyBlocked(self.node));
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
-    }
-
-    /// Runs the body; gives how long it waited for tasks that it asked for, which does not count
-    /// towards its time limit.
-    pub(crate) async fn run(
-        &self,
-        body: Attempt,
-        limit: Option<Duration>,
-    ) -> (Result<Erased, BoxError>, Duration) {
-        let mut body = body;
-        let mut waited = Duration::ZERO;
-        let mut waiting_since = None;
-        let mut timer = limit.map(|limit| Box::pin(sleep(limit)));
-        let result = poll_fn(|cx| {
-            if let Poll::Ready(result) = body.as_mut().poll(cx) {
-                return Poll::Ready(result);
-            }
-            self.park();
-            if self.is_waiting() {
-                waiting_since.get_or_insert_with(Instant::now);
-                return Poll::Pending;
-            }
-            if let Some(since) = waiting_since.take() {
-                let elapsed = since.elapsed();
-                waited += elapsed;
-                if let Some(timer) = &mut timer {
-                    let deadline = timer.deadline() + elapsed;
-                    timer.as_mut().reset(deadline);
-                }
-            }
-            let (Some(timer), Some(limit)) = (&mut timer, limit) else {
-                return Poll::Pending;
-            };
-            timer
-                .as_mut()
-                .poll(cx)
-                .map(|()| Err(format!("timed out after {limit:?}, the task's `timeout`").into()))
-        })
-        .await;
-        if let Some(since) = waiting_since {
-            waited += since.elapsed();
-        }
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if progress.is_new {
-            self.tell_now(&mut progress);
-        }
-        drop(progress);
-        (result, waited)
+        self.run
+            .send(Message::Progress(self.node, progress.now.clone()));
     }
 }
 
-impl Host for RunHandle {
-    fn get(&self, task: Arc<dyn DynTask>) -> Getting<'_> {
+impl RunApi for RunHandle {
+    fn get(&self, task: Arc<dyn DynTask>) -> OutputFuture<'_> {
         Box::pin(self.output(task))
     }
 
@@ -173,20 +246,36 @@ impl Host for RunHandle {
     }
 }
 
-/// Somebody who waits for an answer; dropped without one, it withdraws.
+/// A body that waits for an answer; dropped without one, it cancels the request.
 struct Wait<'a> {
-    line: &'a RunHandle,
+    handle: &'a RunHandle,
     id: u64,
     is_answered: bool,
 }
 
+impl<'a> Wait<'a> {
+    fn new(handle: &'a RunHandle) -> Self {
+        if handle.clock.wait() {
+            handle.hold_clock(false);
+        }
+        Wait {
+            handle,
+            id: handle.run.next_subtask(),
+            is_answered: false,
+        }
+    }
+}
+
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.line.waiting.fetch_sub(1, Ordering::SeqCst);
+        let handle = self.handle;
+        if handle.clock.resume() {
+            handle.hold_clock(true);
+        }
         if !self.is_answered {
-            self.line.run_context.say(Message::SubtaskCancelled {
-                by: self.line.node,
-                ask: self.id,
+            handle.run.send(Message::SubtaskCancelled {
+                by: handle.node,
+                id: self.id,
             });
         }
     }

@@ -1,157 +1,124 @@
-//! What the loop does about tasks that other processes have: it waits for their outputs, and tries again
-//! where there will be none.
+//! Tasks that other processes have: the run waits for their outputs, and tries again where there will be none.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::error::Error;
+use super::state::RunState;
+use crate::error::{Error, chain};
 use crate::key::Key;
-use crate::lease::Owner;
+use crate::lease::{Owner, path_key};
 use crate::model::NodeId;
-use crate::plan::{Graph, ask};
+use crate::plan::{Graph, check_outputs};
 use crate::run::coordination::pause;
-use crate::run::event_loop::state::RunState;
-use crate::run::mailbox::{ClaimPoll, ForeignStatus};
+use crate::run::message::{ClaimPoll, ForeignStatus, Message};
+use crate::run::table::{Foreign, State};
 use crate::workspace::Workspace;
 
-/// The tasks that other processes have.
-#[derive(Debug, Default)]
-pub(crate) struct ForeignTasks {
-    tasks: BTreeMap<NodeId, Held>,
-    /// How many looks were in vain since something was made.
-    idle_polls: u32,
-}
+/// The longest pause between polls of what another process of this machine has: it costs little, and a process that is
+/// killed is found out at once.
+const LONGEST_LOCAL_PAUSE: Duration = Duration::from_millis(500);
 
-/// A task that another process has.
-#[derive(Debug)]
-struct Held {
-    /// The number of its next attempt here.
-    number: u32,
-    /// When it was last tried.
-    tried: Instant,
-    by: Option<Owner>,
-}
-
-/// What another process of this machine has is looked at so often, at least: it costs little, and who is killed
-/// is found out at once.
-const LONGEST_PAUSE_HERE: Duration = Duration::from_millis(500);
+/// A task to be polled: `true` where its holder is to be looked at too.
+type Polled = (NodeId, bool);
 
 impl RunState {
-    /// Another process has `node`, or this one has lost it.
-    pub(crate) fn set_aside(&mut self, node: NodeId, number: u32, owner: Option<&Owner>) {
-        if let Some(owner) = owner {
-            self.tracker.elsewhere(node, owner);
-        }
-        if self.schedule.is_closed() {
-            self.schedule.set_aside(node);
+    pub(super) fn set_foreign(&mut self, node: NodeId, owner: Option<Owner>) {
+        if self.table.is_closed() {
+            self.table.set(node, State::Unreachable);
             return;
         }
-        self.schedule.set_aside(node);
-        let held = Held {
-            number,
+        let foreign = Foreign {
             tried: Instant::now(),
-            by: owner.cloned(),
+            owner,
         };
-        self.elsewhere.tasks.insert(node, held);
-        self.look();
+        self.table.attempts_mut(node).foreign = Some(foreign);
+        self.table.set(node, State::Foreign);
+        self.poll_claims();
     }
 
-    fn look(&mut self) {
-        if self.elsewhere.tasks.is_empty() || self.schedule.is_closed() {
+    fn poll_claims(&mut self) {
+        let nodes = self.table.foreign();
+        if nodes.is_empty() || self.table.is_closed() {
             return;
         }
-        let again = self.runner.ttl / 3;
-        let tasks = self.elsewhere.tasks.iter();
-        let tasks: Vec<(NodeId, bool)> = tasks
-            .map(|(node, held)| {
-                let has_exited = held.by.as_ref().is_some_and(Owner::has_exited);
-                (*node, has_exited || held.tried.elapsed() >= again)
-            })
-            .collect();
-        let mut pause = pause(self.elsewhere.idle_polls, self.runner.ttl);
-        let mut holders = self
-            .elsewhere
-            .tasks
-            .values()
-            .filter_map(|held| held.by.as_ref());
-        if self.runner.workspace.is_directory() && holders.any(Owner::is_here) {
-            pause = pause.min(LONGEST_PAUSE_HERE);
+        let again = self.settings.ttl / 3;
+        let mut pause = pause(self.idle_polls, self.settings.ttl);
+        let is_directory = self.settings.workspace.is_directory();
+        let mut polled: Vec<Polled> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let attempts = self.table.attempts(node);
+            let Some(foreign) = attempts.and_then(|attempts| attempts.foreign.as_ref()) else {
+                continue;
+            };
+            let owner = foreign.owner.as_ref();
+            let has_exited = owner.is_some_and(Owner::has_exited);
+            polled.push((node, has_exited || foreign.tried.elapsed() >= again));
+            if is_directory && owner.is_some_and(Owner::is_here) {
+                pause = pause.min(LONGEST_LOCAL_PAUSE);
+            }
         }
-        let (graph, workspace) = (Arc::clone(&self.graph), self.runner.workspace.clone());
-        self.aside.look(look(graph, workspace, tasks, pause));
+        let (graph, workspace) = (Arc::clone(&self.graph), self.settings.workspace.clone());
+        self.background.poll(async move {
+            sleep(pause).await;
+            Message::ClaimsPolled(poll(&graph, &workspace, polled).await)
+        });
     }
 
-    pub(crate) fn looked(&mut self, looks: ClaimPoll) {
-        self.aside.looked();
-        let found = looks.unwrap_or_else(|error| {
+    pub(super) fn on_claims_polled(&mut self, poll: ClaimPoll) {
+        self.background.polled();
+        let found = poll.unwrap_or_else(|error| {
             tracing::warn!(
-                error = crate::error::chain(&error),
-                "failed to look after other processes"
+                error = chain(&error),
+                "failed to poll tasks held by other processes"
             );
             Vec::new()
         });
-        self.elsewhere.idle_polls += 1;
-        for (node, found) in found {
-            match found {
-                ForeignStatus::Held => continue,
-                ForeignStatus::Made => {
-                    self.elsewhere.idle_polls = 0;
-                    self.made_elsewhere(node);
-                }
-                ForeignStatus::Free => {
-                    if let Some(held) = self.elsewhere.tasks.get(&node) {
-                        self.numbers.insert(node, held.number);
-                    }
-                    self.schedule.retry(node);
-                }
+        self.idle_polls += 1;
+        for (node, status) in found {
+            if self.table.state(node) != State::Foreign {
+                continue;
             }
-            self.elsewhere.tasks.remove(&node);
+            match status {
+                ForeignStatus::Held => {}
+                ForeignStatus::Complete => {
+                    self.idle_polls = 0;
+                    self.on_completed_by_other(node);
+                }
+                ForeignStatus::Free => self.table.requeue(node),
+            }
         }
-        self.look();
-    }
-
-    /// The output of `node` is there, and this run has not made it.
-    pub(crate) fn made_elsewhere(&mut self, node: NodeId) {
-        self.tracker.made_elsewhere(node);
-        self.schedule.complete(node);
-        self.release_requirements(node);
-        self.settle(node, || None);
+        self.poll_claims();
     }
 }
 
-/// Looks, after a pause, at tasks that other processes have: `true` stands for those whose holders are to be
-/// looked at too.
-async fn look(
-    graph: Arc<Graph>,
-    workspace: Workspace,
-    tasks: Vec<(NodeId, bool)>,
-    pause: Duration,
-) -> ClaimPoll {
-    sleep(pause).await;
-    let nodes = tasks.iter().map(|(node, _)| *node).collect();
-    let needs = ask(&graph, nodes, &workspace).await?;
-    let claimed = if needs.iter().all(|(_, need)| need.is_complete()) {
+async fn poll(graph: &Graph, workspace: &Workspace, polled: Vec<Polled>) -> ClaimPoll {
+    let nodes = polled.iter().map(|(node, _)| *node).collect();
+    let statuses = check_outputs(graph, nodes, workspace).await?;
+    let claimed = if statuses.iter().all(|(_, status)| status.is_complete()) {
         HashSet::new()
     } else {
-        claimed(&workspace).await?
+        claimed(workspace).await?
     };
-    let looks = needs
-        .into_iter()
-        .zip(tasks)
-        .map(|((node, need), (_, again))| {
-            let found = if need.is_complete() {
-                ForeignStatus::Made
-            } else if again || !claimed.contains(&graph.node(node).key) {
-                ForeignStatus::Free
-            } else {
-                ForeignStatus::Held
-            };
-            (node, found)
-        });
-    Ok(looks.collect())
+    let mut found = Vec::with_capacity(polled.len());
+    for ((node, status), (_, again)) in statuses.into_iter().zip(polled) {
+        let task = graph.node(node);
+        let mut is_claimed = claimed.contains(&task.key);
+        if !task.task.spec().is_keyed() {
+            is_claimed |= claimed.contains(&path_key(&task.path()?));
+        }
+        let status = if status.is_complete() {
+            ForeignStatus::Complete
+        } else if again || !is_claimed {
+            ForeignStatus::Free
+        } else {
+            ForeignStatus::Held
+        };
+        found.push((node, status));
+    }
+    Ok(found)
 }
 
 /// The keys that somebody claims.

@@ -1,385 +1,360 @@
-//! The state of a run: gives out what the schedule says, and tells the schedule what became of it.
+//! The state of a run: takes in what happens, gives out what is to be done.
+//!
+//! Every message is handled in [`RunState::handle_message`]; what follows from changed states of tasks is drawn in
+//! [`RunState::settle`]. The other files of this room hold what the messages of one kind need.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{self, BoxError, Error};
-use crate::model::{NodeId, TaskSpec};
-use crate::plan::{Graph, Status};
-use crate::report::{Report, RunError, StopReason};
+use super::background::BackgroundTasks;
+use super::survey::Opening;
+use crate::log::Known;
+use crate::model::NodeId;
+use crate::plan::{Graph, GraphExtender};
+use crate::report::{Interruption, Outcome, Report, RunError, StopReason};
 use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::publish::Published;
-use crate::run::attempt::{AttemptEnd, AttemptJob, AttemptResult, RunContext};
-use crate::run::coordination::Leases;
-use crate::run::event_loop::foreign::ForeignTasks;
-use crate::run::event_loop::subtask_waits::SubtaskWaits;
-use crate::run::mailbox::{BackgroundTasks, Message};
-use crate::run::record::tracker::{FailedAttempt, RunTracker};
-use crate::run::runner::Runner;
-use crate::run::scheduler::dependents::required;
+use crate::run::message::{AttemptJob, Message};
+use crate::run::record::log_sink::LogSink;
+use crate::run::record::tracker::RunTracker;
+use crate::run::run_context::RunContext;
 use crate::run::scheduler::{Next, Scheduler};
+use crate::run::settings::Settings;
 use crate::run::shutdown;
+use crate::run::table::{State, TaskTable};
 
 /// How many outputs may be on their way to the store while further bodies run.
 const PUBLISHING: usize = 64;
-/// No pause before a retry is longer than this.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// Something for the record that waits until the plan has been told.
+type Record = Box<dyn FnOnce(&mut RunTracker) + Send>;
 
 /// A run under way.
 pub(crate) struct RunState {
-    pub(crate) runner: Arc<Runner>,
-    pub(crate) graph: Arc<Graph>,
-    pub(crate) needs: Arc<RwLock<Vec<Status>>>,
-    pub(crate) tracker: RunTracker,
-    pub(crate) schedule: Scheduler,
-    pub(crate) run_context: Arc<RunContext>,
-    pub(crate) aside: BackgroundTasks,
+    pub(super) settings: Arc<Settings>,
+    pub(super) run: Arc<RunContext>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) table: TaskTable,
+    pub(super) scheduler: Scheduler,
+    pub(super) tracker: RunTracker,
+    pub(super) background: BackgroundTasks,
+    pub(super) opening: Opening,
+    pub(super) extender: Option<GraphExtender>,
+    /// The complete tasks whose outputs other code made.
+    pub(super) changed: HashSet<NodeId>,
+    records: Vec<Record>,
     /// How many attempts are under way.
-    attempts: usize,
-    pub(crate) asks: SubtaskWaits,
-    pub(crate) ownership: Leases,
-    pub(crate) elsewhere: ForeignTasks,
-    /// The numbers of the next attempts of tasks that are ready again; all others are 1.
-    pub(crate) numbers: HashMap<NodeId, u32>,
-    /// The attempts that are under way: their numbers, and when they began.
-    begun: HashMap<NodeId, (u32, Instant)>,
-    /// The last attempts of the tasks that pause before the next.
-    resting: BTreeMap<NodeId, FailedAttempt>,
-    /// Whether the roots were ordered by another run, which sees to their retries.
-    is_ordered: bool,
-    pub(crate) is_stopped: bool,
-    pub(crate) deadline: Option<Instant>,
+    pub(super) attempts: usize,
+    pub(super) has_run: bool,
+    /// Whether another run dispatched the roots, and sees to their retries and their inputs.
+    pub(super) is_dispatched: bool,
+    pub(super) stopped: Option<StopReason>,
+    /// The failure after which nothing starts any more.
+    pub(super) failed_fast: Option<DependencyFailed>,
+    /// Why the run ends before it has begun.
+    pub(super) refused: Option<RunError>,
+    pub(super) deadline: Option<Instant>,
+    /// How many polls of other processes' claims in a row have found nothing new.
+    pub(super) idle_polls: u32,
 }
 
 impl RunState {
     pub(crate) fn new(
-        runner: Arc<Runner>,
-        run_context: Arc<RunContext>,
-        needs: Vec<Status>,
-        tracker: RunTracker,
+        settings: &Arc<Settings>,
+        run: &Arc<RunContext>,
+        log_sink: LogSink,
+        opening: Opening,
         started: Instant,
     ) -> Self {
-        let tie_breaker =
-            matches!(run_context.ownership, Leases::PerTask(_)).then(|| fastrand::u32(..));
-        let schedule = Scheduler::new(
-            &run_context.graph,
-            &needs,
-            runner.workers,
-            &runner.limits,
-            tie_breaker,
-        );
-        run_context.outputs.plan(schedule.consumers());
+        let graph = Arc::clone(&run.graph);
+        let tie_breaker = run.leases.are_per_task().then(|| fastrand::u32(..));
         RunState {
-            tracker,
-            graph: Arc::clone(&run_context.graph),
-            needs: Arc::new(RwLock::new(needs)),
-            schedule,
-            aside: BackgroundTasks::new(Arc::clone(&run_context.mailbox)),
+            table: TaskTable::new(&graph),
+            scheduler: Scheduler::new(settings.workers, &settings.limits, tie_breaker),
+            tracker: RunTracker::new(settings, &graph, log_sink, started),
+            background: BackgroundTasks::new(&run.mailbox),
+            opening,
+            extender: None,
+            changed: HashSet::new(),
+            records: Vec::new(),
             attempts: 0,
-            asks: SubtaskWaits::default(),
-            ownership: run_context.ownership.clone(),
-            run_context,
-            elsewhere: ForeignTasks::default(),
-            numbers: HashMap::new(),
-            begun: HashMap::new(),
-            resting: BTreeMap::new(),
-            is_ordered: false,
-            is_stopped: false,
-            deadline: shutdown::deadline(&runner, started),
-            runner,
+            has_run: false,
+            is_dispatched: false,
+            stopped: None,
+            failed_fast: None,
+            refused: None,
+            deadline: shutdown::deadline(settings, started),
+            idle_polls: 0,
+            settings: Arc::clone(settings),
+            run: Arc::clone(run),
+            graph,
         }
     }
 
-    /// Another run has ordered one attempt of a root, by its number.
-    pub(crate) fn order(&mut self, root: NodeId, number: u32) {
-        self.is_ordered = true;
-        self.numbers.insert(root, number);
+    pub(crate) fn context(&self) -> &Arc<RunContext> {
+        &self.run
     }
 
-    /// Takes over what began before the run did.
-    pub(crate) fn adopt(&mut self, works: Vec<(AttemptJob, Instant)>) {
-        for (AttemptJob { node, number, .. }, since) in works {
-            if !self.need(node).runs() {
-                self.learn(&[(node, Status::Missing)]);
-            }
-            self.schedule.take(node);
-            self.begin(node, number, since);
-        }
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
-    fn begin(&mut self, node: NodeId, number: u32, since: Instant) {
-        if !matches!(self.ownership, Leases::PerTask(_)) {
-            self.tracker.started(node, number);
-        }
-        self.attempts += 1;
-        self.begun.insert(node, (number, since));
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
-    /// Takes in what has happened.
+    /// Takes in all that has happened.
     ///
     /// # Errors
     ///
-    /// The payload of a step that panicked.
-    pub(crate) fn catch_up(&mut self) -> Result<(), Box<dyn Any + Send>> {
-        let mailbox = Arc::clone(&self.run_context.mailbox);
-        while let Some(step) = mailbox.next() {
-            self.take(step)?;
+    /// The payload of a panic of the run's own.
+    pub(crate) fn drain_mailbox(&mut self) -> Result<(), Box<dyn Any + Send>> {
+        let mailbox = Arc::clone(&self.run.mailbox);
+        while let Some(message) = mailbox.next() {
+            self.handle_message(message)?;
+            self.settle();
         }
+        self.look_up();
         Ok(())
     }
 
-    /// The next attempt, if one can start now.
-    pub(crate) fn next_work(&mut self) -> Option<AttemptJob> {
-        while self.has_room() {
-            match self.schedule.next()? {
-                Next::Start(node) if self.tracker.holds_back(node, self.deadline) => {
-                    self.schedule.hold_back(node);
+    fn handle_message(&mut self, message: Message) -> Result<(), Box<dyn Any + Send>> {
+        match message {
+            Message::StatusKnown(lookup) => self.on_status_known(lookup),
+            Message::EarlyStartDue => self.on_early_start(),
+            Message::Prepared(prepared) => self.on_prepared(prepared),
+            Message::AttemptStarted(node, number) => {
+                self.record(move |tracker| tracker.emit_started(node, number));
+            }
+            Message::BodyFinished(node) => self.scheduler.body_ended(&mut self.table, node),
+            Message::BodyBlocked(node) => self.on_body_blocked(node),
+            Message::Progress(node, now) => {
+                // The attempt may have ended since another process said so.
+                if self.table.state(node).is_under_way() {
+                    self.record(move |tracker| tracker.emit_progress(node, &now));
                 }
-                Next::Start(node) => {
-                    let number = self.numbers.remove(&node).unwrap_or(1);
-                    self.begin(node, number, Instant::now());
-                    let need = self.need(node);
-                    return Some(AttemptJob { node, need, number });
-                }
-                Next::Resume(node) => self.asks.answer(node),
             }
-        }
-        None
-    }
-
-    fn has_room(&self) -> bool {
-        self.attempts.saturating_sub(self.schedule.suspended()) < self.runner.workers + PUBLISHING
-    }
-
-    /// Whether one more attempt could start now.
-    pub(crate) fn has_ready(&self) -> bool {
-        self.has_room() && self.schedule.has_ready()
-    }
-
-    /// Whether nothing is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.attempts == 0 && self.resting.is_empty() && !self.aside.is_looking()
-    }
-
-    /// The end of the run: whatever is under way is cut off.
-    pub(crate) async fn finish(mut self) -> Result<Report, RunError> {
-        for node in self.schedule.under_way() {
-            let (number, since) = self
-                .begun
-                .get(&node)
-                .copied()
-                .unwrap_or((1, Instant::now()));
-            self.tracker.interrupted(node, number, since.elapsed());
-        }
-        drop(self.aside);
-        self.tracker.finish(self.is_stopped).await
-    }
-
-    pub(crate) fn need(&self, node: NodeId) -> Status {
-        let needs = self.needs.read().unwrap_or_else(PoisonError::into_inner);
-        needs
-            .get(node.index())
-            .copied()
-            .unwrap_or(Status::NotNeeded)
-    }
-
-    /// Why the run is to stop, unless it has been told already.
-    pub(crate) fn must_stop(&self) -> Option<StopReason> {
-        if self.is_stopped {
-            return None;
-        }
-        if self.runner.stop.is_stopping() {
-            return Some(StopReason::Asked);
-        }
-        (self.deadline? <= Instant::now()).then_some(StopReason::Deadline)
-    }
-
-    /// Nothing new starts from now on, and bodies are told.
-    pub(crate) fn stop(&mut self, reason: StopReason) {
-        self.is_stopped = true;
-        self.schedule.close();
-        self.aside.stop_rests();
-        self.aside.stop_looks();
-        self.run_context.stop.stop();
-        self.tracker.stopping(reason, self.attempts);
-        for failed in std::mem::take(&mut self.resting).into_values() {
-            self.schedule.interrupt(failed.node);
-            self.interrupted(failed.node, failed.number, failed.elapsed);
-        }
-        self.end_vain_waits(None);
-    }
-
-    fn take(&mut self, step: Message) -> Result<(), Box<dyn Any + Send>> {
-        match step {
-            Message::BodyFinished(node) => self.schedule.body_ended(node),
-            Message::AttemptStarted(node, number) => self.tracker.started(node, number),
-            Message::Progress(node, now) if self.schedule.is_under_way(node) => {
-                self.tracker.progress(node, &now);
-            }
-            Message::SubtaskRequested(ask) => self.asked(ask),
-            Message::SubtaskCancelled { by, ask } => self.withdrawn(by, ask),
-            Message::BodyBlocked(node) => self.parked(node),
-            Message::StatusKnown(surveyed) => self.surveyed(surveyed),
-            Message::RemoteSubtasks(root, beside) => self.told(root, beside),
-            Message::ClaimsPolled(looks) => self.looked(looks),
-            // The pauses may have been ended meanwhile.
-            Message::BackoffElapsed(node, number) if self.resting.remove(&node).is_some() => {
-                self.numbers.insert(node, number);
-                self.schedule.retry(node);
-            }
-            // It has ended since another process told of it, or since it was told to pause.
-            Message::Progress(..) | Message::BackoffElapsed(..) => {}
+            Message::SubtaskRequested(request) => self.on_subtask_requested(request),
+            Message::SubtaskCancelled { by, id } => self.on_subtask_cancelled(by, id),
+            Message::OutputVanished(node) => self.on_output_vanished(node),
+            Message::RemoteSubtasks(root, report) => self.on_remote_subtasks(root, report),
+            Message::ClaimsPolled(poll) => self.on_claims_polled(poll),
+            Message::BackoffElapsed(node) => self.on_backoff_elapsed(node),
             Message::Panicked(payload) => return Err(payload),
         }
         Ok(())
     }
 
-    pub(crate) fn attempted(&mut self, attempted: AttemptResult) {
-        self.attempts -= 1;
-        let AttemptResult {
-            node,
-            number,
-            elapsed,
-            end,
-        } = attempted;
-        self.begun.remove(&node);
-        // Its end may have been told already.
-        self.schedule.body_ended(node);
-        self.asks.forget(node);
-        let error = match end {
-            AttemptEnd::Published(published) => {
-                self.published(node, number, elapsed, &published);
-                return;
+    /// Draws what follows from changed states, until nothing follows any more.
+    pub(super) fn settle(&mut self) {
+        while let Some(effects) = self.table.take_effects() {
+            for (_, required) in effects.consumers {
+                self.run.outputs.add_consumers(&required);
             }
-            AttemptEnd::AlreadyComplete => {
-                self.made_elsewhere(node);
-                return;
+            for node in effects.ready {
+                self.scheduler.push(&self.table, node);
             }
-            AttemptEnd::ClaimedByOther(owner) => {
-                self.set_aside(node, number, Some(&owner));
-                return;
+            for (node, by) in effects.blocked {
+                self.on_blocked(node, by);
             }
-            AttemptEnd::LeaseLost => {
-                self.set_aside(node, number, None);
-                return;
+            for (waiter, circle) in effects.cycles {
+                self.refuse_circle(waiter, &circle);
             }
-            AttemptEnd::Failed(error) => error,
-        };
-        if error::is_interrupted(error.as_ref()) {
-            self.schedule.interrupt(node);
-            self.interrupted(node, number, elapsed);
-            return;
+            for (target, waiter) in effects.answers {
+                self.answer(target, waiter);
+            }
         }
-        if let Some(unavailable) = DependencyFailed::cause_of(&error)
-            && self.has_failed(unavailable.key)
+    }
+
+    /// Tells the record now, or once the plan has been told.
+    pub(super) fn record(&mut self, record: impl FnOnce(&mut RunTracker) + Send + 'static) {
+        if self.opening.is_planned {
+            record(&mut self.tracker);
+        } else {
+            self.records.push(Box::new(record));
+        }
+    }
+
+    /// The plan has been told.
+    pub(super) fn flush_records(&mut self) {
+        for record in mem::take(&mut self.records) {
+            record(&mut self.tracker);
+        }
+    }
+
+    /// Takes the next attempt, if one can start now.
+    pub(crate) fn next_job(&mut self) -> Option<AttemptJob> {
+        while self.has_room() {
+            match self.scheduler.next(&mut self.table)? {
+                Next::Start(node) if self.defers(node) => {
+                    self.scheduler.put_back(&self.table, node);
+                    self.table.set(node, State::Unreachable);
+                    self.settle();
+                }
+                Next::Start(node) => return Some(self.begin(node)),
+                Next::Resume(node) => self.table.waits.answer(node),
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, node: NodeId) -> AttemptJob {
+        let attempts = self.table.attempts_mut(node);
+        attempts.since = Some(Instant::now());
+        attempts.failed = None;
+        attempts.foreign = None;
+        let (number, lease) = (attempts.number, attempts.lease.take());
+        if !self.run.leases.are_per_task() {
+            self.record(move |tracker| tracker.emit_started(node, number));
+        }
+        self.attempts += 1;
+        AttemptJob {
+            node,
+            status: self.table.status(node),
+            number,
+            lease,
+        }
+    }
+
+    /// Whether a task is not to start, because it is not expected to end before the deadline. As long as nothing has run
+    /// it starts all the same, so that no run is in vain.
+    fn defers(&mut self, node: NodeId) -> bool {
+        let (Some(deadline), Some(whole)) = (self.deadline, self.settings.deadline) else {
+            return false;
+        };
+        let Some(expected) = self.tracker.expected(node) else {
+            return false;
+        };
+        if expected > whole {
+            self.record(move |tracker| tracker.emit_too_long(node, expected, whole));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let defers = expected > left && self.has_run;
+        if defers {
+            self.record(move |tracker| tracker.record_deferred(node, expected, left));
+        }
+        defers
+    }
+
+    fn has_room(&self) -> bool {
+        self.attempts.saturating_sub(self.scheduler.suspended())
+            < self.settings.workers + PUBLISHING
+    }
+
+    /// Whether one more attempt could start now.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.has_room() && self.scheduler.has_ready()
+    }
+
+    /// Whether nothing is under way, and nothing comes by itself.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.attempts == 0
+            && self.opening.is_settled()
+            && self.table.is_surveyed()
+            && !self.background.is_polling()
+            && (self.table.is_closed() || !self.table.awaits_attempts())
+    }
+
+    /// Why the run ends before it has begun, if so.
+    pub(crate) fn take_refusal(&mut self) -> Option<RunError> {
+        self.refused.take()
+    }
+
+    /// Why the run is to stop, unless it has stopped already.
+    pub(crate) fn must_stop(&self) -> Option<StopReason> {
+        if self.stopped.is_some() {
+            return None;
+        }
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
         {
-            self.blocked(node, &unavailable);
-            return;
+            return Some(StopReason::Deadline);
         }
-        let is_permanent = is_permanent(&error);
-        let failed = FailedAttempt {
-            node,
-            number,
-            elapsed,
-            error,
-        };
-        let spec = self.graph.node(node).task.spec();
-        let is_ordered = self.is_ordered && self.graph.roots.contains(&node);
-        let may_retry = number <= spec.retries && !is_ordered && !is_permanent;
-        if may_retry && !self.schedule.is_closed() {
-            let pause = pause(spec, number);
-            self.tracker.retrying(&failed, pause);
-            self.aside.rest(node, pause, number + 1);
-            self.resting.insert(node, failed);
-            return;
-        }
-        let failure = self.failed(failed);
-        self.fail_fast(&failure);
+        self.settings
+            .stop
+            .is_stopping()
+            .then_some(StopReason::Asked)
     }
 
-    /// Nothing starts any more after a failure, if the run is to be like that.
-    pub(crate) fn fail_fast(&mut self, failure: &DependencyFailed) {
-        if self.runner.fail_fast && !self.schedule.is_closed() {
-            self.schedule.close();
-            self.aside.stop_rests();
-            for failed in std::mem::take(&mut self.resting).into_values() {
-                self.failed(failed);
-            }
-            self.end_vain_waits(Some(failure));
+    /// Nothing new starts from now on, and bodies hear of it.
+    pub(crate) fn stop(&mut self, reason: StopReason) {
+        self.stopped = Some(reason);
+        self.run.stop.stop();
+        let running = self.attempts;
+        self.record(move |tracker| tracker.emit_stopping(reason, running));
+        self.close();
+    }
+
+    /// Nothing new starts from now on: what backs off has its end, and so has every wait for what cannot come.
+    pub(super) fn close(&mut self) {
+        self.scheduler.close();
+        self.background.stop_polling();
+        self.end_backoffs();
+        self.table.close();
+        self.settle();
+        for by in self.table.waits.answered() {
+            self.resume(by);
         }
     }
 
-    fn published(&mut self, node: NodeId, number: u32, elapsed: Duration, published: &Published) {
-        self.tracker.published(node, number, elapsed, published);
-        let outputs = &self.run_context.outputs;
-        if let Some(output) = &published.output {
-            let bytes = usize::try_from(published.bytes).unwrap_or(usize::MAX);
-            outputs.keep(node, output, bytes);
+    /// The end of the run: what is under way is cut off. The report, and what is still to be written.
+    pub(crate) fn finish(mut self) -> Finished {
+        for node in self.table.all(|state| state == State::Checking) {
+            self.table.set_outcome(node, Outcome::NotRun);
         }
-        self.schedule.complete(node);
-        self.release_requirements(node);
-        self.settle(node, || None);
-    }
-
-    /// `node` takes no more of what it requires.
-    pub(crate) fn release_requirements(&self, node: NodeId) {
-        for id in required(&self.graph, node) {
-            self.run_context.outputs.release(id);
+        for node in self.table.all(State::is_under_way) {
+            let attempts = self.table.attempts(node);
+            let (number, since) = attempts.map_or((1, None), |known| (known.number, known.since));
+            let elapsed = since.map_or(Duration::ZERO, |since| since.elapsed());
+            self.interrupt(node, number, elapsed, Interruption::Stopped);
         }
-    }
-
-    fn interrupted(&mut self, node: NodeId, number: u32, elapsed: Duration) {
-        self.tracker.interrupted(node, number, elapsed);
-        self.settle(node, || Some(error::interrupted().into()));
-    }
-
-    fn failed(&mut self, failed: FailedAttempt) -> DependencyFailed {
-        let node = failed.node;
-        let key = self.graph.node(node).key;
-        let failure = self.tracker.failed(failed);
-        let unavailable = DependencyFailed { key, failure };
-        self.fail(node, &unavailable);
-        unavailable
-    }
-
-    /// `node` cannot have an output, because a task that its body asked for, or that it requires,
-    /// has failed.
-    pub(crate) fn blocked(&mut self, node: NodeId, by: &DependencyFailed) {
-        self.tracker.blocked(node, by.key);
-        self.fail(node, by);
-    }
-
-    /// There will be no output of `node`: what requires it is blocked, and who asked for it is told.
-    pub(crate) fn fail(&mut self, node: NodeId, unavailable: &DependencyFailed) {
-        self.release_requirements(node);
-        let blocked = self.schedule.fail(node);
-        for &blocked in &blocked {
-            self.tracker.blocked(blocked, unavailable.key);
-            self.release_requirements(blocked);
+        if !self.opening.is_planned {
+            self.plan_as_far_as_known();
         }
-        for node in blocked.into_iter().chain([node]) {
-            self.settle_unavailable(node, unavailable);
+        let log = self.tracker.end();
+        Finished {
+            outcomes: self.table.outcomes(),
+            tracker: self.tracker,
+            background: self.background,
+            log,
+            is_stopped: self.stopped.is_some(),
         }
     }
 }
 
-/// Whether a retry would be in vain: the body said so, or a stored object would be met again.
-fn is_permanent(error: &BoxError) -> bool {
-    error::is_permanent(error.as_ref()) || error.downcast_ref::<Error>().is_some_and(is_decode)
+/// A run whose tasks have all ended.
+pub(crate) struct Finished {
+    tracker: RunTracker,
+    outcomes: Vec<Outcome>,
+    background: BackgroundTasks,
+    log: LogSink,
+    is_stopped: bool,
 }
 
-fn is_decode(error: &Error) -> bool {
-    matches!(error, Error::Decode { .. })
-}
+impl Finished {
+    /// Writes what is still to be written: the run log, what other processes are to know of failures.
+    pub(crate) async fn write(&mut self) {
+        let background = mem::replace(&mut self.background, BackgroundTasks::new(&Arc::default()));
+        background.finish().await;
+        let log = mem::replace(&mut self.log, LogSink::silent(Known::default()));
+        let counts = crate::report::Counts::of(&self.outcomes);
+        if let Some(error) = log.end(counts).await {
+            self.tracker.emit_log_failed(&error);
+        }
+    }
 
-/// A pause between nothing and the doubled backoff ("full jitter", as in the AWS Architecture
-/// Blog's "Exponential Backoff and Jitter").
-fn pause(spec: &TaskSpec, attempt: u32) -> Duration {
-    let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-    let longest = spec.backoff.saturating_mul(doubled).min(LONGEST_PAUSE);
-    longest.mul_f64(fastrand::f64())
+    /// Whether every task has its output.
+    pub(crate) fn is_complete(&self) -> bool {
+        let counts = crate::report::Counts::of(&self.outcomes);
+        counts.failed + counts.blocked + counts.interrupted + counts.left == 0
+    }
+
+    pub(crate) fn into_report(self) -> Result<Report, RunError> {
+        self.tracker.into_report(self.outcomes, self.is_stopped)
+    }
 }

@@ -1,15 +1,19 @@
-//! What a run has before it.
+//! What a run has before it, as far as past runs have shown.
 
 use std::collections::HashMap;
 
 use crate::log::Known;
 use crate::plan::{Graph, Status};
-use crate::report::{Estimate, Outcome, TaskCounts};
+use crate::report::{Estimate, TaskCounts};
 
 /// How long what is missing takes, as far as past runs have shown.
-pub(crate) fn expected(graph: &Graph, needs: &[Status], known: &Known) -> Estimate {
+pub(crate) fn estimate(graph: &Graph, statuses: &[Status], known: &Known) -> Estimate {
     let mut expected = Estimate::default();
-    for (node, _) in graph.nodes().zip(needs).filter(|(_, need)| need.runs()) {
+    for (node, _) in graph
+        .nodes()
+        .zip(statuses)
+        .filter(|(_, status)| status.runs())
+    {
         match known.expected(node.task.spec()) {
             Some(duration) => expected.work += duration,
             None => expected.unknown += 1,
@@ -19,27 +23,18 @@ pub(crate) fn expected(graph: &Graph, needs: &[Status], known: &Known) -> Estima
 }
 
 /// How many tasks there are of each name.
-pub(crate) fn families(graph: &Graph, needs: &[Status]) -> Vec<TaskCounts> {
-    let mut families: Vec<TaskCounts> = Vec::new();
+pub(crate) fn counts_by_name(graph: &Graph, statuses: &[Status]) -> Vec<TaskCounts> {
+    let mut counts: Vec<TaskCounts> = Vec::new();
     let mut places: HashMap<&'static str, usize> = HashMap::new();
-    for (node, need) in graph.nodes().zip(needs) {
+    for (node, status) in graph.nodes().zip(statuses) {
         let name = node.task.spec().name;
         let place = *places.entry(name).or_insert_with(|| {
-            families.push(TaskCounts::new(name));
-            families.len() - 1
+            counts.push(TaskCounts::new(name));
+            counts.len() - 1
         });
-        families[place].tasks += 1;
-        families[place].complete += usize::from(need.is_complete());
-        families[place].missing += usize::from(need.runs());
+        counts[place].tasks += 1;
+        counts[place].complete += usize::from(status.is_complete());
+        counts[place].missing += usize::from(status.runs());
     }
-    families
-}
-
-/// The outcome of a task that nothing has been done about.
-pub(crate) fn before(need: Status) -> Outcome {
-    match need {
-        Status::NotNeeded => Outcome::NotNeeded,
-        Status::Complete => Outcome::Complete,
-        _ => Outcome::NotRun,
-    }
+    counts
 }

@@ -47,6 +47,24 @@ pub(crate) struct Ended<'e> {
     pub(crate) worker: Option<Box<str>>,
 }
 
+impl Ended<'_> {
+    /// The end of an attempt that came to nothing.
+    pub(crate) fn without_output(
+        outcome: RecordedOutcome,
+        attempt: u32,
+        elapsed: Duration,
+    ) -> Self {
+        Ended {
+            outcome,
+            attempt,
+            elapsed,
+            error: None,
+            output: None,
+            worker: None,
+        }
+    }
+}
+
 impl LogSink {
     /// Writes nothing, and knows what it is given.
     pub(crate) fn silent(known: Known) -> Self {
@@ -66,30 +84,35 @@ impl LogSink {
         }
     }
 
-    /// Begins the log of a run that has something to do.
-    pub(crate) fn begin(
+    /// Starts the log of a run that has something to do.
+    pub(crate) fn start(
+        &mut self,
         workspace: &Workspace,
         run: RunId,
-        known: Known,
         graph: &Arc<Graph>,
-        needs: &[Status],
-    ) -> Self {
+        statuses: &[Status],
+    ) {
         let roots = graph.roots.iter().map(|root| graph.node(*root));
         let roots: Vec<String> = roots.map(|root| describe(root.task.as_ref())).collect();
-        let this_process = this_process();
-        let worker = this_process.to_string();
+        let process = this_process();
+        let worker = process.to_string();
         let graph = Arc::clone(graph);
         let record = move |note| record(&graph, &worker, note);
         let start = StartRecord {
             at: SystemTime::now(),
             kart: env!("CARGO_PKG_VERSION").to_owned(),
             root: roots.join(", "),
-            host: this_process.host.clone(),
-            pid: this_process.pid,
-            tasks: needs.len(),
-            missing: needs.iter().filter(|need| need.runs()).count(),
+            host: process.host.clone(),
+            pid: process.pid,
+            tasks: statuses.len(),
+            missing: statuses.iter().filter(|status| status.runs()).count(),
         };
-        LogSink::new(Sink::Log(Log::begin(workspace, run, start, record)), known)
+        self.sink = Sink::Log(Log::begin(workspace, run, start, record));
+    }
+
+    /// Takes all that is still to be written, and leaves a sink that writes nothing.
+    pub(crate) fn take_all(&mut self) -> LogSink {
+        std::mem::replace(self, LogSink::silent(Known::default()))
     }
 
     /// The body of `by` has asked for `node`.

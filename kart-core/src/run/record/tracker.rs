@@ -1,5 +1,6 @@
-//! What has become of each task of a run: told as events while it goes, and as the report at the
-//! end.
+//! What becomes of each task of a run, as it happens: events, the run log, and the report at the end.
+//!
+//! `record_*` writes the log and emits the event; `emit_*` only emits.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,139 +9,123 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::estimates::{counts_by_name, estimate};
+use super::log_sink::{Ended, LogSink};
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::lease::Owner;
-use crate::log::{Known, Note, RecordedOutcome};
-use crate::model::NodeId;
+use crate::log::{Note, RecordedOutcome};
+use crate::model::{Erased, NodeId};
 use crate::plan::{Graph, Plan, Status, TaskInfo};
 use crate::report::{
-    Completion, Counts, Estimate, Event, Failure, Outcome, Report, Root, RunError, StopReason,
+    Counts, Estimate, Event, Interruption, Outcome, Report, Root, RunError, StopReason,
 };
-use crate::run::attempt::publish::Published;
-use crate::run::mailbox::ProgressNow;
-use crate::run::record::estimates::{before, expected, families};
-use crate::run::record::log_sink::{Ended, LogSink};
-use crate::run::runner::Runner;
+use crate::run::message::{FailedAttempt, ProgressNow, Published};
+use crate::run::settings::Settings;
 
-/// An attempt that failed.
-pub(crate) struct FailedAttempt {
+/// The record of one run.
+pub(crate) struct RunTracker {
+    settings: Arc<Settings>,
+    graph: Arc<Graph>,
+    roots: HashMap<NodeId, Option<Root>>,
+    pub(crate) log_sink: LogSink,
+    deferred: Vec<NodeId>,
+    stale_code: Vec<NodeId>,
+    /// The names of tasks that were warned about because they can never fit into a run.
+    too_long: HashSet<&'static str>,
+    started: Instant,
+}
+
+/// The end of an attempt that published its output.
+#[derive(Clone, Debug)]
+pub(crate) struct RanRecord {
     pub(crate) node: NodeId,
     pub(crate) number: u32,
     pub(crate) elapsed: Duration,
-    pub(crate) error: BoxError,
-}
-
-/// The outcomes of a run so far.
-pub(crate) struct RunTracker {
-    runner: Arc<Runner>,
-    graph: Arc<Graph>,
-    outcomes: Vec<Outcome>,
-    roots: HashMap<NodeId, Option<Root>>,
-    log_sink: LogSink,
-    deferred: Vec<NodeId>,
-    other_code: Vec<NodeId>,
-    /// The names of tasks that were warned about because they can never fit.
-    too_long: HashSet<&'static str>,
-    has_run: bool,
-    started: Instant,
+    pub(crate) bytes: u64,
+    pub(crate) hash: Option<blake3::Hash>,
+    pub(crate) differed: bool,
+    pub(crate) worker: Option<Box<str>>,
+    /// The output of a root, where it was made in this process.
+    pub(crate) output: Option<Erased>,
 }
 
 impl RunTracker {
     pub(crate) fn new(
-        runner: Arc<Runner>,
-        graph: Arc<Graph>,
-        needs: &[Status],
+        settings: &Arc<Settings>,
+        graph: &Arc<Graph>,
         log_sink: LogSink,
         started: Instant,
     ) -> Self {
         RunTracker {
-            runner,
+            settings: Arc::clone(settings),
             roots: graph.roots.iter().map(|&root| (root, None)).collect(),
-            graph,
-            outcomes: needs.iter().copied().map(before).collect(),
+            graph: Arc::clone(graph),
             log_sink,
             deferred: Vec::new(),
-            other_code: Vec::new(),
+            stale_code: Vec::new(),
             too_long: HashSet::new(),
-            has_run: false,
             started,
         }
     }
 
-    /// Tells what is to be done.
-    pub(crate) fn planned(&self, needs: &[Status]) {
-        let (expected, families) = if self.runner.on_event.is_some() {
-            let expected = expected(&self.graph, needs, self.log_sink.known());
-            (expected, families(&self.graph, needs))
+    /// Emits what is to be done, and which complete outputs other code made; those that are made again are not among
+    /// them.
+    pub(crate) fn planned(&mut self, statuses: &[Status], changed: &HashSet<NodeId>) {
+        let (expected, by_name) = if self.settings.on_event.is_some() {
+            let expected = estimate(&self.graph, statuses, self.log_sink.known());
+            (expected, counts_by_name(&self.graph, statuses))
         } else {
             (Estimate::default(), Vec::new())
         };
         self.emit(&Event::Planned {
-            tasks: needs.len(),
-            complete: needs.iter().filter(|need| need.is_complete()).count(),
-            missing: needs.iter().filter(|need| need.runs()).count(),
+            tasks: statuses.len(),
+            complete: statuses
+                .iter()
+                .filter(|status| status.is_complete())
+                .count(),
+            missing: statuses.iter().filter(|status| status.runs()).count(),
             expected,
-            families: &families,
-            plan: &Plan::new(Arc::clone(&self.graph), needs, HashMap::new()),
+            families: &by_name,
+            plan: &Plan::new(Arc::clone(&self.graph), statuses, HashMap::new()),
         });
+        let kept = changed.iter().filter(|node| !statuses[node.index()].runs());
+        self.stale_code = kept.copied().collect();
+        self.stale_code.sort_unstable();
+        for &node in &self.stale_code {
+            self.emit(&Event::StaleCode {
+                task: self.task(node),
+            });
+        }
     }
 
     fn task(&self, node: NodeId) -> TaskInfo<'_> {
         TaskInfo::new(&self.graph, node)
     }
 
-    /// What the run has learned that it needs of tasks that it did not know of at first.
-    pub(crate) fn learned(&mut self, needs: &[(NodeId, Status)]) {
-        self.outcomes.resize(self.graph.len(), Outcome::NotNeeded);
-        for &(node, need) in needs {
-            self.outcomes[node.index()] = before(need);
-        }
+    fn record(&mut self, node: NodeId, ended: &Ended<'_>) {
+        self.log_sink.note(&self.graph, node, ended);
     }
 
     fn record_failed(&mut self, outcome: RecordedOutcome, failed: &FailedAttempt) {
-        self.log_sink.note(
-            &self.graph,
+        self.record(
             failed.node,
             &Ended {
-                outcome,
-                attempt: failed.number,
-                elapsed: failed.elapsed,
-                error: Some(failed.error.as_ref()),
-                output: None,
-                worker: None,
-            },
-        );
-    }
-
-    /// An attempt that came to nothing without failing.
-    fn record(&mut self, node: NodeId, outcome: RecordedOutcome, attempt: u32, elapsed: Duration) {
-        self.log_sink.note(
-            &self.graph,
-            node,
-            &Ended {
-                outcome,
-                attempt,
-                elapsed,
-                error: None,
-                output: None,
-                worker: None,
+                error: Some(failed.error.as_ref().as_ref()),
+                ..Ended::without_output(outcome, failed.number, failed.elapsed)
             },
         );
     }
 
     /// Takes what another process has noted into the log.
-    pub(crate) fn take(&mut self, note: Note) {
+    pub(crate) fn record_note(&mut self, note: Note) {
         self.log_sink.take(&self.graph, note);
     }
 
-    pub(crate) fn started(&self, node: NodeId, attempt: u32) {
-        let known = || {
-            self.log_sink
-                .known()
-                .expected(self.graph.node(node).task.spec())
-        };
-        let expected = self.runner.on_event.as_ref().and_then(|_| known());
+    pub(crate) fn emit_started(&self, node: NodeId, attempt: u32) {
+        let spec = self.graph.node(node).task.spec();
+        let known = || self.log_sink.known().expected(spec);
+        let expected = self.settings.on_event.as_ref().and_then(|_| known());
         self.emit(&Event::Started {
             task: self.task(node),
             attempt,
@@ -148,20 +133,19 @@ impl RunTracker {
         });
     }
 
-    pub(crate) fn asked(&mut self, node: NodeId, by: NodeId) {
+    pub(crate) fn record_subtask(&mut self, node: NodeId, by: NodeId) {
         self.log_sink.asked(node, by);
-        self.tell_asked(node, by);
+        self.emit_subtask(node, by);
     }
 
-    /// `by`, of which the log is told otherwise, has asked for `node`.
-    pub(crate) fn tell_asked(&self, node: NodeId, by: NodeId) {
+    pub(crate) fn emit_subtask(&self, node: NodeId, by: NodeId) {
         self.emit(&Event::SubtaskRequested {
             task: self.task(node),
             by: self.task(by),
         });
     }
 
-    pub(crate) fn progress(&self, node: NodeId, now: &ProgressNow) {
+    pub(crate) fn emit_progress(&self, node: NodeId, now: &ProgressNow) {
         self.emit(&Event::Progress {
             task: self.task(node),
             done: now.done,
@@ -170,213 +154,175 @@ impl RunTracker {
         });
     }
 
-    /// Says which complete outputs other code made; those that are made again are not among them.
-    pub(crate) fn stale_code(&mut self, changed: &HashSet<NodeId>, needs: &[Status]) {
-        let kept = changed.iter().filter(|node| !needs[node.index()].runs());
-        self.other_code = kept.copied().collect();
-        self.other_code.sort_unstable();
-        for &node in &self.other_code {
-            self.emit(&Event::StaleCode {
-                task: self.task(node),
-            });
-        }
+    /// How long the task may take, by past runs.
+    pub(crate) fn expected(&self, node: NodeId) -> Option<Duration> {
+        let spec = self.graph.node(node).task.spec();
+        self.log_sink.known().expected(spec)
     }
 
-    /// Whether a task is not to start, because it is not expected to end before the deadline. As long as
-    /// nothing has run it starts all the same, so that no run is in vain.
-    pub(crate) fn holds_back(&mut self, node: NodeId, deadline: Option<Instant>) -> bool {
-        let spec = self.graph.node(node).task.spec();
-        let (Some(deadline), Some(whole)) = (deadline, self.runner.deadline) else {
-            return false;
-        };
-        let Some(expected) = self.log_sink.known().expected(spec) else {
-            return false;
-        };
-        if expected > whole && self.too_long.insert(spec.name) {
+    /// The task takes longer than any run may, by past runs.
+    pub(crate) fn emit_too_long(&mut self, node: NodeId, expected: Duration, whole: Duration) {
+        if self.too_long.insert(self.task(node).name()) {
             self.emit(&Event::TooLong {
                 task: self.task(node),
                 expected,
                 deadline: whole,
             });
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if expected <= left || !self.has_run {
-            return false;
-        }
+    }
+
+    pub(crate) fn record_deferred(&mut self, node: NodeId, expected: Duration, left: Duration) {
         self.deferred.push(node);
         self.emit(&Event::Deferred {
             task: self.task(node),
             expected,
             left,
         });
-        true
     }
 
-    pub(crate) fn retrying(&mut self, failed: &FailedAttempt, pause: Duration) {
+    pub(crate) fn record_retry(&mut self, failed: &FailedAttempt, pause: Duration) {
         self.record_failed(RecordedOutcome::Retrying, failed);
         self.emit(&Event::Retrying {
             task: self.task(failed.node),
             attempt: failed.number,
             elapsed: failed.elapsed,
             pause,
-            error: failed.error.as_ref(),
+            error: failed.error.as_ref().as_ref(),
         });
     }
 
-    pub(crate) fn published(
-        &mut self,
-        node: NodeId,
-        number: u32,
-        elapsed: Duration,
-        published: &Published,
-    ) {
-        self.log_sink.note(
-            &self.graph,
-            node,
+    pub(crate) fn record_ran(&mut self, ran: RanRecord) {
+        self.record(
+            ran.node,
             &Ended {
-                outcome: RecordedOutcome::Ran,
-                attempt: number,
-                elapsed,
-                error: None,
-                output: Some((published.bytes, published.hash)),
-                worker: published.worker.clone(),
+                output: Some((ran.bytes, ran.hash)),
+                worker: ran.worker.clone(),
+                ..Ended::without_output(RecordedOutcome::Ran, ran.number, ran.elapsed)
             },
         );
-        self.ran(node, number, elapsed, published);
+        self.emit_ran(ran);
     }
 
-    /// An attempt of which the log knows has published its output.
-    pub(crate) fn ran(
-        &mut self,
-        node: NodeId,
-        number: u32,
-        elapsed: Duration,
-        published: &Published,
-    ) {
-        let bytes = published.bytes;
-        self.has_run = true;
-        let task = self.task(node);
-        if published.differed {
+    pub(crate) fn emit_ran(&mut self, ran: RanRecord) {
+        let task = self.task(ran.node);
+        if ran.differed {
             self.emit(&Event::OutputMismatch { task });
         }
         self.emit(&Event::Finished {
             task,
-            attempt: number,
-            elapsed,
-            bytes,
+            attempt: ran.number,
+            elapsed: ran.elapsed,
+            bytes: ran.bytes,
         });
-        self.outcomes[node.index()] = Outcome::Ran(Completion {
-            attempts: number,
-            elapsed,
-            bytes,
-            differed: published.differed,
-        });
-        if let Some(root) = self.roots.get_mut(&node) {
+        if let Some(root) = self.roots.get_mut(&ran.node) {
             *root = Some(Root {
-                output: published.output.clone(),
-                hash: published.hash,
+                output: ran.output,
+                hash: ran.hash,
             });
         }
     }
 
-    /// Gives the failure to whoever waits for the task.
-    pub(crate) fn failed(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
-        self.record_failed(RecordedOutcome::Failed, &failed);
-        self.fails(failed)
+    pub(crate) fn record_failure(&mut self, failed: &FailedAttempt) {
+        self.record_failed(RecordedOutcome::Failed, failed);
+        self.emit_failure(failed);
     }
 
-    /// An attempt of which the log knows has failed.
-    pub(crate) fn fails(&mut self, failed: FailedAttempt) -> Arc<BoxError> {
-        let task = self.task(failed.node);
+    pub(crate) fn emit_failure(&self, failed: &FailedAttempt) {
         self.emit(&Event::Failed {
-            task,
+            task: self.task(failed.node),
             attempts: failed.number,
             elapsed: failed.elapsed,
-            error: failed.error.as_ref(),
+            error: failed.error.as_ref().as_ref(),
         });
-        let error = Arc::new(failed.error);
-        self.outcomes[failed.node.index()] = Outcome::Failed(Failure {
-            description: task.description(),
-            attempts: failed.number,
-            elapsed: failed.elapsed,
-            error: Arc::clone(&error),
-        });
-        error
     }
 
-    pub(crate) fn blocked(&mut self, node: NodeId, by: Key) {
-        self.record(node, RecordedOutcome::Blocked, 0, Duration::ZERO);
+    pub(crate) fn record_blocked(&mut self, node: NodeId, by: Key) {
+        let ended = Ended::without_output(RecordedOutcome::Blocked, 0, Duration::ZERO);
+        self.record(node, &ended);
         if let Some(by) = self.graph.find(by) {
             self.emit(&Event::Blocked {
                 task: self.task(node),
                 by: self.task(by),
             });
         }
-        self.outcomes[node.index()] = Outcome::Blocked { by };
     }
 
-    pub(crate) fn elsewhere(&self, node: NodeId, owner: &Owner) {
+    pub(crate) fn emit_claimed_by_other(&self, node: NodeId, owner: &Owner) {
         self.emit(&Event::ClaimedByOther {
             task: self.task(node),
             owner,
         });
     }
 
-    pub(crate) fn made_elsewhere(&mut self, node: NodeId) {
-        self.outcomes[node.index()] = Outcome::CompletedByOther;
+    pub(crate) fn emit_completed_by_other(&self, node: NodeId) {
         self.emit(&Event::CompletedByOther {
             task: self.task(node),
         });
     }
 
-    pub(crate) fn interrupted(&mut self, node: NodeId, attempt: u32, elapsed: Duration) {
-        self.record(node, RecordedOutcome::Interrupted, attempt, elapsed);
-        self.outcomes[node.index()] = Outcome::Interrupted;
+    pub(crate) fn record_interrupted(
+        &mut self,
+        node: NodeId,
+        attempt: u32,
+        elapsed: Duration,
+        reason: &Interruption,
+    ) {
+        let error: Option<BoxError> = reason.error().map(Into::into);
+        let ended = Ended {
+            error: error.as_deref().map(|error| error as _),
+            ..Ended::without_output(RecordedOutcome::Interrupted, attempt, elapsed)
+        };
+        self.record(node, &ended);
         self.emit(&Event::Interrupted {
             task: self.task(node),
             attempt,
             elapsed,
+            reason,
         });
     }
 
-    pub(crate) fn stopping(&self, reason: StopReason, running: usize) {
+    pub(crate) fn emit_stopping(&self, reason: StopReason, running: usize) {
         self.emit(&Event::Stopping {
             reason,
             running,
-            grace: self.runner.grace,
+            grace: self.settings.grace,
         });
     }
 
-    pub(crate) fn outcome(&self, node: NodeId) -> &Outcome {
-        &self.outcomes[node.index()]
-    }
-
-    /// A run that was stopped with work left is interrupted, also when tasks have failed: to run it
-    /// again is of use.
-    pub(crate) async fn finish(mut self, is_stopped: bool) -> Result<Report, RunError> {
-        let is_stopped = is_stopped || !self.deferred.is_empty();
+    /// Warns of what is deferred, and takes what the log is still to be told: its end.
+    pub(crate) fn end(&mut self) -> LogSink {
         if let Some(&first) = self.deferred.first() {
             // They may be very many.
             tracing::warn!(
                 target: "kart::event",
                 tasks = self.deferred.len(),
                 first = self.task(first).description(),
-                "held back: they would not end before the deadline"
+                "deferred: they would not end before the deadline"
             );
         }
-        let log_sink = std::mem::replace(&mut self.log_sink, LogSink::silent(Known::default()));
-        if let Some(failure) = log_sink.end(Counts::of(&self.outcomes)).await {
-            self.emit(&Event::LogFailed { error: &failure });
-        }
+        self.log_sink.take_all()
+    }
+
+    pub(crate) fn emit_log_failed(&self, error: &str) {
+        self.emit(&Event::LogFailed { error });
+    }
+
+    /// A run that stopped with work left is interrupted, also when tasks have failed: to run it again is of use.
+    pub(crate) fn into_report(
+        self,
+        outcomes: Vec<Outcome>,
+        is_stopped: bool,
+    ) -> Result<Report, RunError> {
+        let is_stopped = is_stopped || !self.deferred.is_empty();
         let report = Report::new(
             self.graph,
-            self.outcomes,
-            self.runner.workspace.clone(),
+            outcomes,
+            self.settings.workspace.clone(),
             self.started.elapsed(),
             self.roots,
         )
-        .with(self.deferred, self.other_code);
-        let counts = report.counts();
+        .with(self.deferred, self.stale_code);
+        let counts: Counts = report.counts();
         if counts.interrupted > 0 || (is_stopped && counts.left > 0) {
             return Err(RunError::Interrupted(Box::new(report)));
         }
@@ -387,12 +333,38 @@ impl RunTracker {
     }
 
     fn emit(&self, event: &Event<'_>) {
-        event.trace();
-        if let Some(handler) = &self.runner.on_event {
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
-            if handled.is_err() {
-                tracing::warn!("the event handler panicked");
-            }
+        emit(&self.settings, event);
+    }
+}
+
+/// Gives an event to the log lines and to the handler.
+pub(crate) fn emit(settings: &Settings, event: &Event<'_>) {
+    event.trace();
+    if let Some(handler) = &settings.on_event {
+        let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
+        if handled.is_err() {
+            tracing::warn!("the event handler panicked");
+        }
+    }
+}
+
+impl RanRecord {
+    pub(crate) fn new(
+        node: NodeId,
+        number: u32,
+        elapsed: Duration,
+        published: &Published,
+        is_root: bool,
+    ) -> Self {
+        RanRecord {
+            node,
+            number,
+            elapsed,
+            bytes: published.bytes,
+            hash: published.hash,
+            differed: published.differed,
+            worker: published.worker.clone(),
+            output: is_root.then(|| published.output.clone()).flatten(),
         }
     }
 }

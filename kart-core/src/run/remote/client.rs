@@ -1,4 +1,4 @@
-//! An attempt that is made elsewhere: the order, and what its answer means here.
+//! A remote attempt, from the side of the run: the request, and what the response means.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,96 +6,95 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::error::{BoxError, interrupted, permanent};
+use super::executor::{AttemptRequest, AttemptResponse, Executor};
+use super::subtask_report::SubtaskReport;
+use crate::error::{BoxError, permanent};
 use crate::model::{AnyTask, NodeId};
+use crate::plan::Status;
 use crate::registry;
 use crate::run::attempt::dependency_failed::DependencyFailed;
 use crate::run::attempt::error_text::ErrorText;
-use crate::run::attempt::publish::Published;
-use crate::run::attempt::{AttemptEnd, AttemptJob, AttemptResult, RunContext, caught};
-use crate::run::mailbox::Message;
-use crate::run::remote::executor::{AttemptRequest, AttemptResponse, Executor};
-use crate::run::remote::subtask_report::SubtaskReport;
+use crate::run::message::{AttemptEnd, Message, Published};
+use crate::run::run_context::RunContext;
 
 /// How long NFS may keep to itself that a file is there, by its usual settings, and a little more.
 const NFS_VISIBILITY: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(500);
 
-impl RunContext {
-    pub(crate) async fn order(&self, executor: &dyn Executor, work: AttemptJob) -> AttemptResult {
-        let started = Instant::now();
-        let ordering = async { executor.attempt(self.ordered(work)?).await };
-        let answer = caught(ordering).await;
-        let (mut end, elapsed, beside) = match answer {
-            Ok(answer) => take(answer),
-            Err(error) => (AttemptEnd::Failed(error), None, SubtaskReport::default()),
-        };
-        if matches!(end, AttemptEnd::Published(_) | AttemptEnd::AlreadyComplete)
-            && let Err(error) = self.seen(work.node).await
-        {
-            end = AttemptEnd::Failed(error);
-        } else if !beside.is_empty() {
-            self.say(Message::RemoteSubtasks(work.node, beside));
-        }
-        AttemptResult {
-            node: work.node,
-            number: work.number,
-            elapsed: elapsed.unwrap_or_else(|| started.elapsed()),
-            end,
-        }
+/// Has an attempt made by a worker: how it ended, and how long it took.
+pub(crate) async fn attempt(
+    run: &RunContext,
+    executor: &dyn Executor,
+    node: NodeId,
+    number: u32,
+    status: Status,
+) -> Result<(AttemptEnd, Option<Duration>), BoxError> {
+    let request = request(run, node, number, status)?;
+    let (end, elapsed, subtasks) = end_of(executor.attempt(request).await?);
+    if matches!(end, AttemptEnd::Published(_) | AttemptEnd::AlreadyComplete) {
+        verify_visible(run, node).await?;
     }
+    if !subtasks.is_empty() {
+        run.send(Message::RemoteSubtasks(node, subtasks));
+    }
+    Ok((end, elapsed))
+}
 
-    /// Whether the worker's directory is that of the run, which their names do not tell: the first output is looked
-    /// for, for as long as a file system on a network may take to show it.
-    async fn seen(&self, node: NodeId) -> Result<(), BoxError> {
-        if !self.workspace.is_directory() || self.sees_outputs.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let path = self.graph.node(node).path()?;
-        let since = Instant::now();
-        while !self.workspace.exists(&path).await? {
-            if since.elapsed() > NFS_VISIBILITY {
-                let location = self.workspace.locate(&path);
-                return Err(permanent(format!(
-                    "the worker has made the output, and it is not at `{location}`: does the worker work in the same \
-                     directory?"
-                ))
-                .into());
-            }
-            sleep(PAUSE).await;
-        }
-        self.sees_outputs.store(true, Ordering::Relaxed);
-        Ok(())
+/// Whether the worker's directory is that of the run, which their names do not tell: the first output is looked for, for
+/// as long as a file system on a network may take to show it.
+async fn verify_visible(run: &RunContext, node: NodeId) -> Result<(), BoxError> {
+    if !run.workspace.is_directory() || run.shared_dir_verified.load(Ordering::Relaxed) {
+        return Ok(());
     }
+    let path = run.graph.node(node).path()?;
+    let since = Instant::now();
+    while !run.workspace.exists(&path).await? {
+        if since.elapsed() > NFS_VISIBILITY {
+            let location = run.workspace.locate(&path);
+            return Err(permanent(format!(
+                "the worker has made the output, and it is not at `{location}`: does the worker work in the same \
+                 directory?"
+            ))
+            .into());
+        }
+        sleep(PAUSE).await;
+    }
+    run.shared_dir_verified.store(true, Ordering::Relaxed);
+    Ok(())
+}
 
-    fn ordered(&self, work: AttemptJob) -> Result<AttemptRequest, BoxError> {
-        let node = self.graph.node(work.node);
-        let spec = node.task.spec();
-        let task = AnyTask::new(Arc::clone(&node.task)).to_json();
-        Ok(AttemptRequest {
-            task: task.map_err(permanent)?,
-            key: node.key,
-            path: node.path()?,
-            workspace: self.workspace.location().to_owned(),
-            attempt: work.number,
-            replaces: work.need.replaces(),
-            timeout: spec.timeout,
-            code: spec.code.to_owned(),
-            build: registry::fingerprint().to_owned(),
-        })
-    }
+fn request(
+    run: &RunContext,
+    id: NodeId,
+    number: u32,
+    status: Status,
+) -> Result<AttemptRequest, BoxError> {
+    let node = run.graph.node(id);
+    let spec = node.task.spec();
+    let task = AnyTask::new(Arc::clone(&node.task)).to_json();
+    Ok(AttemptRequest {
+        task: task.map_err(permanent)?,
+        key: node.key,
+        path: node.path()?,
+        workspace: run.workspace.location().to_owned(),
+        attempt: number,
+        replaces: status.replaces(),
+        timeout: spec.timeout,
+        code: spec.code.to_owned(),
+        build: registry::fingerprint().to_owned(),
+    })
 }
 
 /// How the attempt ended, how long it took where it was made, and what came of what its body asked for.
-fn take(answer: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport) {
-    match answer {
+fn end_of(response: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport) {
+    match response {
         AttemptResponse::Published {
             bytes,
             hash,
             differed,
             elapsed,
             worker,
-            beside,
+            subtasks,
         } => {
             let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
             let published = Published {
@@ -105,7 +104,7 @@ fn take(answer: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport
                 differed,
                 worker: Some(worker.into()),
             };
-            (AttemptEnd::Published(published), Some(elapsed), beside)
+            (AttemptEnd::Published(published), Some(elapsed), subtasks)
         }
         AttemptResponse::AlreadyExists => {
             (AttemptEnd::AlreadyComplete, None, SubtaskReport::default())
@@ -115,7 +114,7 @@ fn take(answer: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport
             is_permanent,
             elapsed,
             by,
-            beside,
+            subtasks,
         } => {
             let error = ErrorText::of(causes).into_error(is_permanent);
             let error = match by {
@@ -126,12 +125,13 @@ fn take(answer: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport
                 .into(),
                 None => error,
             };
-            (AttemptEnd::Failed(error), Some(elapsed), beside)
+            (AttemptEnd::Failed(error), Some(elapsed), subtasks)
         }
-        AttemptResponse::Interrupted => (
-            AttemptEnd::Failed(interrupted().into()),
+        AttemptResponse::Unavailable { error } => (
+            AttemptEnd::Unavailable(error.into()),
             None,
             SubtaskReport::default(),
         ),
+        AttemptResponse::Interrupted => (AttemptEnd::Stopped, None, SubtaskReport::default()),
     }
 }

@@ -91,7 +91,7 @@ pub enum AttemptResponse {
         worker: String,
         /// What came of the tasks that the body asked for.
         #[serde(default, skip_serializing_if = "SubtaskReport::is_empty")]
-        beside: SubtaskReport,
+        subtasks: SubtaskReport,
     },
     /// The output was there already.
     AlreadyExists,
@@ -109,10 +109,16 @@ pub enum AttemptResponse {
         by: Option<Key>,
         /// What came of the tasks that the body asked for.
         #[serde(default, skip_serializing_if = "SubtaskReport::is_empty")]
-        beside: SubtaskReport,
+        subtasks: SubtaskReport,
     },
     /// The worker is stopping: the attempt is to be made by another.
     Interrupted,
+    /// The store or the network was in the way: what it said.
+    #[non_exhaustive]
+    Unavailable {
+        /// What went wrong, with its causes.
+        error: String,
+    },
 }
 
 impl AttemptResponse {
@@ -122,17 +128,18 @@ impl AttemptResponse {
             is_permanent: is_permanent(error.as_ref()),
             elapsed,
             by: None,
-            beside: SubtaskReport::default(),
+            subtasks: SubtaskReport::default(),
         }
     }
 
     /// Where it says what came of the tasks that the body asked for.
-    pub(crate) fn beside(&mut self) -> Option<&mut SubtaskReport> {
+    pub(crate) fn subtasks(&mut self) -> Option<&mut SubtaskReport> {
         match self {
-            AttemptResponse::Published { beside, .. } | AttemptResponse::Failed { beside, .. } => {
-                Some(beside)
-            }
-            AttemptResponse::AlreadyExists | AttemptResponse::Interrupted => None,
+            AttemptResponse::Published { subtasks, .. }
+            | AttemptResponse::Failed { subtasks, .. } => Some(subtasks),
+            AttemptResponse::AlreadyExists
+            | AttemptResponse::Interrupted
+            | AttemptResponse::Unavailable { .. } => None,
         }
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod client;
 pub(crate) mod executor;
 pub(crate) mod progress;
+mod response;
 pub(crate) mod subtask_report;
 pub(crate) mod worker;

@@ -15,7 +15,8 @@ use crate::key::Key;
 use crate::log::RunId;
 use crate::plan::Graph;
 use crate::report::Event;
-use crate::run::mailbox::{Mailbox, Message, ProgressNow};
+use crate::run::mailbox::Mailbox;
+use crate::run::message::{Message, ProgressNow};
 use crate::workspace::Workspace;
 
 const DIRECTORY: &str = "_kart/progress";
@@ -36,7 +37,7 @@ struct Telling {
     now: HashMap<Key, ProgressNow>,
     is_new: bool,
     /// Whether somebody sees to it that it is written.
-    is_attended: bool,
+    is_published: bool,
 }
 
 impl ProgressPublisher {
@@ -70,9 +71,9 @@ impl ProgressPublisher {
         let mut telling = self.lock();
         telling.now.insert(task.key(), now);
         telling.is_new = true;
-        if !std::mem::replace(&mut telling.is_attended, true) {
+        if !std::mem::replace(&mut telling.is_published, true) {
             let teller = Arc::clone(self);
-            tokio::spawn(async move { teller.attend().await });
+            tokio::spawn(async move { teller.publish_loop().await });
         }
     }
 
@@ -82,7 +83,7 @@ impl ProgressPublisher {
     }
 
     /// Writes what is new, until nothing runs that has told anything.
-    async fn attend(&self) {
+    async fn publish_loop(&self) {
         let mut is_there = false;
         loop {
             sleep(EVERY).await;
@@ -91,9 +92,9 @@ impl ProgressPublisher {
                 if !std::mem::take(&mut telling.is_new) {
                     continue;
                 }
-                telling.is_attended = !telling.now.is_empty();
+                telling.is_published = !telling.now.is_empty();
                 telling
-                    .is_attended
+                    .is_published
                     .then(|| serde_json::to_vec(&telling.now))
             };
             // It is news and no more: what cannot be written is written the next time, or never.
@@ -132,7 +133,7 @@ impl Drop for Forget<'_> {
 }
 
 /// Tells a run what the workers tell, for as long as it is polled.
-pub(crate) async fn listen(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<Mailbox>) {
+pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<Mailbox>) {
     let mut heard: HashMap<String, (Bytes, Instant)> = HashMap::new();
     loop {
         sleep(EVERY).await;

@@ -1,5 +1,5 @@
-//! What bodies ask for where an executor has them run: it is made by their worker, which tells the run that ordered
-//! them along with its answer, so that it is in that run's events, log and report.
+//! The subtasks of a remote attempt: its worker makes them, and reports them with its response, so that they are in the
+//! events, the log and the report of the run.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -13,41 +13,37 @@ use crate::key::Key;
 use crate::lease::this_process;
 use crate::log::{Note, RecordedOutcome};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{Graph, Status, describe};
+use crate::plan::{Graph, describe};
 use crate::report::{Outcome, Report};
-use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::error_text::{ErrorText, texts};
-use crate::run::attempt::publish::Published;
-use crate::run::event_loop::state::RunState;
-use crate::run::record::tracker::FailedAttempt;
+use crate::run::attempt::error_text::texts;
 
 /// What came of the tasks that the body of an ordered attempt asked for, and of all that those require.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubtaskReport {
     /// All that was asked for, in its wire form.
-    tasks: Vec<Json>,
+    pub(crate) tasks: Vec<Json>,
     /// What the body itself asked for.
-    asked: Vec<Key>,
-    complete: Vec<Key>,
-    ended: Vec<Ended>,
+    pub(crate) asked: Vec<Key>,
+    pub(crate) complete: Vec<Key>,
+    pub(crate) ended: Vec<SubtaskEnd>,
     /// Tasks that could not have an output, each with the one that failed.
-    blocked: Vec<(Key, Key)>,
+    pub(crate) blocked: Vec<(Key, Key)>,
 }
 
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Ended {
-    key: Key,
-    outcome: RecordedOutcome,
-    attempt: u32,
-    at: SystemTime,
-    elapsed: Duration,
-    causes: Vec<String>,
-    bytes: u64,
-    hash: Option<String>,
-    worker: String,
-    asked: Vec<Key>,
+pub(crate) struct SubtaskEnd {
+    pub(crate) key: Key,
+    pub(crate) outcome: RecordedOutcome,
+    pub(crate) attempt: u32,
+    pub(crate) at: SystemTime,
+    pub(crate) elapsed: Duration,
+    pub(crate) causes: Vec<String>,
+    pub(crate) bytes: u64,
+    pub(crate) hash: Option<String>,
+    pub(crate) worker: String,
+    pub(crate) asked: Vec<Key>,
 }
 
 /// More than that are not told of: an engine takes no answer of any size.
@@ -76,7 +72,7 @@ impl SubtaskReport {
         for note in notes.iter().filter(|note| is_own(note.node)) {
             if is_told(note.outcome) {
                 let outcome = report.task(note.node).outcome;
-                beside.ended.push(Ended::of(note, outcome, key));
+                beside.ended.push(SubtaskEnd::of(note, outcome, key));
             }
         }
         for &node in &asked.nodes {
@@ -157,7 +153,7 @@ fn is_told(outcome: RecordedOutcome) -> bool {
     )
 }
 
-impl Ended {
+impl SubtaskEnd {
     fn of(note: &Note, outcome: &Outcome, key: impl Fn(NodeId) -> Key) -> Self {
         let causes = match outcome {
             Outcome::Failed(failure) if note.outcome == RecordedOutcome::Failed => {
@@ -166,7 +162,7 @@ impl Ended {
             _ => note.error.iter().map(ToString::to_string).collect(),
         };
         let (bytes, hash) = note.output.unwrap_or_default();
-        Ended {
+        SubtaskEnd {
             key: key(note.node),
             outcome: note.outcome,
             attempt: note.attempt,
@@ -180,11 +176,11 @@ impl Ended {
         }
     }
 
-    fn hash(&self) -> Option<blake3::Hash> {
+    pub(crate) fn hash(&self) -> Option<blake3::Hash> {
         blake3::Hash::from_hex(self.hash.as_ref()?).ok()
     }
 
-    fn note(&self, node: NodeId, graph: &Graph) -> Note {
+    pub(crate) fn note(&self, node: NodeId, graph: &Graph) -> Note {
         let is_published = self.outcome == RecordedOutcome::Ran;
         let error = (!self.causes.is_empty()).then(|| self.causes.join(": ").into());
         Note {
@@ -202,108 +198,5 @@ impl Ended {
                 .filter_map(|key| graph.find(*key))
                 .collect(),
         }
-    }
-}
-
-impl RunState {
-    /// The worker that made `root` tells what its body asked for. What is under way here, or known, goes on as it is.
-    pub(crate) fn told(&mut self, root: NodeId, beside: SubtaskReport) {
-        for task in beside.tasks {
-            // It runs this very build, so that it knows no task that is unknown here.
-            if let Ok(task) = AnyTask::from_json(task)
-                && self
-                    .asks
-                    .place(&self.graph, task.into_dyn(), &self.runner.expand_limits())
-                    .is_ok()
-            {
-                self.make_room();
-            }
-        }
-        for asked in beside.asked.iter().filter_map(|key| self.graph.find(*key)) {
-            self.tracker.asked(asked, root);
-        }
-        for ended in &beside.ended {
-            // What is known has been told of before.
-            let Some(by) = self.unknown(ended.key) else {
-                continue;
-            };
-            for asked in ended.asked.iter().filter_map(|key| self.graph.find(*key)) {
-                self.tracker.tell_asked(asked, by);
-            }
-        }
-        for key in beside.complete {
-            if let Some(node) = self.unknown(key) {
-                self.learn(&[(node, Status::Complete)]);
-            }
-        }
-        for ended in beside.ended {
-            self.told_end(ended);
-        }
-        for (key, by) in beside.blocked {
-            let by = self.graph.find(by).and_then(|by| self.unavailable(by));
-            if let (Some(node), Some(by)) = (self.unknown(key), by) {
-                self.learn(&[(node, Status::Missing)]);
-                self.blocked(node, &by);
-            }
-        }
-    }
-
-    fn told_end(&mut self, ended: Ended) {
-        let Some(node) = self.graph.find(ended.key) else {
-            return;
-        };
-        let noted = ended.note(node, &self.graph);
-        let is_published = ended.outcome == RecordedOutcome::Ran;
-        let is_wanted = is_published && self.schedule.is_waiting(node);
-        let is_unknown = self.need(node) == Status::NotNeeded;
-        if !is_wanted && !is_unknown {
-            // Others may have found it made, and then nobody else says who made it.
-            if is_published && !matches!(self.tracker.outcome(node), Outcome::Ran(_)) {
-                self.tracker.take(noted);
-            }
-            return;
-        }
-        if ended.outcome == RecordedOutcome::Retrying {
-            self.tracker.take(noted);
-            return;
-        }
-        if is_unknown {
-            self.learn(&[(node, Status::Missing)]);
-        }
-        self.tracker.started(node, ended.attempt);
-        self.tracker.take(noted);
-        if !is_published {
-            let error = ErrorText::of(ended.causes).into_error(true);
-            let failure = self.tracker.fails(FailedAttempt {
-                node,
-                number: ended.attempt,
-                elapsed: ended.elapsed,
-                error,
-            });
-            let key = ended.key;
-            let unavailable = DependencyFailed { key, failure };
-            self.fail(node, &unavailable);
-            self.fail_fast(&unavailable);
-            return;
-        }
-        let published = Published {
-            output: None,
-            bytes: ended.bytes,
-            hash: ended.hash(),
-            differed: false,
-            worker: Some(ended.worker.into()),
-        };
-        self.tracker
-            .ran(node, ended.attempt, ended.elapsed, &published);
-        self.schedule.complete(node);
-        if is_wanted {
-            self.release_requirements(node);
-        }
-    }
-
-    /// The task of that key, if nothing is known of what it needs.
-    fn unknown(&self, key: Key) -> Option<NodeId> {
-        let node = self.graph.find(key)?;
-        (self.need(node) == Status::NotNeeded).then_some(node)
     }
 }

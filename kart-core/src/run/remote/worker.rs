@@ -1,5 +1,5 @@
-//! The other end of an executor: attempts that another process has ordered. Those that came together are the roots of
-//! a run of their own, by the machinery of any run.
+//! A worker: makes attempts that runs in other processes dispatch. Those that came together are the roots of a run of
+//! their own, by the machinery of any run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,25 +9,27 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::executor::{AttemptRequest, AttemptResponse};
+use super::progress::ProgressPublisher;
+use super::response::response;
+use super::subtask_report::SubtaskReport;
 use crate::error::{BoxError, Error, permanent};
 use crate::key::Key;
-use crate::lease::this_process;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
-use crate::plan::{Graph, Rerun, Status, ask};
+use crate::plan::{Graph, Rerun, Status, check_outputs};
 use crate::registry;
-use crate::report::{Outcome, Report, RunError};
-use crate::run::attempt::error_text::texts;
-use crate::run::attempt::{RunContext, caught};
+use crate::report::{Report, RunError};
+use crate::run::attempt::caught;
 use crate::run::coordination::{Coordination, Leases};
-use crate::run::event_loop as desk;
-use crate::run::event_loop::early_start::EarlyAttempts;
+use crate::run::event_loop;
 use crate::run::event_loop::state::RunState;
+use crate::run::event_loop::survey::Opening;
+use crate::run::preflight;
 use crate::run::record::log_sink::{LogSink, Notes};
-use crate::run::record::tracker::RunTracker;
-use crate::run::remote::executor::{AttemptRequest, AttemptResponse};
-use crate::run::remote::progress::ProgressPublisher;
-use crate::run::remote::subtask_report::SubtaskReport;
+use crate::run::run_context::RunContext;
 use crate::run::runner::Runner;
+use crate::run::settings::Settings;
+use crate::run::start;
 
 /// Makes attempts that an [`Executor`](super::Executor) brings, no more at once than its runner has workers and
 /// limits. What the task requires has to be complete. Whatever brings the orders sees to it that one task is not
@@ -71,12 +73,12 @@ use crate::run::runner::Runner;
 /// # }
 /// ```
 pub struct Worker {
-    runner: Runner,
+    settings: Settings,
     /// How many bodies may run at once.
-    places: u32,
+    slots: u32,
     bodies: Arc<Semaphore>,
     limits: BTreeMap<String, Arc<Semaphore>>,
-    teller: Arc<ProgressPublisher>,
+    progress: Arc<ProgressPublisher>,
 }
 
 /// A root, and the order that it is made for.
@@ -86,7 +88,7 @@ type Asked<'a> = (NodeId, &'a AttemptRequest);
 #[derive(Debug)]
 struct Held {
     /// How many bodies may run at once.
-    places: usize,
+    slots: usize,
     limits: BTreeMap<String, u32>,
     _permits: Vec<OwnedSemaphorePermit>,
 }
@@ -97,15 +99,15 @@ impl Worker {
     pub fn new(runner: Runner) -> Self {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        let places = u32::try_from(runner.workers).unwrap_or(u32::MAX);
-        let limits = runner.limits.iter();
+        let slots = u32::try_from(runner.settings.workers).unwrap_or(u32::MAX);
+        let limits = runner.settings.limits.iter();
         let limits = limits.map(|(name, &units)| (name.clone(), semaphore(units as usize)));
         Worker {
-            places,
-            bodies: semaphore(places as usize),
+            slots,
+            bodies: semaphore(slots as usize),
             limits: limits.collect(),
-            teller: Arc::new(ProgressPublisher::new(&runner.workspace)),
-            runner: Runner {
+            progress: Arc::new(ProgressPublisher::new(&runner.settings.workspace)),
+            settings: Settings {
                 workers: 1,
                 executor: None,
                 fail_fast: false,
@@ -114,7 +116,7 @@ impl Worker {
                 run_log: false,
                 coordination: Coordination::None,
                 on_event: None,
-                ..runner
+                ..runner.settings
             },
         }
     }
@@ -126,7 +128,7 @@ impl Worker {
     }
 
     /// Makes attempts that came together, or finds what is there, and gives an answer for each, in their order;
-    /// never panics. They are one run, which takes the places that are free when it begins, and at least one.
+    /// never panics. They are one run, which takes the slots that are free when it begins, and at least one.
     pub async fn attempts(&self, orders: &[AttemptRequest]) -> Vec<AttemptResponse> {
         let started = Instant::now();
         let mut answers: Vec<Option<AttemptResponse>> = Vec::with_capacity(orders.len());
@@ -167,14 +169,14 @@ impl Worker {
 
     /// Waits until no attempt is under way.
     pub async fn idle(&self) {
-        drop(self.bodies.acquire_many(self.places).await);
+        drop(self.bodies.acquire_many(self.slots).await);
     }
 
     /// The task that was ordered, if it can run here.
     fn task(&self, order: &AttemptRequest) -> Result<AnyTask, BoxError> {
         self.check_workspace(order)?;
         let task = task(order)?;
-        self.runner.check([task.spec()]).map_err(permanent)?;
+        preflight::check(&self.settings, [task.spec()]).map_err(permanent)?;
         Ok(task)
     }
 
@@ -191,13 +193,15 @@ impl Worker {
             return Ok(vec![AttemptResponse::Interrupted; orders.len()]);
         };
         let started = Instant::now();
-        let graph = self.runner.expand(tasks).await.map_err(permanent)?;
+        let graph = start::expand(&self.settings, tasks, &Arc::default())
+            .await
+            .map_err(permanent)?;
         let asked = graph.roots.iter().copied().zip(orders.iter().copied());
         let asked: Vec<Asked<'_>> = asked.collect();
-        let needs = self.needs(&graph, &asked).await?;
+        let statuses = self.statuses(&graph, &asked).await?;
         let notes = Notes::default();
-        let report = if needs.iter().any(|need| need.runs()) {
-            let report = self.run(&held, &graph, needs, &asked, &notes, started);
+        let report = if statuses.iter().any(|(_, status)| status.runs()) {
+            let report = self.run(&held, &graph, &statuses, &asked, &notes, started);
             Some(report.await?)
         } else {
             None
@@ -212,9 +216,9 @@ impl Worker {
             let Some(report) = &report else {
                 return AttemptResponse::AlreadyExists;
             };
-            let mut answer = answer(report, root);
-            if let Some(beside) = answer.beside().filter(|_| has_asked) {
-                *beside = SubtaskReport::of(report, &graph, &notes, root);
+            let mut answer = response(report, root);
+            if let Some(subtasks) = answer.subtasks().filter(|_| has_asked) {
+                *subtasks = SubtaskReport::of(report, &graph, &notes, root);
             }
             answer
         });
@@ -225,35 +229,34 @@ impl Worker {
         &self,
         held: &Held,
         graph: &Arc<Graph>,
-        needs: Vec<Status>,
+        statuses: &[(NodeId, Status)],
         asked: &[Asked<'_>],
         notes: &Notes,
         started: Instant,
     ) -> Result<Report, BoxError> {
-        self.runner.workspace.prepare().await?;
-        let keys: Arc<[Key]> = asked.iter().map(|&(_, order)| order.key).collect();
-        let _told = self.teller.until_end(Arc::clone(&keys));
-        let teller = Arc::clone(&self.teller);
-        // What it holds is all that can be had, also by what bodies ask for.
-        let runner = Arc::new(Runner {
-            workers: held.places,
+        let keys: Arc<[Key]> = asked.iter().map(|&(_, request)| request.key).collect();
+        let _told = self.progress.until_end(Arc::clone(&keys));
+        let progress = Arc::clone(&self.progress);
+        // What it holds is all that can be had, also by subtasks.
+        let settings = Arc::new(Settings {
+            workers: held.slots,
             limits: held.limits.clone(),
-            on_event: Some(Arc::new(move |event| teller.take(event, &keys))),
-            ..self.runner.clone()
+            on_event: Some(Arc::new(move |event| progress.take(event, &keys))),
+            ..self.settings.clone()
         });
-        let tracker = RunTracker::new(
-            Arc::clone(&runner),
-            Arc::clone(graph),
-            &needs,
-            LogSink::kept(notes),
-            started,
-        );
-        let run_context = RunContext::new(&runner, graph, &Leases::Nothing);
-        let mut drive = RunState::new(runner, run_context, needs, tracker, started);
-        for &(root, order) in asked {
-            drive.order(root, order.attempt);
-        }
-        match desk::run(drive, EarlyAttempts::default()).await {
+        let run = RunContext::new(&settings, graph, &Leases::Nothing);
+        let log_sink = LogSink::kept(notes);
+        let mut state = RunState::new(&settings, &run, log_sink, Opening::planned(), started);
+        let number = |root: NodeId| {
+            let request = asked.iter().find(|(asked, _)| *asked == root);
+            request.map_or(1, |(_, request)| request.attempt)
+        };
+        let roots = statuses.iter();
+        let roots: Vec<_> = roots
+            .map(|&(root, status)| (root, status, number(root)))
+            .collect();
+        state.dispatch(&roots);
+        match event_loop::run(state).await?.into_report() {
             Ok(report) => Ok(report),
             Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(*report),
             Err(error) => Err(error.into()),
@@ -261,34 +264,36 @@ impl Worker {
     }
 
     fn check_workspace(&self, order: &AttemptRequest) -> Result<(), BoxError> {
-        if self.runner.workspace.may_be(&order.workspace) {
+        if self.settings.workspace.may_be(&order.workspace) {
             return Ok(());
         }
-        let (this_process, there) = (self.runner.workspace.location(), &order.workspace);
+        let (this_process, there) = (self.settings.workspace.location(), &order.workspace);
         let reason = format!("the order is for {there}, and this worker works in {this_process}");
         Err(permanent(reason).into())
     }
 
-    async fn needs(&self, graph: &Graph, asked: &[Asked<'_>]) -> Result<Vec<Status>, Error> {
-        let mut needs = vec![Status::NotNeeded; graph.len()];
-        let mut unsure = Vec::with_capacity(asked.len());
-        for &(root, order) in asked {
-            if !is_same(graph, root, order) {
-                continue;
-            }
-            if order.replaces {
-                needs[root.index()] = Status::RerunRequested;
-            } else {
-                unsure.push(root);
-            }
-        }
-        for (root, need) in ask(graph, unsure, &self.runner.workspace).await? {
-            needs[root.index()] = need;
-        }
-        Ok(needs)
+    /// What each root needs that this program knows as the run does.
+    async fn statuses(
+        &self,
+        graph: &Graph,
+        asked: &[Asked<'_>],
+    ) -> Result<Vec<(NodeId, Status)>, Error> {
+        let known = asked.iter().copied();
+        let known = known.filter(|(root, request)| is_same(graph, *root, request));
+        let (replaced, unsure): (Vec<Asked<'_>>, Vec<Asked<'_>>) =
+            known.partition(|(_, request)| request.replaces);
+        let replaced = replaced
+            .into_iter()
+            .map(|(root, _)| (root, Status::RerunRequested));
+        let unsure = unsure.into_iter().map(|(root, _)| root).collect();
+        let mut statuses: Vec<_> = replaced.collect();
+        statuses.extend(check_outputs(graph, unsure, &self.settings.workspace).await?);
+        statuses.sort_unstable_by_key(|(root, _)| *root);
+        statuses.dedup_by_key(|(root, _)| *root);
+        Ok(statuses)
     }
 
-    /// Waits for what bodies take; `None` when the worker stops first. Limits before the places, in one order for
+    /// Waits for what bodies take; `None` when the worker stops first. Limits before the slots, in one order for
     /// all, so that nobody waits in a circle, and nobody holds a place who waits for a limit.
     async fn hold(&self, specs: &[&TaskSpec]) -> Option<Held> {
         let mut limits = BTreeMap::new();
@@ -307,21 +312,21 @@ impl Worker {
         };
         let mut permits = tokio::select! {
             biased;
-            () = self.runner.stop.stopped() => return None,
+            () = self.settings.stop.stopped() => return None,
             permits = holding => permits?,
         };
         // Those that use limits go one by one.
         let most = specs.iter().filter(|spec| spec.uses.is_empty()).count()
             + usize::from(!limits.is_empty());
-        let mut places = 1;
-        while places < most
+        let mut slots = 1;
+        while slots < most
             && let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned()
         {
             permits.push(place);
-            places += 1;
+            slots += 1;
         }
         Some(Held {
-            places,
+            slots,
             limits,
             _permits: permits,
         })
@@ -331,7 +336,7 @@ impl Worker {
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
-            .field("workspace", &self.runner.workspace.location())
+            .field("workspace", &self.settings.workspace.location())
             .field("free", &self.bodies.available_permits())
             .finish_non_exhaustive()
     }
@@ -362,33 +367,4 @@ fn other_build(order: &AttemptRequest, how: &str) -> BoxError {
         "task `{name}` {how}: the order is of build {there}, this worker of build {this_process}; run both from one build"
     ))
     .into()
-}
-
-fn answer(report: &Report, root: NodeId) -> AttemptResponse {
-    match report.task(root).outcome {
-        Outcome::Ran(attempts) => AttemptResponse::Published {
-            bytes: attempts.bytes,
-            hash: report.hash(root).map(|hash| hash.to_hex().to_string()),
-            differed: attempts.differed,
-            elapsed: attempts.elapsed,
-            worker: this_process().to_string(),
-            beside: SubtaskReport::default(),
-        },
-        Outcome::Complete | Outcome::CompletedByOther => AttemptResponse::AlreadyExists,
-        Outcome::Failed(failure) => AttemptResponse::failed(&failure.error, failure.elapsed),
-        // Its body asked for a task that failed: to try again would be in vain.
-        Outcome::Blocked { by } => {
-            let blocking = report.failures().find(|(task, _)| task.task.key() == *by);
-            let mut causes = vec!["a task that it asked for did not complete".to_owned()];
-            causes.extend(blocking.into_iter().flat_map(|(_, failure)| texts(failure)));
-            AttemptResponse::Failed {
-                causes,
-                is_permanent: true,
-                elapsed: report.elapsed(),
-                by: Some(*by),
-                beside: SubtaskReport::default(),
-            }
-        }
-        Outcome::NotNeeded | Outcome::Interrupted | Outcome::NotRun => AttemptResponse::Interrupted,
-    }
 }

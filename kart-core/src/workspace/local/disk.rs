@@ -14,11 +14,11 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::pool::Wanted;
 use super::super::scratch::{Scratch, TEMPORARIES};
 use super::super::{CommitGuard, Committing, Entry};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
+use crate::threads::Wanted;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;

@@ -1,0 +1,165 @@
+//! What a participant shares with its heartbeat and its claims: where it works, the time, and the requests of
+//! the protocol.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+
+use super::{claims, liveness_path};
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::lease_protocol::{
+    ClaimRecord, FailureDetector, Health, LivenessRecord, Moment, Observation, ProcessId,
+    ProcessIdentity,
+};
+use crate::workspace::Workspace;
+
+/// What this process has observed of the others in one workspace. All its runs share it, so that a holder that
+/// one run has seen silent for a `ttl` is taken over by the next at once.
+#[derive(Debug)]
+pub(super) struct Peers {
+    start: Instant,
+    detector: Mutex<FailureDetector>,
+    /// Tells liveness objects of different bytes apart.
+    hasher: RandomState,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Peers {
+            start: Instant::now(),
+            detector: Mutex::default(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) workspace: Workspace,
+    pub(super) ttl: Duration,
+    pub(super) run: String,
+    pub(super) identity: ProcessIdentity,
+    peers: Arc<Peers>,
+}
+
+/// An instant that never comes; what tokio uses.
+const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+impl Shared {
+    pub(super) fn new(
+        workspace: &Workspace,
+        ttl: Duration,
+        run: String,
+        identity: ProcessIdentity,
+    ) -> Self {
+        Shared {
+            workspace: workspace.clone(),
+            ttl,
+            run,
+            identity,
+            peers: workspace.extension(),
+        }
+    }
+
+    /// Returns the present moment on this process's own clock.
+    pub(super) fn now(&self) -> Moment {
+        self.peers.start.elapsed()
+    }
+
+    pub(super) fn instant(&self, moment: Moment) -> Instant {
+        let instant = self.peers.start.checked_add(moment);
+        instant.unwrap_or_else(|| Instant::now() + NEVER)
+    }
+
+    /// Waits for a write that has an effect on leases. It fails after a third of the `ttl`: whoever waits longer
+    /// may come too late.
+    pub(super) async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(self.ttl / 3, request).await;
+        answer.unwrap_or_else(|_| Err(self.late(operation, path)))
+    }
+
+    pub(super) async fn create(
+        &self,
+        path: &str,
+        record: &ClaimRecord,
+    ) -> Result<bool, StoreError> {
+        let create = self.workspace.try_create(path, json(record));
+        self.in_time("write", path, create).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<bool, StoreError> {
+        let delete = self.workspace.delete(path);
+        self.in_time("delete", path, delete).await
+    }
+
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let read = timeout(self.ttl, self.workspace.read(path)).await;
+        read.unwrap_or_else(|_| Err(self.late("read", path)))
+    }
+
+    pub(super) async fn generations(&self, key: Key) -> Result<Vec<u64>, StoreError> {
+        let path = claims(key);
+        let listed = timeout(self.ttl, self.workspace.list(&path)).await;
+        let listed = listed.unwrap_or_else(|_| Err(self.late("list", &path)))?;
+        let generation = |path: &String| path.rsplit('/').next()?.parse().ok();
+        Ok(listed.iter().filter_map(generation).collect())
+    }
+
+    /// Looks at the heartbeat of another process. `is_running` says that it is a process of this machine that has
+    /// not exited: then its own time stamp may show, by the same clock, that its heartbeat is recent.
+    pub(super) async fn observe(
+        &self,
+        process: ProcessId,
+        is_running: bool,
+    ) -> Result<Health, StoreError> {
+        let sent = self.now();
+        let read = self.read(&liveness_path(process)).await?;
+        let answered = self.now();
+        let found = match &read {
+            Some(bytes) => Observation::Heartbeat(self.peers.hasher.hash_one(bytes)),
+            None => Observation::Gone,
+        };
+        let mut detector = self
+            .peers
+            .detector
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let health = detector.observe(process, self.ttl, sent, answered, found);
+        drop(detector);
+        let is_recent = || {
+            let record: LivenessRecord = serde_json::from_slice(&read.unwrap_or_default()).ok()?;
+            SystemTime::now().duration_since(record.since).ok()
+        };
+        if health == Health::Unknown
+            && is_running
+            && is_recent().is_some_and(|age| age < self.ttl / 2)
+        {
+            return Ok(Health::Alive);
+        }
+        Ok(health)
+    }
+
+    fn late(&self, operation: &'static str, path: &str) -> StoreError {
+        StoreError {
+            operation,
+            location: self.workspace.locate(path),
+            advice: None,
+            transient: true,
+            source: "the store did not answer in time".into(),
+        }
+    }
+}
+
+pub(super) fn json(record: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(record).unwrap_or_default())
+}

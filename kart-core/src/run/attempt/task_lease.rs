@@ -1,0 +1,142 @@
+//! What an attempt holds of the workspace while it is made: the task, where each is claimed, and a path without a key.
+
+use std::sync::Arc;
+
+use crate::error::{Error, chain, interrupted};
+use crate::lease::{Claim, Claimed, Owner};
+use crate::model::NodeId;
+use crate::plan::{Status, check_outputs, describe};
+use crate::run::coordination::Leases;
+use crate::run::run_context::RunContext;
+
+/// The claims of one attempt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskLease {
+    task: Option<Arc<Claim>>,
+    path: Option<Arc<Claim>>,
+}
+
+/// What came of the try to hold a task.
+pub(crate) enum Acquired {
+    /// It may run: nobody else has it, and its output was not there a moment ago.
+    Held(TaskLease),
+    /// Its output is there.
+    Complete(TaskLease),
+    Foreign(Owner),
+    /// Another process that shares the run has made all the attempts, in vain.
+    Failed {
+        attempts: u32,
+        error: String,
+    },
+}
+
+/// The claim that was won, or why there is none.
+fn won(claimed: Claimed) -> Result<Arc<Claim>, Acquired> {
+    match claimed {
+        Claimed::Won(claim) => Ok(Arc::new(claim)),
+        Claimed::Held(owner) => Err(Acquired::Foreign(owner)),
+        Claimed::Failed {
+            attempts, error, ..
+        } => Err(Acquired::Failed { attempts, error }),
+    }
+}
+
+impl TaskLease {
+    /// Claims what an attempt of `node` needs beyond the claims of the run.
+    pub(crate) async fn acquire(
+        run: &RunContext,
+        id: NodeId,
+        status: Status,
+    ) -> Result<Acquired, Error> {
+        let node = run.graph.node(id);
+        let is_keyed = node.task.spec().is_keyed();
+        let (participant, claims_task) = match &run.leases {
+            Leases::Nothing => return Ok(Acquired::Held(TaskLease::default())),
+            Leases::Roots { .. } if is_keyed => return Ok(Acquired::Held(TaskLease::default())),
+            Leases::Roots { participant, .. } => (participant, false),
+            Leases::PerTask(participant) => (participant, true),
+        };
+        let Some(participant) = participant.upgrade() else {
+            return Err(interrupted().into());
+        };
+        let what = describe(node.task.as_ref());
+        let mut lease = TaskLease::default();
+        if claims_task {
+            match won(participant.claim(node.key, &what).await?) {
+                Ok(claim) => lease.task = Some(claim),
+                Err(acquired) => return Ok(acquired),
+            }
+        }
+        if !is_keyed {
+            let claimed = participant.claim_path(&node.path()?).await.map(won);
+            match claimed {
+                Ok(Ok(claim)) => lease.path = Some(claim),
+                Ok(Err(acquired)) => {
+                    lease.release(false).await;
+                    return Ok(acquired);
+                }
+                Err(error) => {
+                    lease.release(false).await;
+                    return Err(error.into());
+                }
+            }
+        }
+        if status.replaces() {
+            return Ok(Acquired::Held(lease));
+        }
+        match check_outputs(&run.graph, vec![id], &run.workspace).await {
+            Ok(found) if found.iter().all(|(_, status)| status.is_complete()) => {
+                Ok(Acquired::Complete(lease))
+            }
+            Ok(_) => Ok(Acquired::Held(lease)),
+            Err(error) => {
+                lease.release(false).await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims().next().is_none()
+    }
+
+    /// Whether it is this run's still, as far as can be told without asking the store.
+    pub(crate) fn is_held(&self) -> bool {
+        self.claims().all(Claim::is_held)
+    }
+
+    /// Waits until it is lost, which may be forever.
+    pub(crate) async fn lost(&self) {
+        match self.claims().next() {
+            // They are of one participant, and lost together.
+            Some(claim) => claim.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.task.iter().chain(&self.path).map(Arc::as_ref)
+    }
+
+    /// Gives it back; with `is_done` nobody comes back to the task.
+    pub(crate) async fn release(&self, is_done: bool) {
+        for claim in self.claims() {
+            claim.release(is_done).await;
+        }
+    }
+
+    /// Writes down, for the others that share the run, that the task has failed for good.
+    pub(crate) async fn fail(&self, attempts: u32, error: String) {
+        if let Some(path) = &self.path {
+            path.release(false).await;
+        }
+        if let Some(task) = &self.task
+            && let Err(failure) = task.fail(attempts, &error).await
+        {
+            tracing::warn!(
+                error = chain(failure.as_ref()),
+                "failed to tell others that the task failed"
+            );
+        }
+    }
+}

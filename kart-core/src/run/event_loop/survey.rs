@@ -1,0 +1,286 @@
+//! From the first lookup to the plan: what the store says about the tasks that are needed, level by level, and when
+//! tasks may start.
+//!
+//! A deep graph in a bucket takes a request's time for each level. Most surveys end soon, and then tasks start in the
+//! order of the whole graph; after [`EARLY_START_DELAY`] those that lack nothing start while the survey goes on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::RunState;
+use crate::error::{Error, StoreError, chain};
+use crate::log::RunId;
+use crate::model::NodeId;
+use crate::plan::{Graph, Status, check_outputs};
+use crate::report::{Interruption, Outcome, RunError};
+use crate::run::message::{FailedAttempt, Lookup, Message};
+use crate::run::preflight;
+use crate::run::table::State;
+use crate::workspace::Workspace;
+
+/// How long a survey takes before tasks start while it goes on.
+const EARLY_START_DELAY: Duration = Duration::from_millis(200);
+
+/// How far the run is on its way to its first task.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// The log that is begun with the plan, if the run writes one.
+    log: Option<RunId>,
+    /// Whether the plan has been told, and with it what has happened before.
+    pub(super) is_planned: bool,
+    is_early: bool,
+    workspace: Prepared,
+}
+
+/// Whether the workspace can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prepared {
+    Unknown,
+    Asked,
+    Yes,
+}
+
+impl Opening {
+    /// A run that surveys its graph first.
+    pub(crate) fn new(log: Option<RunId>) -> Self {
+        Opening {
+            log,
+            is_planned: false,
+            is_early: false,
+            workspace: Prepared::Unknown,
+        }
+    }
+
+    /// A run that knows what it has to do.
+    pub(crate) fn planned() -> Self {
+        Opening {
+            is_planned: true,
+            ..Opening::new(None)
+        }
+    }
+
+    /// Whether nothing is on its way any more.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_planned && self.workspace != Prepared::Asked
+    }
+}
+
+impl RunState {
+    /// Has these tasks run again although their output may be there; `changed` are those whose outputs other code made.
+    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>, changed: HashSet<NodeId>) {
+        self.table.mark(marks);
+        self.changed = changed;
+    }
+
+    /// The roots are known already, and complete.
+    pub(crate) fn know(&mut self, roots: &[(NodeId, Status)], changed: HashSet<NodeId>) {
+        self.changed = changed;
+        for &(root, status) in roots {
+            self.table.set_status(root, status);
+            self.table.need(root, None);
+        }
+        self.settle();
+        self.look_up();
+    }
+
+    /// Asks about the roots, and about what the roots of `absent` require: their outputs were not there a moment ago.
+    pub(crate) fn survey(&mut self, absent: &[NodeId]) {
+        for &root in &self.graph.roots {
+            self.table.need(root, None);
+        }
+        for &root in absent {
+            let graph = Arc::clone(&self.graph);
+            graph
+                .node(root)
+                .for_each_requirement(|required| self.table.prefetch(required));
+        }
+        self.background
+            .after(EARLY_START_DELAY, Message::EarlyStartDue);
+        self.settle();
+        self.look_up();
+    }
+
+    /// Another run has dispatched one attempt of each of these roots, by its number.
+    pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Status, u32)]) {
+        self.is_dispatched = true;
+        for &(root, status, number) in roots {
+            self.table.attempts_mut(root).number = number;
+            self.table.need_with_inputs(root, status);
+        }
+        self.settle();
+        self.open();
+    }
+
+    /// Asks the store about the tasks that have come to be needed. Without any the survey is over.
+    pub(super) fn look_up(&mut self) {
+        let frontier = self.table.take_frontier();
+        if !frontier.is_empty() {
+            self.look_up_all(frontier);
+        } else if !self.opening.is_planned && self.table.is_surveyed() && self.refused.is_none() {
+            self.plan();
+        }
+    }
+
+    fn look_up_all(&mut self, nodes: Vec<NodeId>) {
+        let (graph, workspace) = (Arc::clone(&self.graph), self.settings.workspace.clone());
+        self.background.spawn(look_up(graph, workspace, nodes));
+    }
+
+    pub(super) fn on_status_known(&mut self, lookup: Lookup) {
+        match lookup.answer {
+            Ok(answers) => {
+                self.table.learn(&answers);
+                if self.opening.is_planned {
+                    self.check_new(&answers);
+                }
+            }
+            Err(error) if !self.opening.is_planned => {
+                self.table.forget_lookup(&lookup.nodes);
+                self.refused = Some(error.into());
+            }
+            // One of them may have spoilt it for the others.
+            Err(_) if lookup.nodes.len() > 1 => {
+                for node in lookup.nodes {
+                    self.look_up_all(vec![node]);
+                }
+            }
+            Err(error) => {
+                self.table.forget_lookup(&lookup.nodes);
+                for node in lookup.nodes {
+                    self.lookup_failed(node, &error);
+                }
+            }
+        }
+    }
+
+    /// It is not known whether the output of a subtask is there, or of a task that it requires.
+    fn lookup_failed(&mut self, node: NodeId, error: &Error) {
+        for waiter in self.table.waits.take(node) {
+            self.deliver(waiter.by, waiter.reply, Err(again(error)));
+        }
+        if self.table.state(node) == State::Checking {
+            let reason = Interruption::Unavailable(chain(error));
+            self.table.set_outcome(node, Outcome::Interrupted(reason));
+            self.table.set(node, State::Interrupted);
+        }
+    }
+
+    /// Tasks that were not in the plan may need what the runner does not have.
+    fn check_new(&mut self, answers: &[(NodeId, Status)]) {
+        for &(node, status) in answers {
+            let task = Arc::clone(&self.graph.node(node).task);
+            let spec = task.spec();
+            let needs_nothing = spec.resources.is_empty() && spec.uses.is_empty();
+            if needs_nothing || !status.runs() || self.table.state(node) != State::Waiting {
+                continue;
+            }
+            if let Err(error) = preflight::check(&self.settings, [spec]) {
+                self.fail(FailedAttempt {
+                    node,
+                    number: 0,
+                    elapsed: Duration::ZERO,
+                    error: Arc::new(error.to_string().into()),
+                });
+            }
+        }
+    }
+
+    /// The survey has taken long. What any task of the graph lacks may be an error before anything runs.
+    pub(super) fn on_early_start(&mut self) {
+        let specs = self.graph.nodes().map(|node| node.task.spec());
+        if !self.opening.is_planned && preflight::check(&self.settings, specs).is_ok() {
+            self.opening.is_early = true;
+            self.open();
+        }
+    }
+
+    pub(super) fn on_prepared(&mut self, prepared: Result<(), StoreError>) {
+        match prepared {
+            Ok(()) => {
+                self.opening.workspace = Prepared::Yes;
+                self.open();
+            }
+            Err(error) => {
+                self.opening.workspace = Prepared::Unknown;
+                self.opening.is_early = false;
+                if self.opening.is_planned {
+                    self.refused = Some(RunError::Store(error));
+                }
+            }
+        }
+    }
+
+    /// Lets tasks start, once it is known that the workspace can be written to.
+    fn open(&mut self) {
+        let may_open = self.opening.is_planned || self.opening.is_early;
+        if !may_open || self.table.is_closed() || self.scheduler.is_open() {
+            return;
+        }
+        match self.opening.workspace {
+            Prepared::Yes => self.scheduler.open(&self.table),
+            Prepared::Asked => {}
+            Prepared::Unknown => {
+                self.opening.workspace = Prepared::Asked;
+                let workspace = self.settings.workspace.clone();
+                self.background
+                    .spawn(async move { Message::Prepared(workspace.prepare().await) });
+            }
+        }
+    }
+
+    /// All that is needed is known.
+    fn plan(&mut self) {
+        let statuses = self.table.statuses();
+        let runs = self.graph.nodes().zip(&statuses);
+        let runs = runs.filter(|(_, status)| status.runs());
+        let specs = runs.map(|(node, _)| node.task.spec());
+        if let Err(error) = preflight::check(&self.settings, specs) {
+            self.refused = Some(error);
+            return;
+        }
+        let has_work = statuses.iter().any(|status| status.runs());
+        self.tell_plan(&statuses, has_work);
+        if has_work {
+            self.table.rank_all();
+            self.scheduler.rank_again(&self.table);
+            self.open();
+        }
+    }
+
+    /// The run ends during its survey: what is not known is not needed.
+    pub(super) fn plan_as_far_as_known(&mut self) {
+        let statuses = self.table.statuses();
+        self.tell_plan(&statuses, self.has_run);
+    }
+
+    fn tell_plan(&mut self, statuses: &[Status], has_work: bool) {
+        if let Some(log) = self.opening.log.filter(|_| has_work) {
+            let workspace = &self.settings.workspace;
+            let sink = &mut self.tracker.log_sink;
+            sink.start(workspace, log, &self.graph, statuses);
+        }
+        self.tracker.planned(statuses, &self.changed);
+        self.opening.is_planned = true;
+        self.flush_records();
+    }
+}
+
+async fn look_up(graph: Arc<Graph>, workspace: Workspace, nodes: Vec<NodeId>) -> Message {
+    let answer = check_outputs(&graph, nodes.clone(), &workspace).await;
+    Message::StatusKnown(Lookup { nodes, answer })
+}
+
+/// The same error for one more that waits.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Store(error) => Error::Store(StoreError {
+            operation: error.operation,
+            location: error.location.clone(),
+            advice: error.advice.clone(),
+            transient: error.transient,
+            source: chain(error.source.as_ref()).into(),
+        }),
+        error => Error::Wire(chain(error)),
+    }
+}

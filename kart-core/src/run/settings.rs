@@ -1,0 +1,75 @@
+//! What a run is told before it starts: plain data that every part of the run may read.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::code_change::OnCodeChange;
+use super::coordination::Coordination;
+use super::remote::executor::Executor;
+use crate::lease::TTL;
+use crate::log::RunId;
+use crate::model::{Resources, StopToken};
+use crate::plan::{MAX_TASKS, Rerun};
+use crate::report::Event;
+use crate::workspace::Workspace;
+
+/// Bytes of encoded output that are kept in memory for consumers by default.
+const MEMORY_BUDGET: usize = 256 << 20;
+
+/// The default grace period: container platforms give 10 seconds between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(8);
+
+pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// The settings of one run.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) workspace: Workspace,
+    pub(crate) workers: usize,
+    pub(crate) limits: BTreeMap<String, u32>,
+    pub(crate) resources: Resources,
+    pub(crate) memory_budget: usize,
+    pub(crate) max_tasks: usize,
+    pub(crate) fail_fast: bool,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) stop: StopToken,
+    pub(crate) rerun: Rerun,
+    pub(crate) on_code_change: OnCodeChange,
+    pub(crate) run_log: bool,
+    pub(crate) run_id: Option<RunId>,
+    pub(crate) coordination: Coordination,
+    pub(crate) ttl: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) executor: Option<Arc<dyn Executor>>,
+    pub(crate) on_event: Option<OnEvent>,
+}
+
+impl Settings {
+    /// Returns the defaults.
+    pub(crate) fn new(workspace: &Workspace) -> Self {
+        Settings {
+            workspace: workspace.clone(),
+            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
+            limits: BTreeMap::new(),
+            resources: Resources::default(),
+            memory_budget: MEMORY_BUDGET,
+            max_tasks: MAX_TASKS,
+            fail_fast: false,
+            deadline: None,
+            grace: GRACE,
+            stop: StopToken::new(),
+            rerun: Rerun::None,
+            on_code_change: OnCodeChange::default(),
+            run_log: true,
+            run_id: None,
+            coordination: Coordination::default(),
+            ttl: TTL,
+            wait: Duration::ZERO,
+            executor: None,
+            on_event: None,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Which bodies wait for which subtasks, and the answers that wait for their turn.
+
+use std::collections::HashMap;
+
+use super::message::{Reply, SubtaskResult};
+use super::output_cache::OutputRef;
+use crate::model::NodeId;
+
+/// A body that waits for the output of a task.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) id: u64,
+    pub(crate) by: NodeId,
+    pub(crate) reply: Reply,
+    pub(crate) output: OutputRef,
+}
+
+/// The waiters of every task, and what every body waits for.
+#[derive(Debug, Default)]
+pub(crate) struct SubtaskWaits {
+    waiters: HashMap<NodeId, Vec<Waiter>>,
+    bodies: HashMap<NodeId, Body>,
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    /// The requests without an answer, and the tasks that they are for.
+    open: Vec<(u64, NodeId)>,
+    /// What it is given as soon as its turn comes.
+    answers: Vec<(Reply, SubtaskResult)>,
+}
+
+impl SubtaskWaits {
+    pub(crate) fn add(&mut self, target: NodeId, waiter: Waiter) {
+        let body = self.bodies.entry(waiter.by).or_default();
+        body.open.push((waiter.id, target));
+        self.waiters.entry(target).or_default().push(waiter);
+    }
+
+    /// Whether no body waits for a task.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// Takes all that wait for `target`.
+    pub(crate) fn take(&mut self, target: NodeId) -> Vec<Waiter> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
+        let waiters = self.waiters.remove(&target).unwrap_or_default();
+        for waiter in &waiters {
+            self.close(waiter.by, waiter.id);
+        }
+        waiters
+    }
+
+    /// Takes one request of `by` for `target`.
+    pub(crate) fn take_one(&mut self, target: NodeId, by: NodeId) -> Option<Waiter> {
+        let waiters = self.waiters.get_mut(&target)?;
+        let at = waiters.iter().position(|waiter| waiter.by == by)?;
+        let waiter = waiters.swap_remove(at);
+        if waiters.is_empty() {
+            self.waiters.remove(&target);
+        }
+        self.close(by, waiter.id);
+        Some(waiter)
+    }
+
+    /// The body waits for this no longer.
+    pub(crate) fn cancel(&mut self, by: NodeId, id: u64) {
+        let open = self.bodies.get(&by).map_or(&[][..], |body| &body.open);
+        let Some(&(_, target)) = open.iter().find(|(open, _)| *open == id) else {
+            return;
+        };
+        if let Some(waiters) = self.waiters.get_mut(&target) {
+            waiters.retain(|waiter| waiter.id != id);
+            if waiters.is_empty() {
+                self.waiters.remove(&target);
+            }
+        }
+        self.close(by, id);
+        if self
+            .bodies
+            .get(&by)
+            .is_some_and(|body| body.open.is_empty() && body.answers.is_empty())
+        {
+            self.bodies.remove(&by);
+        }
+    }
+
+    fn close(&mut self, by: NodeId, id: u64) {
+        if let Some(body) = self.bodies.get_mut(&by) {
+            body.open.retain(|(open, _)| *open != id);
+        }
+    }
+
+    /// Keeps an answer until it is the body's turn.
+    pub(crate) fn keep_answer(&mut self, by: NodeId, reply: Reply, answer: SubtaskResult) {
+        let body = self.bodies.entry(by).or_default();
+        body.answers.push((reply, answer));
+    }
+
+    /// Gives a body all the answers that there are.
+    pub(crate) fn answer(&mut self, by: NodeId) {
+        let Some(body) = self.bodies.get_mut(&by) else {
+            return;
+        };
+        for (reply, answer) in std::mem::take(&mut body.answers) {
+            // A body that waits no longer takes no answer.
+            let _ = reply.send(answer);
+        }
+        if body.open.is_empty() {
+            self.bodies.remove(&by);
+        }
+    }
+
+    /// Whether the body waits for something that is not there yet.
+    pub(crate) fn has_open(&self, by: NodeId) -> bool {
+        self.bodies
+            .get(&by)
+            .is_some_and(|body| !body.open.is_empty())
+    }
+
+    /// Whether the body waits for anything, its turn included.
+    pub(crate) fn is_waiting(&self, by: NodeId) -> bool {
+        self.bodies.contains_key(&by)
+    }
+
+    /// The bodies that have answers and wait for their turn, in order.
+    pub(crate) fn answered(&self) -> Vec<NodeId> {
+        let answered = self.bodies.iter();
+        let mut answered: Vec<NodeId> = answered
+            .filter(|(_, body)| !body.answers.is_empty())
+            .map(|(by, _)| *by)
+            .collect();
+        answered.sort_unstable();
+        answered
+    }
+
+    /// The attempt of `by` is over.
+    pub(crate) fn forget(&mut self, by: NodeId) {
+        let Some(body) = self.bodies.remove(&by) else {
+            return;
+        };
+        for (id, target) in body.open {
+            if let Some(waiters) = self.waiters.get_mut(&target) {
+                waiters.retain(|waiter| waiter.id != id);
+                if waiters.is_empty() {
+                    self.waiters.remove(&target);
+                }
+            }
+        }
+    }
+
+    /// The tasks that a body waits for.
+    pub(crate) fn waited_for_by(&self, by: NodeId) -> impl Iterator<Item = NodeId> {
+        let open = self.bodies.get(&by).map_or(&[][..], |body| &body.open);
+        open.iter().map(|(_, target)| *target)
+    }
+
+    /// The bodies that wait for `target`.
+    pub(crate) fn waiting_for(&self, target: NodeId) -> impl Iterator<Item = NodeId> {
+        let waiters = self.waiters.get(&target).map_or(&[][..], Vec::as_slice);
+        waiters.iter().map(|waiter| waiter.by)
+    }
+
+    /// All tasks that bodies wait for, in order.
+    pub(crate) fn targets(&self) -> Vec<NodeId> {
+        let mut targets: Vec<NodeId> = self.waiters.keys().copied().collect();
+        targets.sort_unstable();
+        targets
+    }
+}

@@ -1,0 +1,228 @@
+//! What a run needs: from the roots and the subtasks down to what is there already, as far as the store has answered.
+
+use std::collections::HashMap;
+
+use super::{Ending, LookupState, Rank, State, TaskTable};
+use crate::model::NodeId;
+use crate::plan::Status;
+use crate::report::Outcome;
+
+impl TaskTable {
+    /// Has these tasks run again although their output exists.
+    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>) {
+        self.marks = marks;
+    }
+
+    /// A root is needed, or a task that a body of rank `above` asks for.
+    pub(crate) fn need(&mut self, node: NodeId, above: Option<Rank>) {
+        let above = above.unwrap_or_default();
+        self.need_all(vec![(node, above)]);
+    }
+
+    /// The store is asked about a task that may be needed, to save a round.
+    pub(crate) fn prefetch(&mut self, node: NodeId) {
+        if self.lookup[node.index()] == LookupState::Unknown && !self.marks.contains_key(&node) {
+            self.ask(node);
+        }
+    }
+
+    /// The tasks that the store is to be asked about; nothing else asks about them meanwhile.
+    pub(crate) fn take_frontier(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.frontier)
+    }
+
+    /// Whether the store has answered all questions.
+    pub(crate) fn is_surveyed(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// The store has answered.
+    pub(crate) fn learn(&mut self, answers: &[(NodeId, Status)]) {
+        self.in_flight -= answers.len();
+        for &(node, status) in answers {
+            self.status[node.index()] = status;
+            self.lookup[node.index()] = LookupState::Known;
+        }
+        let mut open = Vec::new();
+        for &(node, _) in answers {
+            if self.state(node) == State::Checking {
+                self.decide(node, &mut open);
+            }
+        }
+        self.need_all(open);
+    }
+
+    /// The store has not answered.
+    pub(crate) fn forget_lookup(&mut self, nodes: &[NodeId]) {
+        self.in_flight -= nodes.len();
+        for node in nodes {
+            self.lookup[node.index()] = LookupState::Unknown;
+        }
+    }
+
+    /// The status of a task is known by other means than this run's own questions.
+    pub(crate) fn set_status(&mut self, node: NodeId, status: Status) {
+        self.status[node.index()] = status;
+        self.lookup[node.index()] = LookupState::Known;
+    }
+
+    /// The task runs, and what it requires is taken to be complete: whoever dispatched it has seen to that.
+    pub(crate) fn need_with_inputs(&mut self, node: NodeId, status: Status) {
+        self.set_status(node, status);
+        self.rank[node.index()] = self.own_rank(node);
+        if !status.runs() {
+            self.outcome[node.index()] = Outcome::Complete;
+            self.set(node, State::Complete);
+            return;
+        }
+        self.outcome[node.index()] = Outcome::NotRun;
+        self.state[node.index()] = State::Waiting;
+        self.effects.ready.push(node);
+    }
+
+    /// The task is to be made in this run after all: nobody else makes it, or its next attempt is due.
+    pub(crate) fn requeue(&mut self, node: NodeId) {
+        if self.is_closed {
+            self.set(node, State::Unreachable);
+            return;
+        }
+        let lacks = |required: &NodeId| self.state(*required) != State::Complete;
+        let missing = match self.is_assumed(node) {
+            true => 0,
+            false => self.required(node).iter().filter(|id| lacks(id)).count(),
+        };
+        self.missing[node.index()] = u32::try_from(missing).unwrap_or(u32::MAX);
+        self.state[node.index()] = State::Waiting;
+        if missing == 0 {
+            self.effects.ready.push(node);
+        }
+    }
+
+    /// The output of a complete task is gone: it is made again, and what waits for more than it waits for it too.
+    pub(crate) fn reopen(&mut self, node: NodeId) {
+        if self.state(node) != State::Complete {
+            return;
+        }
+        self.set_status(node, Status::Missing);
+        let dependents: Vec<NodeId> = self.dependents.of(node).collect();
+        for dependent in dependents {
+            if self.state(dependent) == State::Waiting {
+                self.missing[dependent.index()] += 1;
+            }
+        }
+        self.state[node.index()] = State::NotNeeded;
+        let rank = self.rank(node);
+        self.need(node, Some(rank));
+    }
+
+    /// Whether what the task requires is taken to be complete.
+    fn is_assumed(&self, node: NodeId) -> bool {
+        let mut required = self.required(node).into_iter();
+        required.all(|id| self.state(id) == State::NotNeeded)
+    }
+
+    fn need_all(&mut self, mut open: Vec<(NodeId, Rank)>) {
+        while let Some((node, above)) = open.pop() {
+            if self.state(node) != State::NotNeeded {
+                continue;
+            }
+            self.rank[node.index()] = self.own_rank(node).below(above);
+            if let Some(&mark) = self.marks.get(&node) {
+                self.set_status(node, mark);
+            }
+            match self.lookup[node.index()] {
+                LookupState::Known => self.decide(node, &mut open),
+                LookupState::InFlight => self.state[node.index()] = State::Checking,
+                LookupState::Unknown => {
+                    self.state[node.index()] = State::Checking;
+                    self.ask(node);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, node: NodeId) {
+        self.lookup[node.index()] = LookupState::InFlight;
+        self.in_flight += 1;
+        self.frontier.push(node);
+    }
+
+    /// It is known whether a task that is needed has to run; what it requires then is needed too.
+    fn decide(&mut self, node: NodeId, open: &mut Vec<(NodeId, Rank)>) {
+        if !self.status(node).runs() {
+            self.outcome[node.index()] = Outcome::Complete;
+            self.set(node, State::Complete);
+            return;
+        }
+        self.outcome[node.index()] = Outcome::NotRun;
+        let required = self.required(node);
+        if self.is_closed {
+            // How much is left is still of interest.
+            self.set(node, State::Unreachable);
+            open.extend(required.iter().map(|&id| (id, Rank::default())));
+            return;
+        }
+        let mut missing = 0;
+        let mut ended = None;
+        for &id in &required {
+            match self.state(id).ending() {
+                Some(Ending::Complete) => continue,
+                Some(Ending::Failed) => ended = Some((Ending::Failed, id)),
+                Some(Ending::Interrupted) if ended.is_none() => {
+                    ended = Some((Ending::Interrupted, id));
+                }
+                Some(Ending::Interrupted) | None => {}
+            }
+            missing += 1;
+        }
+        match ended {
+            Some((Ending::Failed, by)) => {
+                self.effects.blocked.push((node, by));
+                self.set(node, State::Blocked);
+                return;
+            }
+            Some(_) => {
+                self.set(node, State::Unreachable);
+                return;
+            }
+            None => {}
+        }
+        self.missing[node.index()] = missing;
+        self.state[node.index()] = State::Waiting;
+        if missing == 0 {
+            self.effects.ready.push(node);
+        }
+        if !self.waits.is_empty() {
+            self.break_cycles(node, &required);
+        }
+        let rank = self.rank(node);
+        open.extend(required.iter().map(|&id| (id, rank)));
+        if !required.is_empty() {
+            self.effects.consumers.push((node, required));
+        }
+    }
+
+    /// The new edges from `node` may close a circle through a body that waits; that wait is in vain.
+    fn break_cycles(&mut self, node: NodeId, required: &[NodeId]) {
+        for &id in required {
+            let Some(mut circle) = self.path(id, node) else {
+                continue;
+            };
+            // From a body that waits for a subtask back to it.
+            let is_wait = |pair: (NodeId, NodeId)| {
+                let mut waited = self.waits.waited_for_by(pair.0);
+                waited.any(|target| target == pair.1)
+            };
+            let next = |at: usize| circle[(at + 1) % circle.len()];
+            let Some(at) = (0..circle.len()).find(|&at| is_wait((circle[at], next(at)))) else {
+                continue;
+            };
+            circle.rotate_left(at);
+            let (by, target) = (circle[0], circle[1 % circle.len()]);
+            circle.push(by);
+            if let Some(waiter) = self.waits.take_one(target, by) {
+                self.effects.cycles.push((waiter, circle));
+            }
+        }
+    }
+}
