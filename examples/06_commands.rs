@@ -24,13 +24,14 @@ async fn count(name: &str, #[context] cx: &Context) -> anyhow::Result<File> {
 /// Sorts what was counted. A plain `fn` waits by `block_on`.
 #[task(path = "sorted.txt", format = kart::format::Raw)]
 fn sort(
-    names: Vec<String>,
+    names: &[String],
     #[requires(names.iter().map(|name| Count { name: name.clone() }))] counted: &[File],
     #[context] cx: &Context,
-) -> anyhow::Result<Vec<u8>> {
+) -> anyhow::Result<String> {
     anyhow::ensure!(counted.len() == names.len());
     let files = counted.iter().map(File::path);
-    Ok(cx.block_on(cx.command("sort").arg("-n").args(files).output())?)
+    let sorted = cx.block_on(cx.command("sort").arg("-n").args(files).output())?;
+    Ok(String::from_utf8(sorted)?)
 }
 
 /// Both.
@@ -38,9 +39,9 @@ fn sort(
 async fn commands(
     #[param(default = 3)] programs: u32,
     #[requires(Sort { names: (0..programs).map(|n| format!("program-{n}")).collect() })]
-    sorted: &[u8],
+    sorted: &str,
 ) -> anyhow::Result<String> {
-    let lines = sorted.iter().filter(|byte| **byte == b'\n').count();
+    let lines = sorted.lines().count();
     Ok(format!("{lines} lines of {programs} programs\n"))
 }
 

@@ -143,7 +143,7 @@ async fn a_command_and_what_it_has_started_are_gone_after_a_timeout() {
 #[tokio::test]
 async fn a_command_and_what_it_has_started_are_gone_after_a_dropped_run() {
     let (workspace, directory) = (memory(), tempfile::tempdir().unwrap());
-    let runner = Runner::new(&workspace).grace(Duration::from_secs(3600));
+    let runner = Runner::new(&workspace).grace(Duration::from_hours(1));
     let run = runner.run(deaf(directory.path()));
     let pids = tokio::select! {
         run = run => unreachable!("{run:?}"),

@@ -22,7 +22,7 @@ fn picked(n: u64, #[expect(unused, reason = "it is not shown")] token: &str) -> 
 async fn above(
     n: u64,
     #[param(secret)] token: &str,
-    #[requires(picked(n, &token))] leaf: u64,
+    #[requires(picked(n, token))] leaf: u64,
 ) -> kart::Result<u64> {
     Ok(leaf + token.len() as u64)
 }

@@ -73,7 +73,7 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Returns `true` below `nohup`, which ignores SIGHUP for the programs that it starts. Known on Linux alone.
@@ -101,7 +101,7 @@ impl Signals {
 
     async fn ctrl_c(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -147,7 +147,10 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// How texts quote a text.
 fn forms(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned()];
-    let escaped = |text: &str| [quoted(format!("{text:?}")), quoted(serde_json::json!(text))];
+    let escaped = |text: &str| {
+        let json = serde_json::json!(text).to_string();
+        [quoted(&format!("{text:?}")), quoted(&json)]
+    };
     // Twice, for JSON within JSON and errors that are shown by `Debug` of a text.
     forms.extend(escaped(text));
     forms.extend(escaped(text).iter().flat_map(|text| escaped(text)));
@@ -162,12 +165,11 @@ fn forms(text: &str) -> Vec<String> {
 }
 
 /// The inner part of a quoted text.
-fn quoted(text: impl ToString) -> String {
-    let text = text.to_string();
+fn quoted(text: &str) -> String {
     let inner = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
-    inner.unwrap_or(&text).to_owned()
+    inner.unwrap_or(text).to_owned()
 }
 
 /// Returns `true` if any task of this program has a secret parameter.

@@ -28,7 +28,7 @@ use crate::error::{Error, interrupted};
 #[must_use = "a command does nothing unless it is run"]
 pub struct Command {
     program: String,
-    command: std::process::Command,
+    inner: std::process::Command,
     has_stdout: bool,
     scope: Arc<ScopeState>,
 }
@@ -58,11 +58,11 @@ impl Context {
     /// }
     /// ```
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = std::process::Command::new(program.as_ref());
-        command.stdin(Stdio::null());
+        let mut inner = std::process::Command::new(program.as_ref());
+        inner.stdin(Stdio::null());
         Command {
             program: program.as_ref().to_string_lossy().into_owned(),
-            command,
+            inner,
             has_stdout: false,
             scope: Arc::clone(&self.scope),
         }
@@ -72,37 +72,37 @@ impl Context {
 impl Command {
     /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
-        self.command.arg(arg);
+        self.inner.arg(arg);
         self
     }
 
     /// Adds arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.command.args(args);
+        self.inner.args(args);
         self
     }
 
     /// Sets an environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
+        self.inner.env(name, value);
         self
     }
 
     /// Sets the directory that the program starts in.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
+        self.inner.current_dir(directory);
         self
     }
 
     /// Sets the standard input, such as a file; empty by default.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
-        self.command.stdin(stdin);
+        self.inner.stdin(stdin);
         self
     }
 
     /// Sets the standard output, such as a file; the task's log by default.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
-        self.command.stdout(stdout);
+        self.inner.stdout(stdout);
         self.has_stdout = true;
         self
     }
@@ -119,7 +119,7 @@ impl Command {
     /// program that was told to end is never taken for one that succeeded.
     pub async fn run(mut self) -> Result<(), Error> {
         if !self.has_stdout {
-            self.command.stdout(Stdio::piped());
+            self.inner.stdout(Stdio::piped());
         }
         self.finish(false).await.map(drop)
     }
@@ -130,7 +130,7 @@ impl Command {
     ///
     /// Those of [`run`](Self::run).
     pub async fn output(mut self) -> Result<Vec<u8>, Error> {
-        self.command.stdout(Stdio::piped());
+        self.inner.stdout(Stdio::piped());
         self.finish(true).await
     }
 
@@ -144,8 +144,8 @@ impl Command {
             outcome,
             source,
         };
-        self.command.stderr(Stdio::piped());
-        let child = group::spawn(&mut self.command);
+        self.inner.stderr(Stdio::piped());
+        let child = group::spawn(&mut self.inner);
         let child = child.map_err(|error| failed("could not be started".into(), error.into()))?;
         let log = lines::Log::new(&self.program, &scope.redactor);
         let group = Group::supervise(child, &log, keeps_stdout, scope.grace)

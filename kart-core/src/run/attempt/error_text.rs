@@ -49,13 +49,13 @@ fn rebuilt(redactor: &Redactor, error: &(dyn StdError + 'static)) -> BoxError {
 }
 
 /// What an error says; a panic of its `Display` is not the run's.
-fn shown(error: &dyn StdError) -> String {
+fn shown(error: &(dyn StdError + 'static)) -> String {
     catch_panic(|| error.to_string()).unwrap_or_else(|panic| format!("an error that {panic}"))
 }
 
 /// An error and its causes as text; one that only repeats what stands before it is left out.
 pub(crate) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut texts: Vec<String> = causes(error).map(|cause| shown(cause)).collect();
+    let mut texts: Vec<String> = causes(error).map(shown).collect();
     texts.dedup();
     texts
 }

@@ -87,7 +87,8 @@ impl Log {
         if last.is_empty() {
             return "it wrote nothing to its standard error".to_owned();
         }
-        Vec::from_iter(last.iter().map(String::as_str)).join("\n")
+        let last: Vec<&str> = last.iter().map(String::as_str).collect();
+        last.join("\n")
     }
 
     fn line(&self, line: &[u8], is_cut: bool, is_stderr: bool) {
