@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kart::{Commit, Workspace};
+use kart::Workspace;
 
 /// What lies in the workspace's directory for temporaries, sorted.
 fn temporaries(workspace: &Path) -> Vec<PathBuf> {
@@ -102,20 +102,6 @@ async fn what_a_living_process_uses_is_left_alone() {
         workspace.list("").await.unwrap(),
         ["first", "mine", "second"]
     );
-}
-
-#[tokio::test]
-async fn a_directory_removed_underneath_is_made_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("workspace");
-    let workspace = Workspace::open(&path).unwrap();
-    assert!(!path.exists(), "opening makes nothing");
-    for round in 0..3 {
-        let made = workspace.create("a/b", Bytes::from("x")).await.unwrap();
-        assert_eq!(made, Commit::Written, "round {round}");
-        fs::remove_dir_all(&path).unwrap();
-        assert_eq!(workspace.read("a/b").await.unwrap(), None);
-    }
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 /// How many durations are remembered for each task.
 const REMEMBERED: usize = 16;
 
+/// How many runs that no digest has seen a start reads.
+const MOST_NEW: usize = 256;
+
 /// The digest of all runs so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Known {
@@ -46,7 +49,18 @@ impl Known {
             known = serde_json::from_slice(&text).unwrap_or_default();
         }
         let mut news = Vec::new();
+        let is_new = |run: &RunId| !known.included.contains_key(run);
+        let runs = listing.runs.iter().rev();
+        // Of runs that no digest has seen only the newest matter.
+        let unread: HashSet<_> = runs
+            .map(|(run, _)| *run)
+            .filter(is_new)
+            .skip(MOST_NEW)
+            .collect();
         for (run, listed) in &listing.runs {
+            if unread.contains(run) {
+                continue;
+            }
             let from = known.included.get(run).copied().unwrap_or(0);
             let segments = listed.segments.iter().filter(|(number, _)| *number >= from);
             news.extend(segments.map(|(_, path)| path.clone()));

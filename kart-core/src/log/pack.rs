@@ -1,5 +1,7 @@
 //! Packing old runs: many in one object, so that a start lists few.
 
+use uuid::Uuid;
+
 use super::read::Listing;
 use super::{PACKS, RunId, digest};
 use crate::error::StoreError;
@@ -7,10 +9,12 @@ use crate::workspace::Workspace;
 
 /// More unpacked runs than that are packed.
 pub(super) const UNPACKED: usize = 64;
+/// More runs than that are packed at the ends of later runs.
+const AT_ONCE: usize = 256;
 /// A pack is closed when it has so much.
 const PACK_BYTES: usize = 32 << 20;
 
-/// Packs all runs but the newest half of what may stay, once there are more. What is packed is deleted after
+/// Packs the oldest runs, up to the newest half of what may stay, once there are more. What is packed is deleted after
 /// its pack is there; two processes that pack at once both keep every line.
 pub(super) async fn pack(workspace: &Workspace, current: RunId) -> Result<(), StoreError> {
     let listing = Listing::of(workspace).await?;
@@ -23,7 +27,7 @@ pub(super) async fn pack(workspace: &Workspace, current: RunId) -> Result<(), St
     if old.len() <= UNPACKED {
         return Ok(());
     }
-    let count = old.len() - UNPACKED / 2;
+    let count = (old.len() - UNPACKED / 2).min(AT_ONCE);
     let mut text = Vec::new();
     let mut packed = Vec::new();
     for (run, listed) in old.into_iter().take(count) {
@@ -52,7 +56,7 @@ async fn write(
     let (Some((first, _)), Some((last, _))) = (packed.first(), packed.last()) else {
         return Ok(());
     };
-    let path = format!("{PACKS}/{first}..{last}-{:08x}.jsonl", fastrand::u32(..));
+    let path = format!("{PACKS}/{first}..{last}-{}.jsonl", Uuid::now_v7().simple());
     workspace.create(&path, text.into()).await?;
     for (run, segments) in packed {
         for segment in segments {

@@ -177,7 +177,7 @@ impl Shared {
         text
     }
 
-    /// Writes what is new as one more segment. What could not be written is tried again with the next.
+    /// Writes what is new as one more segment. What could not be written goes into the next.
     async fn flush(self: &Arc<Self>) {
         let (text, noted, number) = {
             let mut buffer = self.lock();
@@ -204,9 +204,11 @@ impl Shared {
             .replace(&segment(self.run, number), text.clone())
             .await;
         let mut buffer = self.lock();
+        // A segment is never written with other lines: where only the answer was lost another process may have packed it
+        // already, and deletes it. Readers take each line once.
+        buffer.segments += 1;
         match written {
             Ok(()) => {
-                buffer.segments += 1;
                 buffer.failure = None;
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 //! [`Pool`] or for a thread of its own; what it does on the disk is in [`disk`].
 
 mod disk;
+mod listing;
 mod rename;
 
 use std::{
@@ -67,7 +68,7 @@ impl Local {
         if let [path] = &paths[..] {
             return Ok(vec![self.size(path).await?.is_some()]);
         }
-        let exists = |disk: &Disk, path: &str| Ok(disk.size(path)?.is_some());
+        let exists = Disk::exists;
         let answers = self.each("look up", paths, exists).await;
         answers.into_iter().collect()
     }
@@ -270,11 +271,12 @@ impl Local {
     ) -> Vec<Result<T, StoreError>> {
         let batch = |paths: &[String]| {
             let (disk, owned) = (self.disk.clone(), paths.to_vec());
-            let run = move |_: &Wanted<'_>| {
-                owned
-                    .iter()
-                    .map(|path| work(&disk, path))
-                    .collect::<Vec<_>>()
+            let run = move |_: &Wanted<'_>| match disk.ensure_not_gone() {
+                Ok(()) => owned.iter().map(|path| work(&disk, path)).collect(),
+                Err(error) => {
+                    let gone = |_| Err(error.kind().into());
+                    owned.iter().map(gone).collect::<Vec<_>>()
+                }
             };
             // Polled once, so that all batches are in the queue before the first is waited for.
             let mut answers = Box::pin(self.pool.submit(Size::Batch, run));
@@ -313,6 +315,18 @@ impl Local {
                 ),
                 source: error.into(),
                 transient: false,
+            };
+        }
+        if self.disk.is_gone() {
+            return StoreError {
+                operation,
+                location: locate(&self.shown, path),
+                advice: Some(format!(
+                    "the workspace `{}` is gone: it was removed or renamed while it was in use; put it back, or make an empty directory there, then run again",
+                    self.shown
+                )),
+                source: error.into(),
+                transient: true,
             };
         }
         advice::local(operation, locate(&self.shown, path), error)

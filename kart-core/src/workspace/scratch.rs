@@ -2,17 +2,28 @@
 //! each process and workspace.
 //!
 //! A lock on `_kart/tmp/{id}.lock` is held as long as the directory is in use. The kernel gives it back
-//! when the process dies, however it dies, so whoever gets the lock knows that the directory is litter.
+//! when the process dies, however it dies, so a process that gets the lock knows that the directory is litter; if it would
+//! see the owner's lock at all. Some file systems (gcsfuse, SMB) keep locks within a machine or a mount, so the id ends
+//! with the owner's *lock domain*, and litter of other domains goes only when it is old.
 
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
+
+use uuid::Uuid;
 
 /// The directory of all scratch directories, relative to the workspace.
 pub(super) const TEMPORARIES: &str = "_kart/tmp";
+
+/// What another lock domain has not touched for so long is litter.
+const OLD: Duration = Duration::from_hours(7 * 24);
 
 pub(super) struct Scratch {
     directory: PathBuf,
@@ -26,9 +37,10 @@ impl Scratch {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         let temporaries = root.join(TEMPORARIES);
         fs::create_dir_all(&temporaries)?;
-        sweep(&temporaries);
+        let domain = lock_domain(&temporaries);
+        sweep(&temporaries, &domain);
         loop {
-            let name = format!("{:016x}", fastrand::u64(..));
+            let name = format!("{}-{domain}", Uuid::now_v7().simple());
             let lock_path = temporaries.join(format!("{name}.lock"));
             let Some(lock) = lock_new(&lock_path)? else {
                 continue;
@@ -98,7 +110,7 @@ fn lock_new(path: &Path) -> io::Result<Option<File>> {
 
 /// Removes the scratch directories of processes that are gone. What can't be removed is left: it is
 /// litter, not a reason to fail.
-fn sweep(temporaries: &Path) {
+fn sweep(temporaries: &Path, domain: &str) {
     let Ok(entries) = fs::read_dir(temporaries) else {
         return;
     };
@@ -110,6 +122,12 @@ fn sweep(temporaries: &Path) {
         {
             continue;
         }
+        let is_ours = lock_path
+            .file_stem()
+            .is_some_and(|id| id.to_string_lossy().ends_with(domain));
+        if !is_ours && !is_old(&lock_path) {
+            continue;
+        }
         let Ok(lock) = File::options().write(true).open(&lock_path) else {
             continue;
         };
@@ -119,4 +137,46 @@ fn sweep(temporaries: &Path) {
             let _ = fs::remove_file(&lock_path);
         }
     }
+}
+
+/// Names the processes that see each other's locks: those of one boot of one kernel that share the mount.
+fn lock_domain(temporaries: &Path) -> String {
+    static BOOT: LazyLock<String> = LazyLock::new(|| {
+        match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            Ok(boot) => boot,
+            // A sandbox may be one of many on a machine.
+            Err(_) if cfg!(target_os = "linux") => Uuid::now_v7().to_string(),
+            Err(_) => String::new(),
+        }
+    });
+    let mount = fs::metadata(temporaries).map_or(0, |meta| device(&meta));
+    let domain = blake3::hash(format!("{} {mount}", BOOT.trim()).as_bytes());
+    domain.to_hex()[..16].to_owned()
+}
+
+#[cfg(unix)]
+fn device(meta: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::dev(meta)
+}
+
+#[cfg(not(unix))]
+fn device(_: &fs::Metadata) -> u64 {
+    0
+}
+
+/// Whether neither a lock file nor anything in its directory was written for long.
+fn is_old(lock_path: &Path) -> bool {
+    let Some(moment) = SystemTime::now().checked_sub(OLD) else {
+        return false;
+    };
+    let is_old = |path: &Path| {
+        let written = fs::metadata(path).and_then(|meta| meta.modified());
+        written.is_ok_and(|written| written < moment)
+    };
+    let files = fs::read_dir(lock_path.with_extension(""));
+    is_old(lock_path)
+        && files
+            .into_iter()
+            .flatten()
+            .all(|file| file.is_ok_and(|file| is_old(&file.path())))
 }

@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::scratch::{Scratch, TEMPORARIES};
-use super::super::{CommitGuard, Committing, Entry};
+use super::super::scratch::Scratch;
+use super::super::{CommitGuard, Committing};
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
 use crate::threads::Wanted;
@@ -29,6 +29,8 @@ const MOVE_ATTEMPTS: usize = 16;
 pub(super) struct Disk {
     root: PathBuf,
     scratch: Mutex<Option<Arc<Scratch>>>,
+    /// Set once this process has made sure that the workspace is there.
+    is_made: AtomicBool,
     /// Set once the file system has said that it can't rename without replacing.
     only_links: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl Disk {
         Self {
             root,
             scratch: Mutex::default(),
+            is_made: AtomicBool::new(false),
             only_links: AtomicBool::new(false),
         }
     }
@@ -66,9 +69,22 @@ impl Disk {
         self.root.is_file()
     }
 
+    /// Returns `true` when the workspace was there and is not any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_made.load(Ordering::Relaxed) && !self.root.exists()
+    }
+
     pub(super) fn size(&self, path: &str) -> io::Result<Option<u64>> {
         let meta = self.found(fs::metadata(self.root.join(path)))?;
         Ok(meta.filter(fs::Metadata::is_file).map(|meta| meta.len()))
+    }
+
+    /// Returns whether an object is there, for many after one [`ensure_not_gone`](Self::ensure_not_gone).
+    pub(super) fn exists(&self, path: &str) -> io::Result<bool> {
+        match fs::metadata(self.root.join(path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            meta => Ok(self.found(meta)?.is_some_and(|meta| meta.is_file())),
+        }
     }
 
     pub(super) fn open(&self, path: &str) -> io::Result<Option<File>> {
@@ -92,10 +108,10 @@ impl Disk {
     }
 
     /// What lies below a file is merely absent, as in a bucket; unless the file is the workspace.
-    fn found<T>(&self, answer: io::Result<T>) -> io::Result<Option<T>> {
+    pub(super) fn found<T>(&self, answer: io::Result<T>) -> io::Result<Option<T>> {
         match answer {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_gone() => Ok(None),
             Err(error) if error.kind() == ErrorKind::NotADirectory && !self.root_is_file() => {
                 Ok(None)
             }
@@ -205,7 +221,7 @@ impl Disk {
                         && temporary.exists() =>
                 {
                     attempt += 1;
-                    create_parent(target)?;
+                    self.create_parent(target)?;
                 }
                 moved => return moved,
             }
@@ -233,12 +249,29 @@ impl Disk {
         self.scratch().map(drop)
     }
 
+    pub(super) fn ensure_not_gone(&self) -> io::Result<()> {
+        if self.is_gone() {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(())
+    }
+
+    fn create_parent(&self, target: &Path) -> io::Result<()> {
+        self.ensure_not_gone()?;
+        match target.parent() {
+            Some(parent) => fs::create_dir_all(parent).map_err(not_a_directory),
+            None => Ok(()),
+        }
+    }
+
     fn scratch(&self) -> io::Result<Arc<Scratch>> {
         let mut scratch = self.lock_scratch();
         if let Some(scratch) = &*scratch {
             return Ok(scratch.clone());
         }
+        self.ensure_not_gone()?;
         let made = Arc::new(Scratch::new(&self.root).map_err(not_a_directory)?);
+        self.is_made.store(true, Ordering::Relaxed);
         *scratch = Some(made.clone());
         Ok(made)
     }
@@ -295,50 +328,12 @@ impl Disk {
     /// Moves an object over whatever is there; whether there was one.
     pub(super) fn relocate(&self, from: &str, to: &str) -> io::Result<bool> {
         let target = self.root.join(to);
-        create_parent(&target)?;
+        self.create_parent(&target)?;
         let moved = self.found(fs::rename(self.root.join(from), &target))?;
         if moved.is_some() && from.starts_with("_kart/") {
             self.prune(from);
         }
         Ok(moved.is_some())
-    }
-
-    pub(super) fn entries(&self, prefix: &str) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        let mut directories = vec![prefix.to_owned()];
-        while let Some(directory) = directories.pop() {
-            let Some(listed) = self.found(fs::read_dir(self.root.join(&directory)))? else {
-                continue;
-            };
-            for entry in listed {
-                let entry = entry?;
-                // A name that is not UTF-8 is none of kart's.
-                let Ok(name) = entry.file_name().into_string() else {
-                    continue;
-                };
-                let path = match directory.as_str() {
-                    "" => name,
-                    directory => format!("{directory}/{name}"),
-                };
-                let kind = entry.file_type()?;
-                if kind.is_dir() {
-                    if path != TEMPORARIES {
-                        directories.push(path);
-                    }
-                // A link counts as the file it leads to. Linked directories are not followed: they
-                // can lead in a circle.
-                } else if let Some(meta) = self.found(fs::metadata(entry.path()))?
-                    && meta.is_file()
-                {
-                    entries.push(Entry {
-                        path,
-                        bytes: meta.len(),
-                        modified: meta.modified()?,
-                    });
-                }
-            }
-        }
-        Ok(entries)
     }
 }
 
@@ -353,13 +348,6 @@ pub(super) fn read_to_end(mut file: File) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes.into())
-}
-
-fn create_parent(target: &Path) -> io::Result<()> {
-    match target.parent() {
-        Some(parent) => fs::create_dir_all(parent).map_err(not_a_directory),
-        None => Ok(()),
-    }
 }
 
 /// `create_dir_all` says "already exists" of a file that stands where a directory should.

@@ -104,3 +104,18 @@ fn gc_takes_what_kart_has_written_and_no_task_needs_and_nothing_else() {
         0
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn gc_goes_on_past_an_entry_that_cannot_be_read_and_names_it() {
+    let place = Place::new();
+    place.call(&["--count", "2"]);
+    place.call(&["--count", "3"]);
+    let circle = place.path().join("kart-workspace/circle");
+    std::os::unix::fs::symlink("circle", circle).unwrap();
+    let said = place.call(&["gc", "--older-than", "0s"]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("path=\"circle\""), "{}", said.stderr);
+    let garbage = place.json(&["gc", "--older-than", "0s"]);
+    assert!(!garbage["objects"].as_array().unwrap().is_empty());
+}
