@@ -12,7 +12,9 @@ use super::promises::Promise;
 fn below(seed: u64, day: u32, at: u32) -> Vec<Dep<u64>> {
     let shape = shape(seed);
     let requires = shape.nodes[at as usize].requires.iter();
-    requires.map(|at| dep(shape.nodes[*at as usize].flavor, seed, day, *at)).collect()
+    requires
+        .map(|at| dep(shape.nodes[*at as usize].flavor, seed, day, *at))
+        .collect()
 }
 
 macro_rules! tasks {
@@ -133,7 +135,9 @@ async fn act(
                     Ok::<_, Error>(*name)
                 };
                 let kept = cx.step(&format!("step {place}"), made).await?;
-                world.check(Promise::RightBytes, kept == *name, || format!("step {place} of {day}.{at} gives {kept}"));
+                world.check(Promise::RightBytes, kept == *name, || {
+                    format!("step {place} of {day}.{at} gives {kept}")
+                });
             }
             Move::Save(count) => save(cx, process, (day, at, place), *count).await?,
             Move::Map(count) => {
@@ -142,16 +146,28 @@ async fn act(
                     Ok::<_, Error>(item * 3)
                 };
                 let name = format!("loop {place}");
-                let looped = cx.map(0..*count, each).named(name).concurrency(2).every(Duration::from_millis(200));
+                let looped = cx
+                    .map(0..*count, each)
+                    .named(name)
+                    .concurrency(2)
+                    .every(Duration::from_millis(200));
                 let made = looped.await?;
                 let is_right = made.iter().copied().eq((0..*count).map(|item| item * 3));
-                world.check(Promise::RightBytes, is_right, || format!("the loop of {day}.{at} gives {made:?}"));
+                world.check(Promise::RightBytes, is_right, || {
+                    format!("the loop of {day}.{at} gives {made:?}")
+                });
             }
-            Move::Get { targets, at_once: true } => {
+            Move::Get {
+                targets,
+                at_once: true,
+            } => {
                 let getting = targets.iter().map(|target| get(cx, seed, day, *target));
                 asked.extend(futures_util::future::try_join_all(getting).await?);
             }
-            Move::Get { targets, at_once: false } => {
+            Move::Get {
+                targets,
+                at_once: false,
+            } => {
                 for target in targets {
                     asked.push(get(cx, seed, day, *target).await?);
                 }
@@ -170,7 +186,12 @@ async fn act(
         match fault {
             Fault::Fails => {
                 world.count(Kind::Fails);
-                return Err(if times == u32::MAX { "fails for good, on purpose" } else { "fails on purpose" }.into());
+                return Err(if times == u32::MAX {
+                    "fails for good, on purpose"
+                } else {
+                    "fails on purpose"
+                }
+                .into());
             }
             Fault::Panics => {
                 world.count(Kind::Panics);
@@ -190,19 +211,35 @@ async fn act(
     Ok(mix(day, at, inputs.into_iter().chain(asked)))
 }
 
-async fn save(cx: &Context, process: &Process, place: (u32, u32, usize), count: u64) -> Result<(), Error> {
+async fn save(
+    cx: &Context,
+    process: &Process,
+    place: (u32, u32, usize),
+    count: u64,
+) -> Result<(), Error> {
     let world = process.world();
     let name = format!("state {}", place.2);
     let restored = cx.restore::<u64>(&name).await?.unwrap_or(0);
     let (least, twice) = {
         let notes = world.notes();
-        (notes.saved.get(&place).copied().unwrap_or(0), notes.double_work)
+        (
+            notes.saved.get(&place).copied().unwrap_or(0),
+            notes.double_work,
+        )
     };
     let counts = world.counts();
-    let is_excused = counts.of(Kind::Late) + counts.of(Kind::Paused) + twice > 0 || world.kinds.has(Kind::Reruns);
-    world.check(Promise::StateMovesForward, restored >= least || is_excused, || {
-        format!("p{} restores {restored} of {place:?}, of which {least} was saved", process.life())
-    });
+    let is_excused = counts.of(Kind::Late) + counts.of(Kind::Paused) + twice > 0
+        || world.kinds.has(Kind::Reruns);
+    world.check(
+        Promise::StateMovesForward,
+        restored >= least || is_excused,
+        || {
+            format!(
+                "p{} restores {restored} of {place:?}, of which {least} was saved",
+                process.life()
+            )
+        },
+    );
     for state in restored + 1..=count {
         process.sleep(Duration::from_millis(120)).await;
         cx.save(&name, &state).await?;

@@ -141,7 +141,10 @@ impl Kinds {
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL.iter().copied().filter(move |kind| self.has(*kind))
+        Kind::ALL
+            .iter()
+            .copied()
+            .filter(move |kind| self.has(*kind))
     }
 }
 

@@ -33,7 +33,10 @@ pub(super) enum Move {
     /// A loop over so many items.
     Map(u64),
     /// Asks for tasks, one after the other or at once.
-    Get { targets: Vec<u32>, at_once: bool },
+    Get {
+        targets: Vec<u32>,
+        at_once: bool,
+    },
     /// Asks for a task that asks for this one; its output plays no part.
     Circle(u32),
 }
@@ -89,7 +92,7 @@ impl Drop for Kept {
 
 impl Shape {
     pub(super) fn draw(rng: &mut fastrand::Rng, kinds: Kinds) -> Self {
-        let count = rng.u32(2..=8);
+        let count = rng.u32(2..=10);
         let form = rng.u8(..5);
         let mut nodes: Vec<Node> = Vec::new();
         for at in 0..count {
@@ -107,7 +110,10 @@ impl Shape {
             });
         }
         let circle = rng.u32(..count.max(2) - 1);
-        if kinds.has(Kind::Circles) && count > 2 && !nodes[count as usize - 1].requires.contains(&circle) {
+        if kinds.has(Kind::Circles)
+            && count > 2
+            && !nodes[count as usize - 1].requires.contains(&circle)
+        {
             let mut shape = Shape { nodes };
             shape.close(circle, rng.u32(..count - 1));
             return shape;
@@ -137,21 +143,6 @@ impl Shape {
         node.requires.iter().copied().chain(asked).collect()
     }
 
-    /// All that a node needs, itself included.
-    pub(super) fn needed(&self, at: u32) -> Vec<u32> {
-        let mut needed = vec![at];
-        let mut next = 0;
-        while let Some(at) = needed.get(next).copied() {
-            for below in self.below(at) {
-                if !needed.contains(&below) {
-                    needed.push(below);
-                }
-            }
-            next += 1;
-        }
-        needed
-    }
-
     pub(super) fn root(&self) -> u32 {
         u32::try_from(self.nodes.len() - 1).unwrap_or(0)
     }
@@ -166,9 +157,9 @@ impl Shape {
 /// What a body makes of what it was given.
 pub(super) fn mix(day: u32, at: u32, values: impl IntoIterator<Item = u64>) -> u64 {
     let start = (u64::from(day) << 32 | u64::from(at)).wrapping_add(0x9e37_79b9);
-    let mixed = values
-        .into_iter()
-        .fold(start, |mixed, value| mixed.rotate_left(7) ^ value.wrapping_mul(0x0100_0000_01b3));
+    let mixed = values.into_iter().fold(start, |mixed, value| {
+        mixed.rotate_left(7) ^ value.wrapping_mul(0x0100_0000_01b3)
+    });
     // Other languages' JSON has no larger integers.
     mixed % (1 << 53)
 }
@@ -180,14 +171,28 @@ fn requires(rng: &mut fastrand::Rng, form: u8, at: u32, count: u32) -> Vec<u32> 
         // A chain.
         0 => at.checked_sub(1).into_iter().collect(),
         // A fan: everything below the last.
-        1 => if is_last { (0..at).collect() } else { Vec::new() },
+        1 => {
+            if is_last {
+                (0..at).collect()
+            } else {
+                Vec::new()
+            }
+        }
         // A diamond.
         2 if is_last => (1..at).collect(),
-        2 => if at == 0 { Vec::new() } else { vec![0] },
+        2 => {
+            if at == 0 {
+                Vec::new()
+            } else {
+                vec![0]
+            }
+        }
         // A ladder.
         3 => (at.saturating_sub(2)..at).collect(),
         // Anything.
-        _ => (0..at).filter(|below| chosen >> below & 1 == 1 || is_last && *below + 1 == at).collect(),
+        _ => (0..at)
+            .filter(|below| chosen >> below & 1 == 1 || is_last && *below + 1 == at)
+            .collect(),
     }
 }
 

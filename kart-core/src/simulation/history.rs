@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::faults::{Counts, Kind, Kinds};
 use super::front::Front;
 use super::graph::Kept;
+use super::life;
 use super::notes::Broken;
+use super::order::{Order, Running};
 use super::plain::Active;
-use super::process::{self, Order, Running};
 use super::promises::{self, Promise};
 use super::world::{Settings, TTL, World};
 use crate::Outcome;
@@ -88,7 +89,9 @@ pub(super) fn run(settings: &Settings) -> History {
     fastrand::seed(settings.seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     #[cfg(tokio_unstable)]
-    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(&settings.seed.to_le_bytes()));
+    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(
+        &settings.seed.to_le_bytes(),
+    ));
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(tell(settings))
 }
@@ -99,12 +102,17 @@ async fn tell(settings: &Settings) -> History {
     let _kept = Kept::new(settings.seed, &world.shape);
     world.locate();
     let world = Arc::new(world);
-    world.tell(usize::MAX, || format!("{:?}, {:?}, {:?}", world.coordination, world.kinds, world.shape));
+    world.tell(usize::MAX, || {
+        format!(
+            "{:?}, {:?}, {:?}",
+            world.coordination, world.kinds, world.shape
+        )
+    });
     let started = Instant::now();
     let processes = rng.usize(1..=4).min(settings.processes);
     let mut living = JoinSet::new();
     for number in 0..processes {
-        living.spawn(process::live(Arc::clone(&world), number));
+        living.spawn(life::live(Arc::clone(&world), number));
     }
     let mut left = Vec::new();
     while let Some(ended) = living.join_next().await {
@@ -156,11 +164,15 @@ async fn clean_run(world: &Arc<World>, day: u32) {
     let front = Front::new(world, world.next_life());
     let root = world.shape.root();
     world.tell(front.life(), || format!("runs {day}.{root}, cleanly"));
-    let order = Order::new(&front, (day, root), |runner| runner.workers(4).wait(TTL * 10));
+    let order = Order::new(&front, (day, root), |runner| {
+        runner.workers(4).wait(TTL * 10)
+    });
     let result = timeout(CLEAN, order.start(world, false)).await;
     world.ended(order.run);
     let Ok(result) = result.map(|results| results.map(|mut results| results.remove(0))) else {
-        world.check(Promise::Ends, false, || "a clean run does not end".to_owned());
+        world.check(Promise::Ends, false, || {
+            "a clean run does not end".to_owned()
+        });
         return;
     };
     let said = match &result {
@@ -170,31 +182,51 @@ async fn clean_run(world: &Arc<World>, day: u32) {
     };
     world.tell(front.life(), || said.clone());
     let Ok(Ok(report)) = &result else {
-        world.check(Promise::CalmIsOk, false, || format!("a clean run ends: {said}"));
+        world.check(Promise::CalmIsOk, false, || {
+            format!("a clean run ends: {said}")
+        });
         return;
     };
     world.check(Promise::CalmIsOk, true, String::new);
-    let is_there = |outcome: &Outcome| matches!(outcome, Outcome::Complete | Outcome::Ran(_) | Outcome::CompletedByOther | Outcome::NotNeeded);
+    let is_there = |outcome: &Outcome| {
+        matches!(
+            outcome,
+            Outcome::Complete | Outcome::Ran(_) | Outcome::CompletedByOther | Outcome::NotNeeded
+        )
+    };
     let all = report.tasks().all(|task| is_there(task.outcome));
-    world.check(Promise::Outcomes, all, || format!("a clean run ends well: {}", report.counts()));
+    world.check(Promise::Outcomes, all, || {
+        format!("a clean run ends well: {}", report.counts())
+    });
     let (is_right, found) = {
         let objects = world.objects();
         let there = objects.get(world.path(day, root));
-        (there.is_some_and(|there| there.bytes == world.value(day, root)), there.map(|there| there.bytes.clone()))
+        (
+            there.is_some_and(|there| there.bytes == world.value(day, root)),
+            there.map(|there| there.bytes.clone()),
+        )
     };
-    world.check(Promise::RightBytes, is_right, || format!("the output of {day}.{root} is {found:?} after a clean run"));
+    world.check(Promise::RightBytes, is_right, || {
+        format!("the output of {day}.{root} is {found:?} after a clean run")
+    });
 }
 
 /// The same history without whatever it takes not to break that promise.
 pub(super) fn shrink(settings: &Settings, broken: &Broken) -> History {
     let fails = |settings: &Settings| {
         let history = run(settings);
-        let is_same = history.broken.as_ref().is_some_and(|other| other.promise == broken.promise);
+        let is_same = history
+            .broken
+            .as_ref()
+            .is_some_and(|other| other.promise == broken.promise);
         is_same.then_some(history)
     };
     let mut least = settings.clone();
     for processes in 1..settings.processes {
-        let fewer = Settings { processes, ..least.clone() };
+        let fewer = Settings {
+            processes,
+            ..least.clone()
+        };
         if fails(&fewer).is_some() {
             least = fewer;
             break;
@@ -202,7 +234,10 @@ pub(super) fn shrink(settings: &Settings, broken: &Broken) -> History {
     }
     for kind in Kind::ALL {
         let allowed = least.allowed.without(*kind);
-        let fewer = Settings { allowed, ..least.clone() };
+        let fewer = Settings {
+            allowed,
+            ..least.clone()
+        };
         if fails(&fewer).is_some() {
             least = fewer;
         }

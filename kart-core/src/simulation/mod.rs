@@ -15,12 +15,15 @@ mod faults;
 mod front;
 mod graph;
 mod history;
+mod life;
 mod notes;
 mod objects;
+mod order;
 mod outcomes;
 mod plain;
 mod process;
 mod promises;
+mod requests;
 mod roll;
 mod world;
 
@@ -35,8 +38,8 @@ use world::Settings;
 
 /// The crate as `#[task]` knows it.
 mod facade {
-    pub(super) use crate::{AnyTask, BoxError, Context, Dep, Error, interrupted};
     pub(crate) use crate::private as __private;
+    pub(super) use crate::{AnyTask, BoxError, Context, Dep, Error, interrupted};
     pub(super) use kart_macros::task;
 }
 
@@ -53,10 +56,15 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn settings(seed: u64) -> Settings {
-    let mut allowed = NOT_YET.iter().fold(Kinds::all(), |kinds, kind| kinds.without(*kind));
+    let mut allowed = NOT_YET
+        .iter()
+        .fold(Kinds::all(), |kinds, kind| kinds.without(*kind));
     if let Ok(only) = env::var("KART_SIMULATION_ONLY") {
         let is_named = |kind: &Kind| only.split(',').any(|name| name == kind.to_string());
-        allowed = Kind::ALL.iter().filter(|kind| is_named(kind)).fold(Kinds::NONE, |kinds, kind| kinds.with(*kind));
+        allowed = Kind::ALL
+            .iter()
+            .filter(|kind| is_named(kind))
+            .fold(Kinds::NONE, |kinds, kind| kinds.with(*kind));
     }
     if let Ok(without) = env::var("KART_SIMULATION_WITHOUT") {
         for kind in Kind::ALL {
@@ -67,7 +75,8 @@ fn settings(seed: u64) -> Settings {
     }
     let mut leaves_out = NOT_KEPT_YET.to_vec();
     if let Ok(unkept) = env::var("KART_SIMULATION_UNKEPT") {
-        let is_named = |promise: &&Promise| unkept.split(',').any(|name| name == format!("{promise:?}"));
+        let is_named =
+            |promise: &&Promise| unkept.split(',').any(|name| name == format!("{promise:?}"));
         leaves_out.extend(Promise::ALL.iter().filter(is_named));
     }
     Settings {
@@ -103,7 +112,10 @@ fn every_history_keeps_the_promises() {
     let shortest = broken.iter().min_by_key(|(_, _, least)| least.story.len());
     if let Some((seed, how, least)) = shortest {
         println!("{}", least.story);
-        panic!("seed {seed}: {how}; the same with {:?} is told above", least.kinds);
+        panic!(
+            "seed {seed}: {how}; the same with {:?} is told above",
+            least.kinds
+        );
     }
 }
 
@@ -111,7 +123,10 @@ fn every_history_keeps_the_promises() {
 #[cfg_attr(not(tokio_unstable), ignore = "needs tokio's seed: `tests/simulation`")]
 fn a_history_of_the_runtime_is_the_same_each_time() {
     for seed in 0..number("KART_SIMULATION_HISTORIES").unwrap_or(40) {
-        let told = Settings { is_told: true, ..settings(seed) };
+        let told = Settings {
+            is_told: true,
+            ..settings(seed)
+        };
         let History { tally, story, .. } = history::run(&told);
         let again = history::run(&told);
         for (line, other) in story.lines().zip(again.story.lines()) {
@@ -124,7 +139,10 @@ fn a_history_of_the_runtime_is_the_same_each_time() {
 #[test]
 fn one_history_of_the_runtime_can_be_looked_at() {
     if let Some(seed) = number("KART_SIMULATION_SEED") {
-        let told = Settings { is_told: true, ..settings(seed) };
+        let told = Settings {
+            is_told: true,
+            ..settings(seed)
+        };
         let history = history::run(&told);
         println!("{}", history.story);
         println!("{}\n{:?}", history.tally, history.broken);

@@ -40,7 +40,13 @@ pub(super) struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (at {:.3} s)", self.promise, self.how, self.at.as_secs_f64())
+        write!(
+            f,
+            "{}: {} (at {:.3} s)",
+            self.promise,
+            self.how,
+            self.at.as_secs_f64()
+        )
     }
 }
 
@@ -75,9 +81,13 @@ impl Notes {
         }
     }
 
-    pub(super) fn tell(&mut self, now: Duration, life: usize, what: String) {
+    pub(super) fn tell(&mut self, now: Duration, life: usize, what: &str) {
         if self.is_told {
-            let who = if life == usize::MAX { "-".to_owned() } else { format!("p{life}") };
+            let who = if life == usize::MAX {
+                "-".to_owned()
+            } else {
+                format!("p{life}")
+            };
             let _ = writeln!(self.story, "{:>9.3} {who:>3} {what}", now.as_secs_f64());
         }
     }
@@ -97,7 +107,11 @@ impl Notes {
 
     /// A process is no more: nothing of it goes on.
     pub(super) fn died(&mut self, life: usize, now: Duration) {
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.life == life) {
+        for attempt in self
+            .attempts
+            .iter_mut()
+            .filter(|attempt| attempt.life == life)
+        {
             attempt.is_over = true;
         }
         for run in self.runs.iter_mut().filter(|run| run.life == life) {

@@ -3,7 +3,8 @@
 use tokio::task::JoinError;
 
 use super::faults::{Counts, Kind};
-use super::process::{Fate, Order, Running};
+use super::life::Fate;
+use super::order::{Order, Running};
 use super::promises::Promise;
 use super::world::{TTL, World};
 use crate::{Outcome, Report, RunError};
@@ -54,9 +55,14 @@ fn is_well_said(
     result: &Result<Report, RunError>,
 ) -> bool {
     let now = world.counts();
-    let met = IN_THE_WAY.iter().any(|kind| now.of(*kind) > before.of(*kind));
+    let met = IN_THE_WAY
+        .iter()
+        .any(|kind| now.of(*kind) > before.of(*kind));
     let notes = world.notes();
-    let mut mine = notes.attempts.iter().filter(|attempt| attempt.run == order.run);
+    let mut mine = notes
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.run == order.run);
     let has_failed = mine.any(|attempt| attempt.has_failed);
     drop(notes);
     let is_told_to_stop = order.deadline.is_some() || fate == Fate::Stopped;
@@ -70,14 +76,18 @@ fn is_well_said(
     };
     world.tell(life, || format!("the run of {day}.{at} ends: {said}"));
     let check = |promise, is_kept| {
-        world.check(promise, is_kept, || format!("the run of {day}.{at} by p{life} ends: {said}"));
+        world.check(promise, is_kept, || {
+            format!("the run of {day}.{at} by p{life} ends: {said}")
+        });
     };
     let report = match result {
         Ok(report) => Some(report),
         Err(error) => error.report(),
     };
     let untrue = report.and_then(|report| untrue(world, order, report));
-    world.check(Promise::Outcomes, untrue.is_none(), || format!("p{life} says of {untrue:?}"));
+    world.check(Promise::Outcomes, untrue.is_none(), || {
+        format!("p{life} says of {untrue:?}")
+    });
     match result {
         Ok(_) => {
             let is_there = world.objects().get(world.path(day, at)).is_some();
@@ -86,20 +96,27 @@ fn is_well_said(
         }
         Err(RunError::Failed(report)) => {
             // What bodies did is named so by them; a body may be slow through no fault of its own.
-            let is_of_body = |text: &str| text.contains("on purpose") || text.contains("timed out after");
-            let all = report.failures().all(|(_, failure)| is_of_body(&failure.chain()));
+            let is_of_body =
+                |text: &str| text.contains("on purpose") || text.contains("timed out after");
+            let all = report
+                .failures()
+                .all(|(_, failure)| is_of_body(&failure.chain()));
             check(Promise::Outcomes, all);
         }
         Err(RunError::Interrupted(_)) => {
             let interrupts = now.of(Kind::Interrupts) > 0;
-            check(Promise::Outcomes, is_told_to_stop || stood_still || met || interrupts);
+            check(
+                Promise::Outcomes,
+                is_told_to_stop || stood_still || met || interrupts,
+            );
         }
         Err(RunError::AlreadyRunning(_)) => check(Promise::Outcomes, is_busy(world, life, order)),
         Err(RunError::Store(_)) => check(Promise::Outcomes, met),
         Err(_) => check(Promise::Outcomes, false),
     }
     let is_busy = matches!(result, Err(RunError::AlreadyRunning(_)));
-    let is_calm = !(is_told_to_stop || stood_still || met || has_failed || is_busy || others_failed(world));
+    let is_calm =
+        !(is_told_to_stop || stood_still || met || has_failed || is_busy || others_failed(world));
     check(Promise::CalmIsOk, !is_calm);
     false
 }
@@ -111,7 +128,10 @@ fn untrue(world: &World, order: &Order, report: &Report) -> Option<String> {
         let place = world.place(&path)?;
         let is_there = world.objects().get(&path).is_some();
         let notes = world.notes();
-        let mut mine = notes.attempts.iter().filter(|attempt| attempt.run == order.run);
+        let mut mine = notes
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.run == order.run);
         let was_tried = mine.any(|attempt| attempt.at == place.at);
         let is_true = match task.outcome {
             Outcome::Complete | Outcome::CompletedByOther => is_there,
@@ -125,7 +145,11 @@ fn untrue(world: &World, order: &Order, report: &Report) -> Option<String> {
 
 /// Whether bodies have ended badly that others may wait for.
 fn others_failed(world: &World) -> bool {
-    world.notes().attempts.iter().any(|attempt| attempt.has_failed)
+    world
+        .notes()
+        .attempts
+        .iter()
+        .any(|attempt| attempt.has_failed)
 }
 
 /// Whether another run of the same root was under way a moment ago.

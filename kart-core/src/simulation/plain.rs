@@ -26,7 +26,12 @@ thread_local! {
 
 /// What a body's thread is told.
 enum Order {
-    Begin { body: Body, runtime: Handle, waker: Waker, seed: u64 },
+    Begin {
+        body: Body,
+        runtime: Handle,
+        waker: Waker,
+        seed: u64,
+    },
     GoOn(Waker),
     /// Nobody drives it any more.
     Unwind,
@@ -74,7 +79,12 @@ pub(crate) fn is_active() -> bool {
 pub(crate) fn run(body: impl FnOnce() -> Outcome + Send + 'static) -> Attempt {
     let body: Body = Box::new(body);
     Box::pin(async move {
-        match tokio::spawn(Coroutine { body: Some(body), hand: None }).await {
+        match tokio::spawn(Coroutine {
+            body: Some(body),
+            hand: None,
+        })
+        .await
+        {
             Ok(outcome) => outcome,
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => resume_unwind(payload),
@@ -106,7 +116,8 @@ impl Turns {
     fn wait<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
         loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&self.waker))
+            {
                 return output;
             }
             let _ = self.said.send(Said::Waits);
@@ -176,16 +187,29 @@ fn hand() -> Hand {
     let (order, orders) = channel();
     let (say, said) = channel();
     thread::spawn(move || serve(orders, say));
-    Hand { orders: order, said }
+    Hand {
+        orders: order,
+        said,
+    }
 }
 
 fn serve(mut orders: Receiver<Order>, mut said: Sender<Said>) {
     while let Ok(order) = orders.recv() {
-        let Order::Begin { body, runtime, waker, seed } = order else {
+        let Order::Begin {
+            body,
+            runtime,
+            waker,
+            seed,
+        } = order
+        else {
             continue;
         };
         fastrand::seed(seed);
-        TURNS.set(Some(Turns { orders, said, waker }));
+        TURNS.set(Some(Turns {
+            orders,
+            said,
+            waker,
+        }));
         let outcome = {
             let _entered = runtime.enter();
             catch_unwind(AssertUnwindSafe(body))

@@ -51,9 +51,15 @@ impl fmt::Display for Promise {
             Promise::RunsOnce => "nothing complete runs again",
             Promise::NoLateCommit => "no commit after a successor's",
             Promise::NothingAfterItsEnd => "what is over writes nothing",
-            Promise::NoDoubleWork => "work is done twice only where a request was late or a process stood still",
-            Promise::NoLitter => "a last clean run leaves no claims, liveness, uploads or temporaries",
-            Promise::NothingSaved => "a last clean run leaves nothing that complete tasks had saved",
+            Promise::NoDoubleWork => {
+                "work is done twice only where a request was late or a process stood still"
+            }
+            Promise::NoLitter => {
+                "a last clean run leaves no claims, liveness, uploads or temporaries"
+            }
+            Promise::NothingSaved => {
+                "a last clean run leaves nothing that complete tasks had saved"
+            }
             Promise::Outcomes => "outcomes say what happened",
             Promise::CalmIsOk => "a run without faults in its way is well",
             Promise::StateMovesForward => "a restored state is the last one that was saved",
@@ -67,17 +73,30 @@ pub(super) fn sent(world: &World, sent: Sent, operation: &str, path: &str) {
         return;
     }
     if let Some(place) = world.place(path) {
-        let is_running = world.notes().runs.iter().any(|run| run.life == sent.by && !run.is_over);
+        let is_running = world
+            .notes()
+            .runs
+            .iter()
+            .any(|run| run.life == sent.by && !run.is_over);
         world.check(Promise::NothingAfterItsEnd, is_running, || {
-            format!("p{} publishes {}.{} when its run is over", sent.by, place.day, place.at)
+            format!(
+                "p{} publishes {}.{} when its run is over",
+                sent.by, place.day, place.at
+            )
         });
     }
-    let saved = path.strip_prefix("_kart/steps/").and_then(|rest| rest.split('/').next());
+    let saved = path
+        .strip_prefix("_kart/steps/")
+        .and_then(|rest| rest.split('/').next());
     if let Some((day, at)) = saved.and_then(|key| world.keyed(key)) {
-        let of_it = |attempt: &Attempt| (attempt.life, attempt.day, attempt.at) == (sent.by, day, at);
+        let of_it =
+            |attempt: &Attempt| (attempt.life, attempt.day, attempt.at) == (sent.by, day, at);
         let is_live = world.notes().live().any(of_it);
         world.check(Promise::NothingAfterItsEnd, is_live, || {
-            format!("p{} saves `{path}` for {day}.{at} when no attempt of it is under way", sent.by)
+            format!(
+                "p{} saves `{path}` for {day}.{at} when no attempt of it is under way",
+                sent.by
+            )
         });
     }
 }
@@ -90,17 +109,26 @@ pub(super) fn written(world: &World, write: &Write) {
     let name = format!("{}.{}", place.day, place.at);
     if place.is_keyed {
         let may_replace = world.kinds.has(Kind::Reruns);
-        world.check(Promise::NeverReplaced, !write.replaced || may_replace, || {
-            format!("p{} replaces the output of {name}", write.sent.by)
-        });
+        world.check(
+            Promise::NeverReplaced,
+            !write.replaced || may_replace,
+            || format!("p{} replaces the output of {name}", write.sent.by),
+        );
     }
     // What was saved on the way has served.
     world.notes().saved.retain(|(_, at, _), _| *at != place.at);
     if let Some(bytes) = &write.bytes {
-        let days = if place.is_keyed { place.day..place.day + 1 } else { 0..world.days };
+        let days = if place.is_keyed {
+            place.day..place.day + 1
+        } else {
+            0..world.days
+        };
         let is_right = days.clone().any(|day| world.value(day, place.at) == *bytes);
         world.check(Promise::RightBytes, is_right, || {
-            format!("p{} writes {bytes:?} as the output of {name}", write.sent.by)
+            format!(
+                "p{} writes {bytes:?} as the output of {name}",
+                write.sent.by
+            )
         });
     }
     if !place.is_keyed {
@@ -110,21 +138,41 @@ pub(super) fn written(world: &World, write: &Write) {
 
 /// At a path without a key whoever began last has the last word.
 fn no_late_commit(world: &World, write: &Write, at: u32) {
-    let is_excused = world.coordination == Coordination::None || world.counts().of(Kind::Paused) > 0;
+    let is_excused =
+        world.coordination == Coordination::None || world.counts().of(Kind::Paused) > 0;
     let days: Vec<u32> = (0..world.days).collect();
     let begun = |life: usize| {
         let notes = world.notes();
-        let begun = days.iter().filter_map(|day| notes.last_attempt(life, *day, at).map(|attempt| attempt.begun));
+        let begun = days.iter().filter_map(|day| {
+            notes
+                .last_attempt(life, *day, at)
+                .map(|attempt| attempt.begun)
+        });
         begun.max()
     };
     let mine = begun(write.sent.by);
-    let successor = world.objects().writes.iter().rev().skip(1).find_map(|other| {
-        let is_before = other.path == write.path && other.sent.by != write.sent.by && other.at < write.sent.at;
-        (is_before && begun(other.sent.by) > mine).then_some(other.sent.by)
-    });
-    world.check(Promise::NoLateCommit, is_excused || successor.is_none(), || {
-        format!("p{} writes `{}` after its successor {successor:?}", write.sent.by, write.path)
-    });
+    let successor = world
+        .objects()
+        .writes
+        .iter()
+        .rev()
+        .skip(1)
+        .find_map(|other| {
+            let is_before = other.path == write.path
+                && other.sent.by != write.sent.by
+                && other.at < write.sent.at;
+            (is_before && begun(other.sent.by) > mine).then_some(other.sent.by)
+        });
+    world.check(
+        Promise::NoLateCommit,
+        is_excused || successor.is_none(),
+        || {
+            format!(
+                "p{} writes `{}` after its successor {successor:?}",
+                write.sent.by, write.path
+            )
+        },
+    );
 }
 
 /// A body begins.
@@ -136,18 +184,27 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
     let name = format!("{}.{}", mine.day, mine.at);
     let (before, meanwhile) = {
         let objects = world.objects();
-        let there = |moment| objects.written_before(path, moment).map(|write| write.sent.by);
+        let there = |moment| {
+            objects
+                .written_before(path, moment)
+                .map(|write| write.sent.by)
+        };
         (there(began), there(mine.begun))
     };
     if is_keyed && !reruns {
         world.check(Promise::RunsOnce, before.is_none(), || {
-            format!("p{} runs {name}, which was there when its run began", mine.life)
+            format!(
+                "p{} runs {name}, which was there when its run began",
+                mine.life
+            )
         });
     }
     let beside = {
         let notes = world.notes();
         // A thread cannot be stopped, and may outlive its run.
-        let is_beside = |other: &&Attempt| (other.day, other.at) == (mine.day, mine.at) && !notes.runs[other.run].is_over;
+        let is_beside = |other: &&Attempt| {
+            (other.day, other.at) == (mine.day, mine.at) && !notes.runs[other.run].is_over
+        };
         notes.live().find(is_beside).map(|other| other.life)
     };
     let is_twice = beside.is_some() || is_keyed && !reruns && meanwhile.is_some();
@@ -155,12 +212,22 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
         world.notes().double_work += 1;
     }
     let counts = world.counts();
-    let may_be = [Kind::Late, Kind::Paused, Kind::Refused].iter().any(|kind| counts.of(*kind) > 0);
-    let claims_all = world.coordination == Coordination::Exclusive && (world.kinds.has(Kind::Roots));
+    let may_be = [Kind::Late, Kind::Paused, Kind::Refused]
+        .iter()
+        .any(|kind| counts.of(*kind) > 0);
+    let claims_all =
+        world.coordination == Coordination::Exclusive && (world.kinds.has(Kind::Roots));
     let is_own = beside == Some(mine.life);
-    world.check(Promise::NoDoubleWork, !is_twice || (may_be || claims_all) && !is_own, || {
-        format!("p{} runs {name}; beside p{beside:?}, made by {meanwhile:?}", mine.life)
-    });
+    world.check(
+        Promise::NoDoubleWork,
+        !is_twice || (may_be || claims_all) && !is_own,
+        || {
+            format!(
+                "p{} runs {name}; beside p{beside:?}, made by {meanwhile:?}",
+                mine.life
+            )
+        },
+    );
 }
 
 /// The last clean runs are over.
@@ -170,8 +237,18 @@ pub(super) fn litter(world: &World) {
         let left = rooms.iter().flat_map(|room| objects.below(room));
         left.map(|path| world.shown(path)).collect()
     };
-    let litter = left(&["_kart/claims/", "_kart/workers/", "_kart/liveness/", "_kart/uploads/", "_kart/tmp/"]);
-    world.check(Promise::NoLitter, litter.is_empty(), || format!("{litter:?}"));
+    let litter = left(&[
+        "_kart/claims/",
+        "_kart/workers/",
+        "_kart/liveness/",
+        "_kart/uploads/",
+        "_kart/tmp/",
+    ]);
+    world.check(Promise::NoLitter, litter.is_empty(), || {
+        format!("{litter:?}")
+    });
     let saved = left(&["_kart/steps/"]);
-    world.check(Promise::NothingSaved, saved.is_empty(), || format!("{saved:?}"));
+    world.check(Promise::NothingSaved, saved.is_empty(), || {
+        format!("{saved:?}")
+    });
 }

@@ -32,7 +32,10 @@ impl Roll {
         for kind in Kind::OF_STORE {
             let chance = rng.u32(..1000);
             let is_read = matches!(operation, "get" | "list");
-            if world.may(*kind) && chance < world.rate(*kind) && (is_read || *kind != Kind::Truncated) {
+            if world.may(*kind)
+                && chance < world.rate(*kind)
+                && (is_read || *kind != Kind::Truncated)
+            {
                 drawn |= 1 << *kind as u64;
             }
         }

@@ -85,7 +85,11 @@ impl World {
         World {
             kinds,
             shape,
-            coordination: if is_shared { Coordination::Shared } else { Coordination::Exclusive },
+            coordination: if is_shared {
+                Coordination::Shared
+            } else {
+                Coordination::Exclusive
+            },
             days: if kinds.has(Kind::Days) { day } else { 1 },
             paths: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -111,7 +115,8 @@ impl World {
                 let is_keyed = node.flavor != Flavor::Named;
                 let place = Place { day, at, is_keyed };
                 self.paths.insert(task.try_path().unwrap(), place);
-                self.keys.insert(task.try_key().unwrap().to_string(), (day, at));
+                self.keys
+                    .insert(task.try_key().unwrap().to_string(), (day, at));
                 self.values.insert((day, at), self.shape.value(day, at));
             }
         }
@@ -218,12 +223,18 @@ impl World {
             notes.counts.count(Kind::Refused);
         }
         drop(notes);
-        self.tell(sent.by, || format!("{operation} {}{}", self.shown(path), roll));
+        self.tell(sent.by, || {
+            format!("{operation} {}{}", self.shown(path), roll)
+        });
         promises::sent(self, sent, operation, path);
     }
 
     /// A request takes effect.
-    pub(super) fn apply<T>(&self, request: Request, effect: impl FnOnce(&mut Objects, Request) -> T) -> T {
+    pub(super) fn apply<T>(
+        &self,
+        request: Request,
+        effect: impl FnOnce(&mut Objects, Request) -> T,
+    ) -> T {
         let (result, write) = {
             let mut objects = self.objects();
             objects.now = self.now();
@@ -252,7 +263,7 @@ impl World {
         if self.settings.is_told {
             let now = self.now();
             let what = what();
-            self.notes().tell(now, life, what);
+            self.notes().tell(now, life, &what);
         }
     }
 
@@ -292,8 +303,13 @@ impl World {
 pub(super) struct Arriving(Arc<World>);
 
 impl Arriving {
-    pub(super) fn apply<T>(&self, request: Request, effect: impl FnOnce(&mut Objects, Request) -> T) -> T {
-        self.0.tell(request.sent.by, || "a late request takes effect".to_owned());
+    pub(super) fn apply<T>(
+        &self,
+        request: Request,
+        effect: impl FnOnce(&mut Objects, Request) -> T,
+    ) -> T {
+        self.0
+            .tell(request.sent.by, || "a late request takes effect".to_owned());
         self.0.apply(request, effect)
     }
 }
