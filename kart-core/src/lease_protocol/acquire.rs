@@ -68,6 +68,8 @@ enum State {
     Confirming(u64),
     Reading(u64),
     Looking(u64, ProcessId),
+    /// Whether the claim of a dead process is there still: who leaves in good order deletes it first.
+    Verifying(u64, ProcessId),
 }
 
 /// The contest of one process for one key: [`START`](Self::START), then [`next`](Self::next) with each
@@ -151,7 +153,17 @@ impl Acquire {
             }
             (State::Reading(_), Response::NoClaim) => self.look_again(),
             (State::Reading(generation), Response::Unreadable) => self.take_over(generation),
-            (State::Looking(generation, _), Response::Dead(true)) => self.take_over(generation),
+            (State::Looking(generation, process), Response::Dead(true)) => self.ask(
+                State::Verifying(generation, process),
+                Request::Read(generation),
+            ),
+            (State::Verifying(generation, dead), Response::Claim(process, _))
+                if *process == dead =>
+            {
+                self.take_over(generation)
+            }
+            (State::Verifying(generation, _), Response::Unreadable) => self.take_over(generation),
+            (State::Verifying(..), Response::NoClaim | Response::Claim(..)) => self.look_again(),
             (State::Looking(generation, by), Response::Dead(false)) => {
                 Action::Held { by, generation }
             }

@@ -29,7 +29,8 @@
 //!    no request takes longer than ⅓ ttl, nobody deletes a generation that has been succeeded, and a first
 //!    generation that could be created is the highest.
 //! 4. Liveness is written before the first claim and taken back after the last, so that a claim without
-//!    it belongs to nobody.
+//!    it belongs to nobody. A contender that finds a holder dead reads the claim once more: one that was taken back
+//!    meanwhile has no successor, or a first generation could be created beside its second.
 //! 5. After a claim is won, the output is looked for once more before anything runs: a claim that was free
 //!    because its work is done runs nothing.
 //! 6. An answer that was lost is neither a win nor a loss: the claim is read, and its nonce compared.
