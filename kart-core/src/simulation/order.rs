@@ -55,7 +55,7 @@ impl Order {
             .limit("gpu", 1)
             .resource(process)
             .run_log(false)
-            .run_id(run_id(run))
+            .run_id(run_id(run, 0))
             .stop(&stop);
         Order {
             runner: configure(runner),
@@ -70,10 +70,10 @@ impl Order {
         let runner = self.runner.clone();
         let task = bodies::task(world.settings.seed, self.root.0, self.root.1);
         let task = move || [task.clone()];
+        let twin = run_id(self.run, 1);
         tokio::spawn(async move {
             if has_twin {
-                // Its name in the log is its own.
-                let twin = runner.clone().run_id(RunId::now());
+                let twin = runner.clone().run_id(twin);
                 let (one, other) = tokio::join!(runner.run_all(task()), twin.run_all(task()));
                 vec![one, other]
             } else {
@@ -84,8 +84,8 @@ impl Order {
 }
 
 /// What names a run: in order, and the same each time.
-fn run_id(run: usize) -> RunId {
-    let name = format!("01900000-{run:04x}-7000-8000-000000000000");
+fn run_id(run: usize, twin: u8) -> RunId {
+    let name = format!("01900000-{run:04x}-7000-8000-00000000000{twin}");
     name.parse().expect("it is a UUID of version 7")
 }
 
