@@ -92,7 +92,7 @@ impl Drop for Kept {
 
 impl Shape {
     pub(super) fn draw(rng: &mut fastrand::Rng, kinds: Kinds) -> Self {
-        let count = rng.u32(2..=8);
+        let count = rng.u32(2..=10);
         let form = rng.u8(..5);
         let mut nodes: Vec<Node> = Vec::new();
         for at in 0..count {
@@ -141,21 +141,6 @@ impl Shape {
             _ => Vec::new(),
         });
         node.requires.iter().copied().chain(asked).collect()
-    }
-
-    /// All that a node needs, itself included.
-    pub(super) fn needed(&self, at: u32) -> Vec<u32> {
-        let mut needed = vec![at];
-        let mut next = 0;
-        while let Some(at) = needed.get(next).copied() {
-            for below in self.below(at) {
-                if !needed.contains(&below) {
-                    needed.push(below);
-                }
-            }
-            next += 1;
-        }
-        needed
     }
 
     pub(super) fn root(&self) -> u32 {

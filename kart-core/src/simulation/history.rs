@@ -11,15 +11,19 @@ use tokio::time::{Instant, sleep, timeout};
 use super::faults::{Counts, Kind, Kinds};
 use super::front::Front;
 use super::graph::Kept;
+use super::life;
 use super::notes::Broken;
+use super::order::{Order, Running};
 use super::plain::Active;
-use super::process::{self, Order, Running};
 use super::promises::{self, Promise};
-use super::world::{Settings, TTL, World};
-use crate::Outcome;
+use super::world::{Settings, World};
+use crate::{Outcome, RunError};
 
 /// A clean run has nothing to wait for but the silence of the dead.
 const CLEAN: Duration = Duration::from_mins(10);
+
+/// How long a clean run waits for the silence of the dead: nothing once a takeover needs no option.
+const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// What came of a history.
 #[derive(Debug)]
@@ -111,7 +115,7 @@ async fn tell(settings: &Settings) -> History {
     let processes = rng.usize(1..=4).min(settings.processes);
     let mut living = JoinSet::new();
     for number in 0..processes {
-        living.spawn(process::live(Arc::clone(&world), number));
+        living.spawn(life::live(Arc::clone(&world), number));
     }
     let mut left = Vec::new();
     while let Some(ended) = living.join_next().await {
@@ -154,17 +158,22 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
         }
     }
     for day in 0..world.days {
-        clean_run(world, day).await;
+        // What a late request has left may cost a claim once: it is to be run again.
+        let was_late = world.counts().of(Kind::Late) > 0;
+        if !(was_late && clean_run(world, day, true).await) {
+            clean_run(world, day, false).await;
+        }
     }
     promises::litter(world);
 }
 
-async fn clean_run(world: &Arc<World>, day: u32) {
+/// Whether it was well; it may be interrupted where it is to be run again.
+async fn clean_run(world: &Arc<World>, day: u32, may_be_interrupted: bool) -> bool {
     let front = Front::new(world, world.next_life());
     let root = world.shape.root();
     world.tell(front.life(), || format!("runs {day}.{root}, cleanly"));
     let order = Order::new(&front, (day, root), |runner| {
-        runner.workers(4).wait(TTL * 10)
+        runner.workers(4).wait(TAKEOVER)
     });
     let result = timeout(CLEAN, order.start(world, false)).await;
     world.ended(order.run);
@@ -172,7 +181,7 @@ async fn clean_run(world: &Arc<World>, day: u32) {
         world.check(Promise::Ends, false, || {
             "a clean run does not end".to_owned()
         });
-        return;
+        return true;
     };
     let said = match &result {
         Ok(Ok(report)) => format!("well: {}", report.counts()),
@@ -180,11 +189,14 @@ async fn clean_run(world: &Arc<World>, day: u32) {
         Err(error) => error.to_string(),
     };
     world.tell(front.life(), || said.clone());
+    if may_be_interrupted && matches!(result, Ok(Err(RunError::Interrupted(_)))) {
+        return false;
+    }
     let Ok(Ok(report)) = &result else {
         world.check(Promise::CalmIsOk, false, || {
             format!("a clean run ends: {said}")
         });
-        return;
+        return true;
     };
     world.check(Promise::CalmIsOk, true, String::new);
     let is_there = |outcome: &Outcome| {
@@ -208,6 +220,7 @@ async fn clean_run(world: &Arc<World>, day: u32) {
     world.check(Promise::RightBytes, is_right, || {
         format!("the output of {day}.{root} is {found:?} after a clean run")
     });
+    true
 }
 
 /// The same history without whatever it takes not to break that promise.

@@ -15,12 +15,15 @@ mod faults;
 mod front;
 mod graph;
 mod history;
+mod life;
 mod notes;
 mod objects;
+mod order;
 mod outcomes;
 mod plain;
 mod process;
 mod promises;
+mod requests;
 mod roll;
 mod world;
 

@@ -81,7 +81,7 @@ impl Notes {
         }
     }
 
-    pub(super) fn tell(&mut self, now: Duration, life: usize, what: String) {
+    pub(super) fn tell(&mut self, now: Duration, life: usize, what: &str) {
         if self.is_told {
             let who = if life == usize::MAX {
                 "-".to_owned()

@@ -10,7 +10,7 @@ use object_store::{Error, ObjectMeta, PutMode, Result};
 /// The whole store. Times are virtual, since the history began.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    objects: BTreeMap<String, Object>,
+    by_path: BTreeMap<String, Object>,
     /// The writes that took effect, in their order.
     pub(super) writes: Vec<Write>,
     tags: u64,
@@ -49,7 +49,7 @@ pub(super) struct Sent {
 
 impl Objects {
     pub(super) fn get(&self, path: &str) -> Option<&Object> {
-        self.objects.get(path)
+        self.by_path.get(path)
     }
 
     pub(super) fn put(
@@ -60,7 +60,7 @@ impl Objects {
         write: (Sent, Duration, Duration),
     ) -> Result<u64> {
         let (sent, at, hidden) = write;
-        let there = self.objects.get(path);
+        let there = self.by_path.get(path);
         match mode {
             PutMode::Create if there.is_some() => {
                 return Err(Error::AlreadyExists {
@@ -92,12 +92,12 @@ impl Objects {
             replaced: there.is_some(),
             bytes: Some(bytes),
         });
-        self.objects.insert(path.to_owned(), object);
+        self.by_path.insert(path.to_owned(), object);
         Ok(self.tags)
     }
 
     pub(super) fn delete(&mut self, path: &str, sent: Sent, at: Duration) {
-        if self.objects.remove(path).is_some() {
+        if self.by_path.remove(path).is_some() {
             self.writes.push(Write {
                 path: path.to_owned(),
                 sent,
@@ -114,7 +114,7 @@ impl Objects {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        let below = self.objects.range(from.clone()..);
+        let below = self.by_path.range(from.clone()..);
         below
             .take_while(|(path, _)| path.starts_with(&from))
             .filter(|(_, object)| object.hidden <= now)
@@ -124,14 +124,14 @@ impl Objects {
 
     /// Listings show everything from now on.
     pub(super) fn unhide(&mut self) {
-        for object in self.objects.values_mut() {
+        for object in self.by_path.values_mut() {
             object.hidden = Duration::ZERO;
         }
     }
 
     /// The paths below a prefix as they are, and not as a listing shows them.
     pub(super) fn below(&self, prefix: &str) -> Vec<&str> {
-        let below = self.objects.range(prefix.to_owned()..);
+        let below = self.by_path.range(prefix.to_owned()..);
         below
             .map(|(path, _)| path.as_str())
             .take_while(|path| path.starts_with(prefix))

@@ -3,7 +3,8 @@
 use tokio::task::JoinError;
 
 use super::faults::{Counts, Kind};
-use super::process::{Fate, Order, Running};
+use super::life::Fate;
+use super::order::{Order, Running};
 use super::promises::Promise;
 use super::world::{TTL, World};
 use crate::{Outcome, Report, RunError};

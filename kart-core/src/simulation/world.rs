@@ -263,7 +263,7 @@ impl World {
         if self.settings.is_told {
             let now = self.now();
             let what = what();
-            self.notes().tell(now, life, what);
+            self.notes().tell(now, life, &what);
         }
     }
 
