@@ -123,8 +123,8 @@ pub(crate) fn hold_clock() -> Option<mpsc::Sender<()>> {
     if (before..=std::time::Instant::now()).contains(&now) {
         return None;
     }
-    let (hold, held) = mpsc::channel();
+    let (hold, released) = mpsc::channel();
     let runtime = Handle::try_current().ok()?;
-    runtime.spawn_blocking(move || held.recv());
+    runtime.spawn_blocking(move || released.recv());
     Some(hold)
 }

@@ -146,9 +146,10 @@ impl Local {
             let permit = Permit { guard, wanted };
             disk.publish(&owned, &bytes, mode, &permit)
         };
-        let published = match is_small {
-            true => self.pool.submit(Size::Small, publish).await,
-            false => threads::run(publish).await,
+        let published = if is_small {
+            self.pool.submit(Size::Small, publish).await
+        } else {
+            threads::run(publish).await
         };
         published
             .flatten()
@@ -255,9 +256,10 @@ impl Local {
     ) -> Result<T, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
         let on_disk = move |_: &Wanted<'_>| work(&disk, &owned);
-        let done = match is_heartbeat(path) {
-            true => threads::run(on_disk).await,
-            false => self.pool.submit(Size::Small, on_disk).await,
+        let done = if is_heartbeat(path) {
+            threads::run(on_disk).await
+        } else {
+            self.pool.submit(Size::Small, on_disk).await
         };
         done.flatten()
             .map_err(|error| self.failed(operation, path, error))

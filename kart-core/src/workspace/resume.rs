@@ -66,12 +66,11 @@ impl Body {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        let chunks = match &mut self.chunks {
-            Some(chunks) => chunks,
-            None => {
-                let rest = self.rest().await?;
-                self.chunks.insert(rest)
-            }
+        let chunks = if let Some(chunks) = &mut self.chunks {
+            chunks
+        } else {
+            let rest = self.rest().await?;
+            self.chunks.insert(rest)
         };
         match chunks.try_next().await? {
             None if self.at < self.meta.size => Err(cut_off(self.at, self.meta.size)),

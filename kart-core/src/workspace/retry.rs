@@ -117,9 +117,10 @@ impl Remote {
                 }
             };
             if let Some(limit) = limit {
-                match is_overload(&error) {
-                    true => limit.slow_down(&error),
-                    false => limit.speed_up(),
+                if is_overload(&error) {
+                    limit.slow_down(&error);
+                } else {
+                    limit.speed_up();
                 }
             }
             if !self.has_answered() && advice::lacks_credentials(&chain(&error)) {
