@@ -11,7 +11,7 @@ use crate::lease_protocol::{ClaimRecord, Health, LivenessRecord, ProcessId};
 
 impl Participant {
     /// Deletes what dead processes have left; what cannot be deleted stays.
-    pub(super) async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         if let Err(error) = self.sweep_all().await {
             tracing::debug!(error = crate::error::chain(&error), "failed to sweep");
         }
@@ -20,7 +20,8 @@ impl Participant {
     async fn sweep_all(&self) -> Result<(), StoreError> {
         let workspace = &self.shared().workspace;
         let mut highest: BTreeMap<Key, u64> = BTreeMap::new();
-        for path in workspace.list(CLAIMS).await? {
+        let (claims, liveness) = tokio::join!(workspace.list(CLAIMS), workspace.list(LIVENESS));
+        for path in claims? {
             let mut names = path.split('/').skip(2);
             let key = names.next().and_then(|key| key.parse().ok());
             let generation = names.next().and_then(|number| number.parse::<u64>().ok());
@@ -29,7 +30,7 @@ impl Participant {
                 *highest = generation.max(*highest);
             }
         }
-        let is_alone = self.sweep_liveness().await?;
+        let is_alone = self.sweep_liveness(liveness?).await?;
         for (key, generation) in highest {
             if self.is_orphaned(key, generation, is_alone).await? {
                 self.clear(key).await?;
@@ -39,11 +40,11 @@ impl Participant {
     }
 
     /// Deletes the liveness objects of dead processes; returns whether no other process is left.
-    async fn sweep_liveness(&self) -> Result<bool, StoreError> {
+    async fn sweep_liveness(&self, found: Vec<String>) -> Result<bool, StoreError> {
         let shared = self.shared();
         let own = self.id().await;
         let mut is_alone = true;
-        for path in shared.workspace.list(LIVENESS).await? {
+        for path in found {
             let id = path.rsplit('/').next().and_then(|id| id.parse().ok());
             let Some(id) = id.filter(|id| own != Some(*id)) else {
                 continue;

@@ -137,7 +137,7 @@ impl<'g> Expansion<'g> {
         if let Some(named) = &mut self.named {
             *named += 1;
         }
-        if self.limits.must_stop(self.first + self.nodes.len()) {
+        if self.limits.must_stop() {
             self.give_up(interrupted().into());
         } else if self
             .named

@@ -22,9 +22,9 @@ pub(crate) struct ExpandLimits {
 }
 
 impl ExpandLimits {
-    /// Whether the expansion is to end after so many tasks; the clock is looked at now and then.
-    pub(super) fn must_stop(&self, tasks: usize) -> bool {
-        let is_late = |deadline: Instant| tasks.is_multiple_of(256) && deadline <= Instant::now();
+    /// Whether the expansion is to end.
+    pub(super) fn must_stop(&self) -> bool {
+        let is_late = |deadline: Instant| deadline <= Instant::now();
         self.stop.is_stopping() || self.deadline.is_some_and(is_late)
     }
 }

@@ -139,7 +139,10 @@ async fn start(
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
-        return event_loop::run(state).await?.into_report();
+        let finished = event_loop::run(state).await?;
+        // Nobody else may ever have to do with what a dead process has left.
+        shutdown::closing(settings, started, participant.sweep()).await;
+        return finished.into_report();
     }
     let taken = Leases::take(settings, participant, &graph, started);
     let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
