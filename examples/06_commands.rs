@@ -22,7 +22,7 @@ async fn count(name: &str, #[context] cx: &Context) -> anyhow::Result<File> {
 }
 
 /// Sorts what was counted. A plain `fn` waits by `block_on`.
-#[task(path = "sorted.txt", format = kart::format::Raw)]
+#[task(path = "sorted.txt")]
 fn sort(
     names: &[String],
     #[requires(names.iter().map(|name| Count { name: name.clone() }))] counted: &[File],
