@@ -381,25 +381,3 @@ async fn a_root_that_cannot_be_decoded_is_an_error_of_build() {
     assert!(error.to_string().contains(&location), "{error}");
     assert!(format!("{error:#}").contains("line 1"), "{error:#}");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_store_that_fails_interrupts_the_task_and_does_not_fail_it() {
-    let workspace = crate::common::Faulty::workspace(|operation, path| {
-        operation == "put" && path.contains("/Good/")
-    });
-    let log = Log::default();
-    let runner = Runner::new(&workspace).resource(log.clone());
-    let error = runner.run(Good { n: 1 }).await.unwrap_err();
-    let RunError::Interrupted(report) = &error else {
-        panic!("{error:#}");
-    };
-    assert_eq!(
-        (report.counts().interrupted, report.counts().failed),
-        (1, 0)
-    );
-    let story = format!("{error:#}");
-    for part in ["Good { n: 1 } was interrupted", "failed to write", "today"] {
-        assert!(story.contains(part), "no {part} in {story}");
-    }
-    assert_eq!(log.all(), ["good 1"]);
-}

@@ -6,7 +6,7 @@ use kart::{
     Context, Event, Outcome, Report, RunError, Runner, StopReason, StopToken, TaskExt, task,
 };
 
-use crate::common::{Log, memory};
+use crate::common::{Faulty, Log, memory};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -196,4 +196,25 @@ async fn events_tell_why_it_stops_and_what_was_cut_off() {
         format!("interrupted {name} after 2s"),
     ];
     assert_eq!(log.all(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_interrupts_the_task_and_does_not_fail_it() {
+    let workspace =
+        Faulty::workspace(|operation, path| operation == "put" && path.contains("/Unit/"));
+    let log = Log::default();
+    let runner = Runner::new(&workspace).run_log(false).resource(log.clone());
+    let error = runner.run(Unit { n: 1 }).await.unwrap_err();
+    let RunError::Interrupted(report) = &error else {
+        panic!("{error:#}");
+    };
+    assert_eq!(
+        (report.counts().interrupted, report.counts().failed),
+        (1, 0)
+    );
+    let story = format!("{error:#}");
+    for part in ["Unit { n: 1 } was interrupted", "failed to write", "today"] {
+        assert!(story.contains(part), "no {part} in {story}");
+    }
+    assert_eq!(log.all(), ["unit 1"]);
 }

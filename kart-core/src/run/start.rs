@@ -140,8 +140,10 @@ async fn start(
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
         let finished = event_loop::run(state).await?;
-        // Nobody else may ever have to do with what a dead process has left.
-        shutdown::closing(settings, started, participant.sweep()).await;
+        if settings.run_log {
+            // Nobody else may ever have to do with what a dead process has left.
+            shutdown::closing(settings, started, participant.sweep()).await;
+        }
         return finished.into_report();
     }
     let taken = Leases::take(settings, participant, &graph, started);
