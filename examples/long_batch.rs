@@ -19,7 +19,7 @@ async fn run_task_with_wait(wait_ms: u64, output_name: &str) -> anyhow::Result<S
     Ok(format!("{output_name} is done"))
 }
 
-/// Gathers what the 27 units said.
+/// Joins the outputs of the 27 units.
 #[task(path = "all_results.txt")]
 async fn agg(
     /// How long each unit takes, in milliseconds.

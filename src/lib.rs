@@ -1,9 +1,8 @@
-//! Checkpointed tasks from plain functions: a batch that was cut off goes on from where it stopped
-//! by being run again.
+//! Checkpointed tasks from plain functions: a batch that is cut off resumes where it stopped when you
+//! run it again.
 //!
-//! `#[task]` on a function makes a struct beside it, the checkpointed form of one call. Its output
-//! is an object in a directory or a bucket, under a name made of its parameters; what exists is not
-//! made again.
+//! `#[task]` on a function adds a struct, the checkpointed form of one call. Its output is an object in
+//! a directory or a bucket, under a name made of its parameters; what exists is not made again.
 //!
 //! ```
 //! use kart::{Workspace, task};
@@ -56,9 +55,9 @@ pub use kart_cli as __cli;
 /// struct.
 ///
 /// The task's parameters are options (`wait_ms` is `--wait-ms`); see `--help`. The exit status is
-/// 0 when all is complete, 1 when a task failed, 2 for wrong use, 75 when the run was stopped with
-/// work left. What the command line cannot give, such as resources, a closure gives to the
-/// [`Runner`]; it is called within the runtime.
+/// 0 when all is complete, 1 when a task failed, 2 for wrong use, and 75 when the run was interrupted
+/// or another process holds its root: run it again. A closure gives the [`Runner`] what the command
+/// line cannot, such as resources; it is called within the runtime.
 ///
 /// ```no_run
 /// struct Greeting(&'static str);

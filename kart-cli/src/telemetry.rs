@@ -252,7 +252,7 @@ impl Instruments {
             failed: counter("kart.tasks.failed", "Tasks that failed for good."),
             retried: counter(
                 "kart.tasks.retried",
-                "Completion that failed and were followed by another.",
+                "Attempts that failed and were followed by another.",
             ),
             durations: meter
                 .f64_histogram("kart.attempt.duration")

@@ -106,7 +106,7 @@ impl Metrics {
             &mut text,
             "kart_attempts_running",
             "gauge",
-            "Completion that are under way.",
+            "Attempts that are under way.",
         );
         let _ = writeln!(text, "kart_attempts_running {}", now.attempts);
 

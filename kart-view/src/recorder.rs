@@ -78,7 +78,7 @@ pub struct Changes {
     outcome: Option<String>,
     /// The letters of the tasks that changed.
     outcomes: Vec<(usize, char)>,
-    /// Completion that began or ended, after their places.
+    /// Attempts that started or ended, after their places.
     attempts: Vec<(usize, Attempt)>,
     /// The errors of those attempts, by their places.
     errors: BTreeMap<usize, String>,

@@ -1,4 +1,4 @@
-//! Completion that go on where others stopped: steps, saved states, long loops, progress.
+//! Attempts that resume where others stopped: steps, saved states, long loops, progress.
 
 #[path = "../common/mod.rs"]
 mod common;

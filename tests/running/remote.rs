@@ -1,4 +1,4 @@
-//! Completion that are made elsewhere: what is ordered, and what the answers do to the run.
+//! Attempts in other processes: the requests, and what the responses do to the run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

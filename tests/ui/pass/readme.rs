@@ -13,7 +13,7 @@ pub async fn run_task_with_wait(wait_ms: u64, output_name: &str) -> anyhow::Resu
     Ok(format!("{output_name} is done"))
 }
 
-/// Gathers what the 27 units said.
+/// Joins the outputs of the 27 units.
 #[task(path = "all_results.txt")]
 pub async fn agg(
     #[param(default = 100)] wait_ms: u64,
