@@ -1,4 +1,4 @@
-//! What becomes of attempts: retries, failures and what they block, interruptions.
+//! Results of attempts: outputs, retries, failures and what they block, interruptions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::run::record::tracker::RanRecord;
 use crate::run::scheduler::dependents::required;
 use crate::run::table::State;
 
-/// No pause before a retry is longer than this.
+/// The longest pause before a retry.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// How often a task is put back because an input of its has vanished.
+/// How often a task may wait again for an input that has vanished.
 const VANISHED_INPUTS: u32 = 2;
 
 impl RunState {
-    /// Takes in the end of an attempt, and draws what follows.
+    /// Handles the result of an attempt.
     pub(crate) fn on_attempt_finished(&mut self, result: AttemptResult) {
         self.attempts -= 1;
         let AttemptResult {
@@ -33,7 +33,7 @@ impl RunState {
             end,
             lease,
         } = result;
-        // Its end may have been announced already.
+        // `BodyFinished` may have done this already.
         self.scheduler.body_ended(&mut self.table, node);
         self.table.waits.forget(node);
         let attempt = |error| FailedAttempt {
@@ -84,7 +84,7 @@ impl RunState {
         self.complete(node, number, elapsed, &published, true);
     }
 
-    /// The output of `node` was made in this run; `has_inputs` where its inputs were held for it.
+    /// Completes `node`, which this run has made; `has_inputs` if the output cache held inputs for it.
     pub(super) fn complete(
         &mut self,
         node: NodeId,
@@ -111,7 +111,7 @@ impl RunState {
         }
     }
 
-    /// The output of `node` is there, and this run has not made it.
+    /// Completes `node`, which another process has made.
     pub(super) fn on_completed_by_other(&mut self, node: NodeId) {
         self.table.set_outcome(node, Outcome::CompletedByOther);
         self.record(move |tracker| tracker.emit_completed_by_other(node));
@@ -119,7 +119,7 @@ impl RunState {
         self.release_requirements(node);
     }
 
-    /// `node` takes no more of what it requires.
+    /// Lets the output cache drop the inputs of `node`.
     pub(super) fn release_requirements(&self, node: NodeId) {
         let required = required(&self.graph, node);
         if !required.is_empty() {
@@ -127,7 +127,7 @@ impl RunState {
         }
     }
 
-    /// An output that the attempt needs is gone: it is made again, and the attempt comes after it.
+    /// Makes a vanished input again, and then the task.
     fn on_input_vanished(&mut self, input: NodeId, failed: FailedAttempt) {
         let node = failed.node;
         let vanished = &mut self.table.attempts_mut(node).vanished;
@@ -145,7 +145,7 @@ impl RunState {
         self.table.requeue(node);
     }
 
-    /// The output of a complete task is not there any more.
+    /// Makes the vanished output of a complete task again.
     pub(super) fn on_output_vanished(&mut self, node: NodeId) {
         self.run.outputs.forget(node);
         if !self.table.is_closed() {
@@ -203,7 +203,7 @@ impl RunState {
         }
     }
 
-    /// Nothing starts any more: what backs off has come to its end.
+    /// Ends all backoffs, since nothing starts any more.
     pub(super) fn end_backoffs(&mut self) {
         for node in self.table.backing_off() {
             let attempts = self.table.attempts_mut(node);
@@ -225,7 +225,7 @@ impl RunState {
         }
     }
 
-    /// There is no output of `node` in this run, and its body is not at fault.
+    /// Ends `node` without an output, and without its body's fault.
     pub(super) fn interrupt(
         &mut self,
         node: NodeId,
@@ -240,14 +240,14 @@ impl RunState {
         self.settle();
     }
 
-    /// There will be no output of `node`: what requires it is blocked, and bodies that asked for it hear why.
+    /// Fails a task: its dependents are blocked, and bodies that asked for it get the error.
     pub(super) fn fail(&mut self, failed: FailedAttempt) {
         let record = failed.clone();
         self.record(move |tracker| tracker.record_failure(&record));
         self.end_in_failure(failed);
     }
 
-    /// The same for a failure that another process has in its log.
+    /// Fails a task whose failure another process has logged.
     pub(super) fn fail_unrecorded(&mut self, failed: FailedAttempt) {
         let record = failed.clone();
         self.record(move |tracker| tracker.emit_failure(&record));
@@ -275,7 +275,7 @@ impl RunState {
         }
     }
 
-    /// `node` cannot have an output, because of a task that failed.
+    /// Blocks `node`, because the task `by` failed.
     pub(super) fn block(&mut self, node: NodeId, by: Key) {
         self.table.set_outcome(node, Outcome::Blocked { by });
         self.record(move |tracker| tracker.record_blocked(node, by));
@@ -285,7 +285,7 @@ impl RunState {
         }
     }
 
-    /// `node` requires `by`, which failed or is blocked itself.
+    /// Blocks `node`, which requires `by`: that one failed, or is blocked itself.
     pub(super) fn on_blocked(&mut self, node: NodeId, by: NodeId) {
         let key = match self.table.outcome(by) {
             Outcome::Blocked { by } => *by,
@@ -294,7 +294,7 @@ impl RunState {
         self.block(node, key);
     }
 
-    /// Another process has the task, or this one has lost it.
+    /// Waits for another process that holds the task, or may hold it since this one has lost its lease.
     pub(super) fn on_claimed(&mut self, node: NodeId, owner: Option<Owner>) {
         if let Some(owner) = owner.clone() {
             self.record(move |tracker| tracker.emit_claimed_by_other(node, &owner));
@@ -302,7 +302,7 @@ impl RunState {
         self.set_foreign(node, owner);
     }
 
-    /// Whether it is known here that the task of that key has failed.
+    /// Returns whether the task of that key has failed in this run.
     fn has_failed(&self, key: Key) -> bool {
         let outcome = self.graph.find(key).map(|node| self.table.outcome(node));
         matches!(outcome, Some(Outcome::Failed(_)))
@@ -313,14 +313,14 @@ impl RunState {
     }
 }
 
-/// Whether a retry would be in vain: the body said so, or a stored object would be met again.
+/// Returns whether a retry cannot help: the body said so, or it would read the same undecodable object.
 fn is_permanent(error: &BoxError) -> bool {
     let is_decode = |error: &Error| matches!(error, Error::Decode { .. });
     error::is_permanent(error.as_ref()) || error.downcast_ref::<Error>().is_some_and(is_decode)
 }
 
-/// A pause between nothing and the doubled backoff ("full jitter", as in the AWS Architecture
-/// Blog's "Exponential Backoff and Jitter").
+/// Returns a random pause up to the doubled backoff ("full jitter", as in the AWS Architecture Blog's "Exponential
+/// Backoff and Jitter").
 fn backoff(spec: &TaskSpec, attempt: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
     let longest = spec.backoff.saturating_mul(doubled).min(LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! What goes on beside the attempts of a run: lookups, polls of other processes' claims, pauses before retries.
+//! Background tasks of a run: lookups, polls of foreign tasks, pauses before retries.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::model::NodeId;
 use crate::run::mailbox::Mailbox;
 use crate::run::message::Message;
 
-/// Dropping it stops all of them.
+/// The background tasks of a run. Dropping it aborts them.
 #[derive(Debug)]
 pub(crate) struct BackgroundTasks {
     mailbox: Arc<Mailbox>,
     tasks: JoinSet<()>,
-    /// What the end of the run waits for.
+    /// The end of the run waits for these.
     writes: JoinSet<()>,
     poll: Option<AbortHandle>,
 }
@@ -32,7 +32,7 @@ impl BackgroundTasks {
         }
     }
 
-    /// Sends what comes of `work`.
+    /// Runs `work`, and sends the message that it returns.
     pub(crate) fn spawn(
         &mut self,
         work: impl Future<Output = Message> + Send + 'static,
@@ -51,7 +51,7 @@ impl BackgroundTasks {
         self.writes.spawn(work);
     }
 
-    /// Sends `message` after a while.
+    /// Sends `message` after a pause.
     pub(crate) fn after(&mut self, pause: Duration, message: Message) {
         self.spawn(async move {
             sleep(pause).await;
@@ -59,12 +59,12 @@ impl BackgroundTasks {
         });
     }
 
-    /// The next attempt of `node` is due after a pause.
+    /// Makes the next attempt of `node` due after a pause.
     pub(crate) fn back_off(&mut self, node: NodeId, pause: Duration) {
         self.after(pause, Message::BackoffElapsed(node));
     }
 
-    /// Polls what other processes have, unless that is under way.
+    /// Polls foreign tasks, unless a poll is in progress.
     pub(crate) fn poll(&mut self, poll: impl Future<Output = Message> + Send + 'static) {
         if self.poll.is_none() {
             self.poll = Some(self.spawn(poll));
@@ -79,14 +79,14 @@ impl BackgroundTasks {
         self.poll = None;
     }
 
-    /// Nobody is interested any more in what other processes have.
+    /// Aborts the poll of foreign tasks.
     pub(crate) fn stop_polling(&mut self) {
         if let Some(poll) = self.poll.take() {
             poll.abort();
         }
     }
 
-    /// Waits for what is being written.
+    /// Waits for the writes.
     pub(crate) async fn finish(mut self) {
         while self.writes.join_next().await.is_some() {}
     }

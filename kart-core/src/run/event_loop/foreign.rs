@@ -1,4 +1,4 @@
-//! Tasks that other processes have: the run waits for their outputs, and tries again where there will be none.
+//! Foreign tasks: another process holds them. The run polls for their outputs, and claims them when they are free.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::run::message::{ClaimPoll, ForeignStatus, Message};
 use crate::run::table::{Foreign, State};
 use crate::workspace::Workspace;
 
-/// The longest pause between polls of what another process of this machine has: it costs little, and a process that is
-/// killed is found out at once.
+/// The longest pause between polls of what another process of this machine holds. Such a poll costs little, and soon finds
+/// out that the process was killed.
 const LONGEST_LOCAL_PAUSE: Duration = Duration::from_millis(500);
 
-/// A task to be polled: `true` where its holder is to be looked at too.
+/// A task to poll, and whether to try its claim again in any case: its holder may be dead.
 type Polled = (NodeId, bool);
 
 impl RunState {
@@ -121,7 +121,7 @@ async fn poll(graph: &Graph, workspace: &Workspace, polled: Vec<Polled>) -> Clai
     Ok(found)
 }
 
-/// The keys that somebody claims.
+/// Returns the keys that have a claim.
 async fn claimed(workspace: &Workspace) -> Result<HashSet<Key>, Error> {
     let claims = workspace.list("_kart/claims").await?;
     let keys = claims

@@ -1,8 +1,8 @@
-//! Where the state of a run and its attempts meet: one loop that handles what happens.
+//! The event loop: handles messages and spawns attempt workers.
 //!
-//! An attempt is made by an *attempt worker*, a task of the runtime. When an attempt finishes, its worker reports the
-//! result and takes the next one itself, so that small tasks cost no message from one thread to another. The loop spawns
-//! workers and attends to all else: deadlines, other processes, pauses. No lock is held across an await.
+//! An *attempt worker* is a tokio task. When an attempt finishes, its worker reports the result and takes the next one
+//! itself, so small tasks wake no other thread. The loop does the rest: deadline, stop, other processes, backoff. No lock
+//! is held across an await.
 
 mod attempts;
 mod background;
@@ -28,16 +28,16 @@ use super::run_context::{EndOnDrop, RunContext};
 use super::shutdown::{self, Shutdown};
 use crate::report::{RunError, StopReason};
 
-/// The state of a run, until its end.
+/// The state of a run; `None` after its end.
 struct SharedRunState(Mutex<Option<RunState>>);
 
-/// What the loop has to do next.
+/// What the loop does next.
 enum LoopAction {
     /// Spawn an attempt worker for each.
     Spawn(Vec<AttemptJob>),
-    /// The run is to stop.
+    /// Stop the run.
     Stop(StopReason),
-    /// The run cannot begin.
+    /// The run cannot start.
     Refuse(RunError),
     /// The run's own code panicked.
     Panic(Box<dyn Any + Send>),
@@ -45,7 +45,7 @@ enum LoopAction {
 }
 
 impl SharedRunState {
-    /// Gives `None` when the run is over.
+    /// Returns `None` when the run is over.
     fn with<T>(&self, act: impl FnOnce(&mut RunState) -> T) -> Option<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.as_mut().map(act)
@@ -55,7 +55,7 @@ impl SharedRunState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Handles what has happened, and gives out what can start.
+    /// Handles all messages, and returns the attempts that can start.
     fn step(&self) -> LoopAction {
         let step = |state: &mut RunState| {
             if let Err(payload) = state.drain_mailbox() {
@@ -64,7 +64,7 @@ impl SharedRunState {
             if let Some(error) = state.take_refusal() {
                 return LoopAction::Refuse(error);
             }
-            // The deadline may have passed since, and its timer not have fired yet.
+            // The deadline may have passed before its timer fires.
             if let Some(reason) = state.must_stop() {
                 return LoopAction::Stop(reason);
             }
@@ -81,15 +81,15 @@ impl SharedRunState {
         }
     }
 
-    /// Takes the result of an attempt, and gives the next one.
+    /// Takes the result of an attempt, and returns the next one.
     fn complete_and_take_next(
         &self,
         run: &RunContext,
         result: AttemptResult,
     ) -> Option<AttemptJob> {
         let complete = |state: &mut RunState| {
-            // All that has happened is handled before anything starts: an output that is there already may
-            // have made a task ready that goes before those that wait.
+            // Handle all messages before anything starts: one of them may make a task ready that ranks higher
+            // than those in the queue.
             if let Err(payload) = state.drain_mailbox() {
                 run.send(Message::Panicked(payload));
                 return None;
@@ -119,20 +119,20 @@ async fn attempt_worker(shared: Arc<SharedRunState>, run: Arc<RunContext>, first
     while let Some(job) = next {
         let result = attempt(&run, job).await;
         next = shared.complete_and_take_next(&run, result);
-        // Others have their turn, though no attempt ever waits for anything.
+        // Yield now and then, even if no attempt ever waits.
         coop::consume_budget().await;
     }
 }
 
-/// Runs until all has ended that can, or until the grace after a stop is over.
+/// Runs until all tasks have ended that can, or until the grace period after a stop is over.
 ///
 /// # Errors
 ///
-/// Why the run could not begin.
+/// The run could not start.
 pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
     let run = Arc::clone(state.context());
     let settings = Arc::clone(state.settings());
-    // Whatever ends this future ends all that attempts may still do.
+    // However this future ends, attempts may do nothing afterwards.
     let over = EndOnDrop(Arc::clone(&run));
     let mut shutdown = shutdown::requested(settings.stop.clone(), state.deadline()).boxed();
     let mut lost = pin!(run.leases.lost());
@@ -170,7 +170,7 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
                 Shutdown::GraceExpired => break,
             },
             () = &mut lost => {
-                // What runs is somebody else's now.
+                // Another process may run these tasks now.
                 drop(stopping(StopReason::Lost));
                 break;
             }
@@ -178,7 +178,7 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
         }
     }
     let state = shared.close();
-    // What still runs is dropped, and commits nothing any more; a commit past its point of no return is waited for.
+    // Drop what still runs: it commits nothing any more. Then wait for commits past their point of no return.
     drop((workers, listening, over));
     shutdown::within_closing_time(run.guard.closed_and_idle()).await;
     match state {

@@ -1,4 +1,4 @@
-//! What became of the subtasks of a remote attempt, in the table and the record of the run that dispatched it.
+//! Adds the subtasks of a remote attempt to the table and the record of the dispatching run.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::run::remote::subtask_report::{SubtaskEnd, SubtaskReport};
 use crate::run::table::State;
 
 impl RunState {
-    /// The worker that made `root` reports its subtasks. What is under way here, or known, stays as it is.
+    /// Applies the subtask report of the worker that made `root`. Tasks that this run knows already stay as they are.
     pub(super) fn on_remote_subtasks(&mut self, root: NodeId, report: SubtaskReport) {
         for task in report.tasks {
-            // The worker is of this very build, so that it knows no task that is unknown here.
+            // The worker is of the same build, so it knows no other tasks.
             if let Ok(task) = AnyTask::from_json(task) {
                 let _ = self.place(task.into_dyn());
             }
@@ -29,7 +29,7 @@ impl RunState {
             }
         }
         for ended in &report.ended {
-            // What is known has been told of before.
+            // Known tasks were reported before.
             let Some(by) = self.unknown(ended.key) else {
                 continue;
             };
@@ -69,7 +69,7 @@ impl RunState {
         let is_wanted = is_published && self.table.state(node) == State::Waiting;
         let is_unknown = self.unknown(ended.key).is_some();
         if !is_wanted && !is_unknown {
-            // Others may have found it made, and then nobody else says who made it.
+            // Other runs may have found it complete; only this record says which process made it.
             if is_published && !matches!(self.table.outcome(node), Outcome::Ran(_)) {
                 self.record(move |tracker| tracker.record_note(note));
             }
@@ -113,7 +113,7 @@ impl RunState {
         });
     }
 
-    /// The task of that key, if nothing is known of it.
+    /// Returns the task of that key, if its status is not known yet.
     fn unknown(&self, key: Key) -> Option<NodeId> {
         let node = self.graph.find(key)?;
         let state = self.table.state(node);

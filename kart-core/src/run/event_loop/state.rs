@@ -1,7 +1,7 @@
-//! The state of a run: takes in what happens, gives out what is to be done.
+//! The state of a run: takes messages and attempt results, and returns the attempts that can start.
 //!
-//! Every message is handled in [`RunState::handle_message`]; what follows from changed states of tasks is drawn in
-//! [`RunState::settle`]. The other files of this room hold what the messages of one kind need.
+//! [`RunState::handle_message`] handles every message; [`RunState::settle`] applies what follows from changed states.
+//! Each other file of this room handles messages of one kind.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -27,13 +27,13 @@ use crate::run::settings::Settings;
 use crate::run::shutdown;
 use crate::run::table::{State, TaskTable};
 
-/// How many outputs may be on their way to the store while further bodies run.
+/// How many outputs may be in publishing while further bodies run.
 const PUBLISHING: usize = 64;
 
-/// Something for the record that waits until the plan has been told.
+/// A record that waits until the plan was emitted.
 type Record = Box<dyn FnOnce(&mut RunTracker) + Send>;
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct RunState {
     pub(super) settings: Arc<Settings>,
     pub(super) run: Arc<RunContext>,
@@ -44,21 +44,21 @@ pub(crate) struct RunState {
     pub(super) background: BackgroundTasks,
     pub(super) opening: Opening,
     pub(super) extender: Option<GraphExtender>,
-    /// The complete tasks whose outputs other code made.
+    /// Complete tasks whose outputs other code made.
     pub(super) changed: HashSet<NodeId>,
     records: Vec<Record>,
-    /// How many attempts are under way.
+    /// The number of attempts in progress.
     pub(super) attempts: usize,
     pub(super) has_run: bool,
-    /// Whether another run dispatched the roots, and sees to their retries and their inputs.
+    /// Whether another run dispatched the roots; it handles their retries and inputs.
     pub(super) is_dispatched: bool,
     pub(super) stopped: Option<StopReason>,
     /// The failure after which nothing starts any more.
     pub(super) failed_fast: Option<DependencyFailed>,
-    /// Why the run ends before it has begun.
+    /// Why the run cannot start.
     pub(super) refused: Option<RunError>,
     pub(super) deadline: Option<Instant>,
-    /// How many polls of other processes' claims in a row have found nothing new.
+    /// How many polls of foreign tasks in a row have found nothing new.
     pub(super) idle_polls: u32,
 }
 
@@ -107,11 +107,11 @@ impl RunState {
         self.deadline
     }
 
-    /// Takes in all that has happened.
+    /// Handles all messages in the mailbox.
     ///
     /// # Errors
     ///
-    /// The payload of a panic of the run's own.
+    /// The payload of a panic in the run's own code.
     pub(crate) fn drain_mailbox(&mut self) -> Result<(), Box<dyn Any + Send>> {
         let mailbox = Arc::clone(&self.run.mailbox);
         while let Some(message) = mailbox.next() {
@@ -133,7 +133,7 @@ impl RunState {
             Message::BodyFinished(node) => self.scheduler.body_ended(&mut self.table, node),
             Message::BodyBlocked(node) => self.on_body_blocked(node),
             Message::Progress(node, now) => {
-                // The attempt may have ended since another process said so.
+                // A remote attempt may have ended since its worker reported this.
                 if self.table.state(node).is_under_way() {
                     self.record(move |tracker| tracker.emit_progress(node, &now));
                 }
@@ -149,7 +149,7 @@ impl RunState {
         Ok(())
     }
 
-    /// Draws what follows from changed states, until nothing follows any more.
+    /// Applies what follows from changed states, until nothing does.
     pub(super) fn settle(&mut self) {
         while let Some(effects) = self.table.take_effects() {
             for (_, required) in effects.consumers {
@@ -170,7 +170,7 @@ impl RunState {
         }
     }
 
-    /// Tells the record now, or once the plan has been told.
+    /// Runs `record` now, or once the plan was emitted.
     pub(super) fn record(&mut self, record: impl FnOnce(&mut RunTracker) + Send + 'static) {
         if self.opening.is_planned {
             record(&mut self.tracker);
@@ -179,7 +179,7 @@ impl RunState {
         }
     }
 
-    /// The plan has been told.
+    /// Runs the records that waited for the plan.
     pub(super) fn flush_records(&mut self) {
         for record in mem::take(&mut self.records) {
             record(&mut self.tracker);
@@ -220,8 +220,8 @@ impl RunState {
         }
     }
 
-    /// Whether a task is not to start, because it is not expected to end before the deadline. As long as nothing has run
-    /// it starts all the same, so that no run is in vain.
+    /// Returns whether to defer a task, because its past durations exceed the time left. While nothing has run it starts
+    /// all the same, so that every run makes progress.
     fn defers(&mut self, node: NodeId) -> bool {
         let (Some(deadline), Some(whole)) = (self.deadline, self.settings.deadline) else {
             return false;
@@ -245,12 +245,12 @@ impl RunState {
             < self.settings.workers + PUBLISHING
     }
 
-    /// Whether one more attempt could start now.
+    /// Returns whether one more attempt could start now.
     pub(crate) fn has_ready(&self) -> bool {
         self.has_room() && self.scheduler.has_ready()
     }
 
-    /// Whether nothing is under way, and nothing comes by itself.
+    /// Returns whether nothing is in progress and nothing will start by itself.
     pub(crate) fn is_idle(&self) -> bool {
         self.attempts == 0
             && self.opening.is_settled()
@@ -259,12 +259,12 @@ impl RunState {
             && (self.table.is_closed() || !self.table.awaits_attempts())
     }
 
-    /// Why the run ends before it has begun, if so.
+    /// Takes the reason why the run cannot start.
     pub(crate) fn take_refusal(&mut self) -> Option<RunError> {
         self.refused.take()
     }
 
-    /// Why the run is to stop, unless it has stopped already.
+    /// Returns why the run has to stop, unless it is stopping already.
     pub(crate) fn must_stop(&self) -> Option<StopReason> {
         if self.stopped.is_some() {
             return None;
@@ -281,7 +281,7 @@ impl RunState {
             .then_some(StopReason::Asked)
     }
 
-    /// Nothing new starts from now on, and bodies hear of it.
+    /// Stops the run: nothing starts any more, and bodies see it.
     pub(crate) fn stop(&mut self, reason: StopReason) {
         self.stopped = Some(reason);
         self.run.stop.stop();
@@ -290,7 +290,7 @@ impl RunState {
         self.close();
     }
 
-    /// Nothing new starts from now on: what backs off has its end, and so has every wait for what cannot come.
+    /// Starts nothing any more, and ends backoffs and every wait for what will not come.
     pub(super) fn close(&mut self) {
         self.scheduler.close();
         self.background.stop_polling();
@@ -302,7 +302,7 @@ impl RunState {
         }
     }
 
-    /// The end of the run: what is under way is cut off. The report, and what is still to be written.
+    /// Ends the run, and interrupts what is still in progress.
     pub(crate) fn finish(mut self) -> Finished {
         for node in self.table.all(|state| state == State::Checking) {
             self.table.set_outcome(node, Outcome::NotRun);
@@ -337,7 +337,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Writes what is still to be written: the run log, what other processes are to know of failures.
+    /// Writes the rest: records for other processes, and the end of the run log.
     pub(crate) async fn write(&mut self) {
         let background = mem::replace(&mut self.background, BackgroundTasks::new(&Arc::default()));
         background.finish().await;
@@ -348,7 +348,7 @@ impl Finished {
         }
     }
 
-    /// Whether every task has its output.
+    /// Returns whether every task has its output.
     pub(crate) fn is_complete(&self) -> bool {
         let counts = crate::report::Counts::of(&self.outcomes);
         counts.failed + counts.blocked + counts.interrupted + counts.left == 0

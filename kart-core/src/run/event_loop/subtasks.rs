@@ -1,4 +1,4 @@
-//! Tasks that bodies ask for while they run.
+//! Subtasks: tasks that bodies ask for while they run.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::run::subtask_waits::Waiter;
 use crate::run::table::{Ending, State};
 
 impl RunState {
-    /// A body asks for a task: that one is run, or found, like any other.
+    /// Needs the task that a body asks for, and suspends the body.
     pub(super) fn on_subtask_requested(&mut self, request: SubtaskRequest) {
         let SubtaskRequest {
             id,
@@ -23,7 +23,7 @@ impl RunState {
             reply,
         } = request;
         if !self.table.state(by).is_under_way() {
-            // A body that waits no longer takes no answer.
+            // The body may not wait any more.
             let _ = reply.send(Err(interrupted().into()));
             return;
         }
@@ -53,13 +53,13 @@ impl RunState {
         self.table.need(target, Some(rank));
     }
 
-    /// The place of a task in the graph, which may grow by it.
+    /// Returns the node of a task, and adds it to the graph if it is new.
     pub(super) fn place(&mut self, task: Arc<dyn DynTask>) -> Result<NodeId, Error> {
         let extender = match &mut self.extender {
             Some(extender) => extender,
             none => none.insert(GraphExtender::of(&self.graph)?),
         };
-        // The run stands still meanwhile, so that it cannot hear of its own stop.
+        // This blocks the event loop, so the expansion itself watches the stop and the deadline.
         let limits = ExpandLimits {
             max_tasks: self.settings.max_tasks,
             stop: self.settings.stop.child(),
@@ -76,14 +76,14 @@ impl RunState {
         Ok(target)
     }
 
-    /// A body has taken the outputs that it was given, and waits for more.
+    /// Suspends a body again that has taken its answers and waits for more.
     pub(super) fn on_body_blocked(&mut self, node: NodeId) {
         if self.table.waits.has_open(node) {
             self.scheduler.suspend(&mut self.table, node);
         }
     }
 
-    /// A body does not wait for this any more: it resumes without standing in line.
+    /// Ends one wait of a body. If it was the last, the body resumes at once: nothing could hold it.
     pub(super) fn on_subtask_cancelled(&mut self, by: NodeId, id: u64) {
         self.table.waits.cancel(by, id);
         if !self.table.waits.is_waiting(by) {
@@ -91,7 +91,7 @@ impl RunState {
         }
     }
 
-    /// `target` has ended, and a body waits for it.
+    /// Answers a body that waits for `target`, which has ended.
     pub(super) fn answer(&mut self, target: NodeId, waiter: Waiter) {
         let failure = match self.table.state(target).ending() {
             Some(Ending::Complete) => {
@@ -100,7 +100,7 @@ impl RunState {
             }
             Some(Ending::Failed) => self.dependency_failed(target),
             Some(Ending::Interrupted) => self.failed_fast.clone(),
-            // It is being made again.
+            // It vanished, and is being made again.
             None => {
                 self.table.wait(target, waiter);
                 return;
@@ -116,13 +116,13 @@ impl RunState {
         self.deliver(waiter.by, waiter.reply, Err(error));
     }
 
-    /// Waiting would close a circle.
+    /// Answers a body whose wait would close a cycle.
     pub(super) fn refuse_circle(&mut self, waiter: Waiter, circle: &[NodeId]) {
         let tasks = circle.iter().map(|node| self.describe(*node)).collect();
         self.deliver(waiter.by, waiter.reply, Err(Error::Cycle { tasks }));
     }
 
-    /// Gives a body its answer when its turn comes, and at once where nobody stands in line.
+    /// Keeps an answer for a body, and lets the body resume.
     pub(super) fn deliver(&mut self, by: NodeId, reply: Reply, answer: SubtaskResult) {
         self.table.waits.keep_answer(by, reply, answer);
         self.resume(by);
@@ -139,7 +139,7 @@ impl RunState {
         }
     }
 
-    /// Why there will be no output of a task that failed or is blocked.
+    /// Returns the failure behind a task that failed or is blocked.
     pub(super) fn dependency_failed(&self, node: NodeId) -> Option<DependencyFailed> {
         let (key, failure) = match self.table.outcome(node) {
             Outcome::Failed(failure) => (self.graph.node(node).key, failure),

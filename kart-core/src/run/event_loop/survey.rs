@@ -1,8 +1,7 @@
-//! From the first lookup to the plan: what the store says about the tasks that are needed, level by level, and when
-//! tasks may start.
+//! The survey: looks up needed tasks level by level, emits the plan, and decides when tasks may start.
 //!
-//! A deep graph in a bucket takes a request's time for each level. Most surveys end soon, and then tasks start in the
-//! order of the whole graph; after [`EARLY_START_DELAY`] those that lack nothing start while the survey goes on.
+//! A deep graph in a bucket takes a request's time for each level. Most surveys end soon, and tasks start in the order of
+//! the whole graph. After [`EARLY_START_DELAY`], tasks that lack nothing start early, while the survey continues.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,15 +18,15 @@ use crate::run::preflight;
 use crate::run::table::State;
 use crate::workspace::Workspace;
 
-/// How long a survey takes before tasks start while it goes on.
+/// How long a survey may take before tasks start early.
 const EARLY_START_DELAY: Duration = Duration::from_millis(200);
 
-/// How far the run is on its way to its first task.
+/// What has to happen before the first task starts.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// The log that is begun with the plan, if the run writes one.
+    /// The log to start with the plan, if the run writes one.
     log: Option<RunId>,
-    /// Whether the plan has been told, and with it what has happened before.
+    /// Whether the plan was emitted, and the events that waited for it.
     pub(super) is_planned: bool,
     is_early: bool,
     workspace: Prepared,
@@ -42,7 +41,7 @@ enum Prepared {
 }
 
 impl Opening {
-    /// A run that surveys its graph first.
+    /// Returns the state of a run that surveys its graph first.
     pub(crate) fn new(log: Option<RunId>) -> Self {
         Opening {
             log,
@@ -52,7 +51,7 @@ impl Opening {
         }
     }
 
-    /// A run that knows what it has to do.
+    /// Returns the state of a run that needs no survey.
     pub(crate) fn planned() -> Self {
         Opening {
             is_planned: true,
@@ -60,20 +59,20 @@ impl Opening {
         }
     }
 
-    /// Whether nothing is on its way any more.
+    /// Returns whether the plan was emitted and the workspace is not being prepared.
     pub(super) fn is_settled(&self) -> bool {
         self.is_planned && self.workspace != Prepared::Asked
     }
 }
 
 impl RunState {
-    /// Has these tasks run again although their output may be there; `changed` are those whose outputs other code made.
+    /// Makes these tasks run again although their output may exist; `changed` are those whose outputs other code made.
     pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>, changed: HashSet<NodeId>) {
         self.table.mark(marks);
         self.changed = changed;
     }
 
-    /// The roots are known already, and complete.
+    /// Takes the statuses of complete roots, so no survey is needed.
     pub(crate) fn know(&mut self, roots: &[(NodeId, Status)], changed: HashSet<NodeId>) {
         self.changed = changed;
         for &(root, status) in roots {
@@ -84,7 +83,7 @@ impl RunState {
         self.look_up();
     }
 
-    /// Asks about the roots, and about what the roots of `absent` require: their outputs were not there a moment ago.
+    /// Looks up the roots, and what the roots in `absent` require, since those were missing a moment ago.
     pub(crate) fn survey(&mut self, absent: &[NodeId]) {
         for &root in &self.graph.roots {
             self.table.need(root, None);
@@ -101,7 +100,7 @@ impl RunState {
         self.look_up();
     }
 
-    /// Another run has dispatched one attempt of each of these roots, by its number.
+    /// Starts one dispatched attempt of each of these roots, by its number.
     pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Status, u32)]) {
         self.is_dispatched = true;
         for &(root, status, number) in roots {
@@ -112,7 +111,7 @@ impl RunState {
         self.open();
     }
 
-    /// Asks the store about the tasks that have come to be needed. Without any the survey is over.
+    /// Looks up the tasks that are newly needed. If there are none, the survey is over.
     pub(super) fn look_up(&mut self) {
         let frontier = self.table.take_frontier();
         if !frontier.is_empty() {
@@ -139,7 +138,7 @@ impl RunState {
                 self.table.forget_lookup(&lookup.nodes);
                 self.refused = Some(error.into());
             }
-            // One of them may have spoilt it for the others.
+            // One of them may have failed the others.
             Err(_) if lookup.nodes.len() > 1 => {
                 for node in lookup.nodes {
                     self.look_up_all(vec![node]);
@@ -154,7 +153,7 @@ impl RunState {
         }
     }
 
-    /// It is not known whether the output of a subtask is there, or of a task that it requires.
+    /// Interrupts a subtask, or a requirement of one, whose lookup failed.
     fn lookup_failed(&mut self, node: NodeId, error: &Error) {
         for waiter in self.table.waits.take(node) {
             self.deliver(waiter.by, waiter.reply, Err(again(error)));
@@ -166,7 +165,7 @@ impl RunState {
         }
     }
 
-    /// Tasks that were not in the plan may need what the runner does not have.
+    /// Fails tasks that were not in the plan and need what the runner lacks.
     fn check_new(&mut self, answers: &[(NodeId, Status)]) {
         for &(node, status) in answers {
             let task = Arc::clone(&self.graph.node(node).task);
@@ -186,7 +185,7 @@ impl RunState {
         }
     }
 
-    /// The survey has taken long. What any task of the graph lacks may be an error before anything runs.
+    /// Starts tasks early, if the preflight passes for the whole graph.
     pub(super) fn on_early_start(&mut self) {
         let specs = self.graph.nodes().map(|node| node.task.spec());
         if !self.opening.is_planned && preflight::check(&self.settings, specs).is_ok() {
@@ -211,7 +210,7 @@ impl RunState {
         }
     }
 
-    /// Lets tasks start, once it is known that the workspace can be written to.
+    /// Lets tasks start, once the workspace is known to be writable.
     fn open(&mut self) {
         let may_open = self.opening.is_planned || self.opening.is_early;
         if !may_open || self.table.is_closed() || self.scheduler.is_open() {
@@ -229,7 +228,7 @@ impl RunState {
         }
     }
 
-    /// All that is needed is known.
+    /// Ends the survey: runs the preflight, emits the plan and lets tasks start.
     fn plan(&mut self) {
         let statuses = self.table.statuses();
         let runs = self.graph.nodes().zip(&statuses);
@@ -248,7 +247,7 @@ impl RunState {
         }
     }
 
-    /// The run ends during its survey: what is not known is not needed.
+    /// Emits the plan of a run that ends during its survey; what is not known counts as not needed.
     pub(super) fn plan_as_far_as_known(&mut self) {
         let statuses = self.table.statuses();
         self.tell_plan(&statuses, self.has_run);
@@ -271,7 +270,7 @@ async fn look_up(graph: Arc<Graph>, workspace: Workspace, nodes: Vec<NodeId>) ->
     Message::StatusKnown(Lookup { nodes, answer })
 }
 
-/// The same error for one more that waits.
+/// Copies an error for one more waiter.
 fn again(error: &Error) -> Error {
     match error {
         Error::Store(error) => Error::Store(StoreError {

@@ -1,7 +1,7 @@
-//! Whether one task waits for another, through requirements and through bodies that wait for subtasks.
+//! Cycle detection: whether one task waits for another, through requirements and through bodies that wait for subtasks.
 //!
-//! The search walks from both ends at once and ends with the smaller side: a body in a long chain that asks for a new
-//! task costs one step, however long the chain is.
+//! The search walks from both ends at once and ends with the smaller side, so a body at the end of a long chain that asks
+//! for a new task costs one step.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use super::{State, TaskTable};
 use crate::model::NodeId;
 
-/// One side of the search: where each task was come to from, and what is still to be looked at.
+/// One side of the search: how it reached each task, and which tasks it has not visited yet.
 struct Side {
     came_from: HashMap<NodeId, NodeId>,
     open: Vec<NodeId>,
@@ -34,7 +34,7 @@ impl Side {
         }
     }
 
-    /// The way from `node` back to the start, both included.
+    /// Returns the path from `node` back to the start, both included.
     fn way(&self, mut node: NodeId) -> Vec<NodeId> {
         let mut way = vec![node];
         while self.came_from[&node] != node {
@@ -46,7 +46,7 @@ impl Side {
 }
 
 impl TaskTable {
-    /// The way from `from` down to `to`, both included, along what each task waits for.
+    /// Returns the path from `from` down to `to`, both included, along what each task waits for.
     pub(super) fn path(&self, from: NodeId, to: NodeId) -> Option<Vec<NodeId>> {
         if from == to {
             return Some(vec![from]);
@@ -72,7 +72,7 @@ impl TaskTable {
         let below = match self.state(node) {
             State::Waiting | State::BackingOff | State::Foreign => self.required(node),
             State::Suspended | State::Resuming => self.waits.waited_for_by(node).collect(),
-            // The store has not said yet whether they wait for anything, or they wait for nothing.
+            // These wait for nothing, or the store has not said yet whether they do.
             _ => return None,
         };
         let new = below.into_iter().filter(|id| down.visit(*id, node));

@@ -1,7 +1,8 @@
 //! All that is known of each task in a run, in columns by node id.
 //!
-//! A state changes in [`TaskTable::set`] and nowhere else, and that function reaches whoever waits for the task: the
-//! tasks that require it, and the bodies that asked for it. What follows for the rest of the run is in [`Effects`].
+//! Only this room writes states. [`TaskTable::set`] alone gives a task its terminal state, and it reaches everyone who
+//! waits for the task: the tasks that require it, and the bodies that asked for it. [`Effects`] collects what follows
+//! for the rest of the run.
 
 mod cycle;
 mod need;
@@ -23,7 +24,7 @@ use crate::report::Outcome;
 
 pub(crate) use state::{Ending, State};
 
-/// What a ready task is ordered by: the highest priority among it and what waits for it, and the length of the longest
+/// What orders the ready queue: the highest priority among the task and what waits for it, then the length of the longest
 /// chain of tasks that waits for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
@@ -31,7 +32,7 @@ pub(crate) struct Rank {
     pub(crate) depth: u32,
 }
 
-/// Whether the store has been asked about a task.
+/// How far the lookup of a task in the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LookupState {
     Unknown,
@@ -39,27 +40,27 @@ enum LookupState {
     Known,
 }
 
-/// What is known of the attempts of a task. Only tasks with one under way, or one to come after another, have it.
+/// What is known of the attempts of a task, while one is in progress or another one will follow.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    /// The number of the attempt that is under way, or of the next.
+    /// The number of the attempt in progress, or of the next.
     pub(crate) number: u32,
-    /// When the attempt that is under way began.
+    /// When the attempt in progress started.
     pub(crate) since: Option<Instant>,
-    /// The attempt before, while the task backs off.
+    /// The last attempt, while the task backs off.
     pub(crate) failed: Option<FailedAttempt>,
-    /// What the attempt before left for the next.
+    /// The lease that the last attempt keeps for the next.
     pub(crate) lease: Option<TaskLease>,
     /// How often its inputs have vanished.
     pub(crate) vanished: u32,
-    /// Who has it, where another process does.
+    /// Set while another process holds the task.
     pub(crate) foreign: Option<Foreign>,
 }
 
-/// A task that another process has.
+/// A task that another process holds.
 #[derive(Debug)]
 pub(crate) struct Foreign {
-    /// When it was last tried here.
+    /// When this run last tried to claim it.
     pub(crate) tried: Instant,
     /// Unknown after this process has lost its lease.
     pub(crate) owner: Option<Owner>,
@@ -70,13 +71,13 @@ pub(crate) struct Foreign {
 pub(crate) struct Effects {
     /// Tasks that can start.
     pub(crate) ready: Vec<NodeId>,
-    /// Tasks that cannot have an output, each with the one that it requires.
+    /// Blocked tasks, each with the requirement that blocks it.
     pub(crate) blocked: Vec<(NodeId, NodeId)>,
-    /// Requests for subtasks that have their answer: the task, and who asked for it.
+    /// Subtasks that have ended, each with a body that waits for it.
     pub(crate) answers: Vec<(NodeId, Waiter)>,
-    /// Requests for subtasks that would never be answered, each with the circle of tasks.
+    /// Waits that would never end, each with its cycle of tasks.
     pub(crate) cycles: Vec<(Waiter, Vec<NodeId>)>,
-    /// Tasks that are to run, each with what it requires.
+    /// Tasks that will run, each with its requirements.
     pub(crate) consumers: Vec<(NodeId, Vec<NodeId>)>,
 }
 
@@ -94,11 +95,11 @@ pub(crate) struct TaskTable {
     attempts: HashMap<NodeId, Attempts>,
     pub(crate) waits: SubtaskWaits,
     dependents: Dependents,
-    /// The tasks that run again although their output exists.
+    /// Tasks that run again although their output exists.
     marks: HashMap<NodeId, Status>,
-    /// The tasks that the store is to be asked about next.
+    /// Tasks to look up in the store next.
     frontier: Vec<NodeId>,
-    /// About how many tasks the store has not answered yet.
+    /// The number of lookups that are not answered yet.
     in_flight: usize,
     is_closed: bool,
     effects: Effects,
@@ -127,7 +128,7 @@ impl TaskTable {
         table
     }
 
-    /// Makes room for the tasks that the graph has grown by.
+    /// Adds rows for the tasks that the graph has grown by.
     pub(crate) fn grow(&mut self) {
         if self.graph.len() > self.state.len() {
             self.dependents.grow(&self.graph);
@@ -173,7 +174,7 @@ impl TaskTable {
         self.attempts.get(&node)
     }
 
-    /// What is known of the attempts of `node`, of which there may be none yet.
+    /// Returns what is known of the attempts of `node`, from attempt 1 where there is nothing yet.
     pub(crate) fn attempts_mut(&mut self, node: NodeId) -> &mut Attempts {
         self.attempts.entry(node).or_insert_with(|| Attempts {
             number: 1,
@@ -181,7 +182,7 @@ impl TaskTable {
         })
     }
 
-    /// The statuses of all tasks; those that nobody needs are [`Status::NotNeeded`].
+    /// Returns the statuses of all tasks; tasks that nothing needs are [`Status::NotNeeded`].
     pub(crate) fn statuses(&self) -> Vec<Status> {
         let needed = self.state.iter().map(|state| *state != State::NotNeeded);
         let each = self.status.iter().zip(needed);
@@ -193,7 +194,7 @@ impl TaskTable {
         std::mem::take(&mut self.outcome)
     }
 
-    /// The tasks in that state.
+    /// Returns the tasks whose state matches.
     pub(crate) fn all(&self, is_one: impl Fn(State) -> bool) -> Vec<NodeId> {
         let ids = self.graph.ids().zip(&self.state);
         ids.filter(|(_, state)| is_one(**state))
@@ -201,7 +202,7 @@ impl TaskTable {
             .collect()
     }
 
-    /// The waiting tasks that lack nothing.
+    /// Returns the waiting tasks that lack nothing.
     pub(crate) fn ready(&self) -> Vec<NodeId> {
         let is_ready = |id: &NodeId| self.is_ready(*id);
         let ids = self.graph.ids().take(self.state.len());
@@ -212,7 +213,7 @@ impl TaskTable {
         self.state(node) == State::Waiting && self.missing[node.index()] == 0
     }
 
-    /// What follows from the states that have changed since this was last asked.
+    /// Takes what follows from the changes since the last call.
     pub(crate) fn take_effects(&mut self) -> Option<Effects> {
         let effects = &self.effects;
         let is_empty = effects.ready.is_empty()
@@ -223,7 +224,7 @@ impl TaskTable {
         (!is_empty).then(|| std::mem::take(&mut self.effects))
     }
 
-    /// Changes the state of a task; with an ending, whoever waits for the task learns of it.
+    /// Changes the state of a task. A terminal state also ends the waits for it and blocks its dependents.
     pub(crate) fn set(&mut self, node: NodeId, state: State) {
         self.state[node.index()] = state;
         let Some(ending) = state.ending() else {
@@ -252,7 +253,7 @@ impl TaskTable {
         }
     }
 
-    /// The one place where those that wait for a task hear that it has ended.
+    /// Reaches everyone who waits for a task that has ended. Nothing else does.
     fn end(&mut self, node: NodeId, ending: Ending) {
         if !self.attempts.is_empty() {
             self.attempts.remove(&node);
@@ -276,7 +277,7 @@ impl TaskTable {
         }
     }
 
-    /// A body waits for `target`, which it is given at once if that has ended already.
+    /// Makes a body wait for `target`, and answers at once if that has ended already.
     pub(crate) fn wait(&mut self, target: NodeId, waiter: Waiter) {
         if self.state(target).ending().is_some() {
             self.effects.answers.push((target, waiter));
@@ -290,8 +291,8 @@ impl TaskTable {
         self.waits.add(target, waiter);
     }
 
-    /// Nothing starts any more: what is not under way never comes to be in this run, and those that wait for it learn
-    /// that.
+    /// Closes the table: nothing starts any more. Foreign tasks, and subtasks without an attempt in progress, become
+    /// unreachable, so every wait for them ends.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
         for node in self.foreign() {
@@ -305,17 +306,17 @@ impl TaskTable {
         }
     }
 
-    /// The tasks that other processes have, in order.
+    /// Returns the tasks that other processes hold, in order.
     pub(crate) fn foreign(&self) -> Vec<NodeId> {
         self.special(State::Foreign)
     }
 
-    /// The tasks that back off, in order.
+    /// Returns the tasks that back off, in order.
     pub(crate) fn backing_off(&self) -> Vec<NodeId> {
         self.special(State::BackingOff)
     }
 
-    /// Whether a task that no attempt is under way of will come to one by itself.
+    /// Returns whether a task without an attempt in progress will get one by itself, after a backoff or a poll.
     pub(crate) fn awaits_attempts(&self) -> bool {
         let mut tasks = self.attempts.keys();
         tasks.any(|node| matches!(self.state(*node), State::Foreign | State::BackingOff))
@@ -332,7 +333,7 @@ impl TaskTable {
         self.is_closed
     }
 
-    /// Ranks the waiting tasks by all that waits for them, each edge looked at once.
+    /// Ranks the waiting tasks by all that waits for them. Visits each edge once.
     pub(crate) fn rank_all(&mut self) {
         let mut is_ranked = vec![false; self.state.len()];
         let mut stack = Vec::new();
@@ -377,7 +378,7 @@ impl TaskTable {
 }
 
 impl Rank {
-    /// The rank of a task that one of rank `above` waits for, among others.
+    /// Returns this rank, raised for a dependent of rank `above`.
     fn below(self, above: Rank) -> Self {
         Rank {
             priority: self.priority.max(above.priority),

@@ -1,4 +1,4 @@
-//! What a run needs: from the roots and the subtasks down to what is there already, as far as the store has answered.
+//! What a run needs: from the roots and the subtasks down to what is complete, as far as the store has answered.
 
 use std::collections::HashMap;
 
@@ -8,35 +8,35 @@ use crate::plan::Status;
 use crate::report::Outcome;
 
 impl TaskTable {
-    /// Has these tasks run again although their output exists.
+    /// Makes these tasks run again although their output exists.
     pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>) {
         self.marks = marks;
     }
 
-    /// A root is needed, or a task that a body of rank `above` asks for.
+    /// Needs a root, or a subtask of a body of rank `above`.
     pub(crate) fn need(&mut self, node: NodeId, above: Option<Rank>) {
         let above = above.unwrap_or_default();
         self.need_all(vec![(node, above)]);
     }
 
-    /// The store is asked about a task that may be needed, to save a round.
+    /// Looks up a task that will probably be needed, to save a round trip.
     pub(crate) fn prefetch(&mut self, node: NodeId) {
         if self.lookup[node.index()] == LookupState::Unknown && !self.marks.contains_key(&node) {
             self.ask(node);
         }
     }
 
-    /// The tasks that the store is to be asked about; nothing else asks about them meanwhile.
+    /// Takes the tasks to look up. Each is taken once.
     pub(crate) fn take_frontier(&mut self) -> Vec<NodeId> {
         std::mem::take(&mut self.frontier)
     }
 
-    /// Whether the store has answered all questions.
+    /// Returns whether no lookup is in flight.
     pub(crate) fn is_surveyed(&self) -> bool {
         self.in_flight == 0
     }
 
-    /// The store has answered.
+    /// Takes the answers of a lookup.
     pub(crate) fn learn(&mut self, answers: &[(NodeId, Status)]) {
         self.in_flight -= answers.len();
         for &(node, status) in answers {
@@ -52,7 +52,7 @@ impl TaskTable {
         self.need_all(open);
     }
 
-    /// The store has not answered.
+    /// Takes the failure of a lookup.
     pub(crate) fn forget_lookup(&mut self, nodes: &[NodeId]) {
         self.in_flight -= nodes.len();
         for node in nodes {
@@ -60,13 +60,13 @@ impl TaskTable {
         }
     }
 
-    /// The status of a task is known by other means than this run's own questions.
+    /// Sets a status that is known without a lookup of this run.
     pub(crate) fn set_status(&mut self, node: NodeId, status: Status) {
         self.status[node.index()] = status;
         self.lookup[node.index()] = LookupState::Known;
     }
 
-    /// The task runs, and what it requires is taken to be complete: whoever dispatched it has seen to that.
+    /// Needs a dispatched task. Its requirements count as complete: the dispatching run has checked them.
     pub(crate) fn need_with_inputs(&mut self, node: NodeId, status: Status) {
         self.set_status(node, status);
         self.rank[node.index()] = self.own_rank(node);
@@ -80,7 +80,7 @@ impl TaskTable {
         self.effects.ready.push(node);
     }
 
-    /// The task is to be made in this run after all: nobody else makes it, or its next attempt is due.
+    /// Puts a task back to waiting: no other process makes it, or its next attempt is due.
     pub(crate) fn requeue(&mut self, node: NodeId) {
         if self.is_closed {
             self.set(node, State::Unreachable);
@@ -98,7 +98,7 @@ impl TaskTable {
         }
     }
 
-    /// The output of a complete task is gone: it is made again, and what waits for more than it waits for it too.
+    /// Makes the vanished output of a complete task again; waiting dependents wait for it once more.
     pub(crate) fn reopen(&mut self, node: NodeId) {
         if self.state(node) != State::Complete {
             return;
@@ -115,7 +115,7 @@ impl TaskTable {
         self.need(node, Some(rank));
     }
 
-    /// Whether what the task requires is taken to be complete.
+    /// Returns whether the requirements count as complete without a lookup, as for a dispatched task.
     fn is_assumed(&self, node: NodeId) -> bool {
         let mut required = self.required(node).into_iter();
         required.all(|id| self.state(id) == State::NotNeeded)
@@ -147,7 +147,7 @@ impl TaskTable {
         self.frontier.push(node);
     }
 
-    /// It is known whether a task that is needed has to run; what it requires then is needed too.
+    /// Decides what a needed task with a known status does. If it runs, its requirements are needed too.
     fn decide(&mut self, node: NodeId, open: &mut Vec<(NodeId, Rank)>) {
         if !self.status(node).runs() {
             self.outcome[node.index()] = Outcome::Complete;
@@ -157,7 +157,7 @@ impl TaskTable {
         self.outcome[node.index()] = Outcome::NotRun;
         let required = self.required(node);
         if self.is_closed {
-            // How much is left is still of interest.
+            // The report counts what is left.
             self.set(node, State::Unreachable);
             open.extend(required.iter().map(|&id| (id, Rank::default())));
             return;
@@ -202,13 +202,13 @@ impl TaskTable {
         }
     }
 
-    /// The new edges from `node` may close a circle through a body that waits; that wait is in vain.
+    /// Ends a wait for a subtask that the new edges from `node` have closed to a cycle.
     fn break_cycles(&mut self, node: NodeId, required: &[NodeId]) {
         for &id in required {
             let Some(mut circle) = self.path(id, node) else {
                 continue;
             };
-            // From a body that waits for a subtask back to it.
+            // The cycle is reported from the waiting body.
             let is_wait = |pair: (NodeId, NodeId)| {
                 let mut waited = self.waits.waited_for_by(pair.0);
                 waited.any(|target| target == pair.1)

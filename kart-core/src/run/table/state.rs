@@ -1,32 +1,32 @@
 //! The states of a task in a run.
 
-/// What a run does about a task at the moment.
+/// What a run currently does about a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing that is missing needs it, as far as is known.
+    /// Nothing missing needs it, as far as is known.
     NotNeeded,
-    /// It is needed, and the store has not said yet whether its output is there.
+    /// It is needed, and the lookup of its output is in flight.
     Checking,
-    /// It waits for what it requires, or for a worker and its limits.
+    /// It waits for its requirements, or for a worker and limits.
     Waiting,
-    /// Its body holds a worker and its limits.
+    /// Its attempt holds a worker and limits.
     Running,
-    /// Its body waits for subtasks, and holds nothing.
+    /// Its body waits for subtasks, and holds no worker and no limits.
     Suspended,
-    /// Its body has what it waited for, and waits for a worker and its limits.
+    /// Its body has its answers, and waits for a worker and limits.
     Resuming,
-    /// Its body has ended, and its output is on its way to the store.
+    /// Its body has ended, and its output is being published.
     Publishing,
-    /// An attempt failed, and the next one comes after a pause.
+    /// An attempt failed, and the next one follows after a pause.
     BackingOff,
-    /// Another process has it.
+    /// Another process holds it.
     Foreign,
-    /// Its output is there.
+    /// Its output exists.
     Complete,
     Failed,
-    /// A task that it requires, or that its body asked for, failed.
+    /// A requirement or a subtask failed.
     Blocked,
-    /// An attempt ended without an output and without the body's fault.
+    /// It ended without an output, and the body is not at fault.
     Interrupted,
     /// It will not start in this run.
     Unreachable,
@@ -37,12 +37,12 @@ pub(crate) enum State {
 pub(crate) enum Ending {
     Complete,
     Failed,
-    /// There is no output, and nobody's body is at fault.
+    /// There is no output, and no body is at fault.
     Interrupted,
 }
 
 impl State {
-    /// Whether an attempt is under way.
+    /// Returns whether an attempt is in progress.
     pub(crate) fn is_under_way(self) -> bool {
         matches!(
             self,
@@ -50,7 +50,7 @@ impl State {
         )
     }
 
-    /// Whether the body waits, for subtasks or for its turn after that.
+    /// Returns whether the body waits, for subtasks or to resume.
     pub(crate) fn is_suspended(self) -> bool {
         matches!(self, State::Suspended | State::Resuming)
     }
