@@ -1,4 +1,4 @@
-//! Outputs that other code made than today's.
+//! Stale code: outputs that other code made than today's.
 
 use std::collections::HashSet;
 
@@ -9,23 +9,23 @@ use crate::model::NodeId;
 use crate::plan::Graph;
 use crate::run::settings::Settings;
 
-/// What to do about outputs that are complete and were made by other code than today's, as the run log tells:
-/// the function's signature or body has changed since, and its `version` has not.
+/// What to do about complete outputs that other code made than today's, according to the run log: the function's
+/// signature or body has changed since, and its `version` has not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnCodeChange {
-    /// Nothing.
+    /// Ignore them.
     Ignore,
-    /// Say so, in the events and in the report.
+    /// Report them, in the events and in the report.
     #[default]
     Warn,
     /// Make them again, and all that depends on them.
     Rerun,
 }
 
-/// The tasks of the graph whose outputs other code made. Where the log shows no other code for any kind of
-/// task in the graph, nothing is asked.
+/// Returns the tasks of the graph whose outputs other code made. Reads nothing if the digest of the log shows no other
+/// code for any kind of task in the graph.
 pub(crate) async fn stale_code(
     settings: &Settings,
     graph: &Graph,
@@ -56,7 +56,7 @@ pub(crate) async fn stale_code(
     graph.ids().filter(is_other).collect()
 }
 
-/// The names of those kinds of tasks that other code has made outputs of.
+/// Returns the names of tasks with outputs that other code made.
 fn names_with_other_code(graph: &Graph, known: &Known) -> HashSet<&'static str> {
     let mut seen = HashSet::new();
     let specs = graph.nodes().map(|node| node.task.spec());

@@ -1,4 +1,4 @@
-//! What a run holds a lease on: its roots, each task while it runs, or nothing.
+//! The leases of a run: on its roots, on each task while it runs, or none.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,44 +22,44 @@ use crate::run::shutdown;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Coordination {
-    /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In
-    /// another process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
-    /// [waits](Runner::wait); it takes over from a holder that was silent for one [ttl](Runner::ttl). Costs a handful of
-    /// requests for each run that has something to do.
+    /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In another
+    /// process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
+    /// [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one [ttl](crate::Runner::ttl).
+    /// Costs five requests for each run that has something to do.
     #[default]
     Exclusive,
     /// Any number of runs share the work: each task runs in one of them, and the others wait for its output. Costs three
-    /// more requests for each task that runs.
+    /// requests for each task that runs.
     Shared,
     /// No leases. For runs that are alone and want to save the requests, and for stores that do not support create-only
     /// writes.
     None,
 }
 
-/// What a run holds leases on. The participant belongs to the run itself, and ends with it.
+/// The leases of a run. The run itself owns the participant, which ends with it.
 #[derive(Clone, Debug)]
 pub(crate) enum Leases {
     Nothing,
-    /// The roots, and so all that they require.
+    /// On the roots, and so on everything below.
     Roots {
         claims: Arc<[Arc<Claim>]>,
         participant: Weak<Participant>,
     },
-    /// Each task while it runs.
+    /// On each task while it runs.
     PerTask(Weak<Participant>),
 }
 
-/// The first pause between looks at what another process holds.
+/// The first pause between looks at a holder.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns a pause that grows with each look in vain, up to a part of the ttl, with jitter.
+/// Returns a pause that doubles with each look, up to a sixth of the ttl, with jitter.
 pub(crate) fn pause(looks: u32, ttl: Duration) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(looks.min(16)));
     doubled.min(ttl / 6).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 impl Leases {
-    /// Claims what the run holds before it starts.
+    /// Claims the roots, if the run is exclusive.
     pub(crate) async fn take(
         settings: &Settings,
         participant: &Arc<Participant>,
@@ -69,12 +69,12 @@ impl Leases {
         match settings.coordination {
             Coordination::None => Ok(Leases::Nothing),
             Coordination::Shared => {
-                // Nobody comes back to the claim on a task whose output exists.
+                // A dead process leaves claims on tasks whose outputs exist, which no run claims again.
                 participant.sweeps();
                 Ok(Leases::PerTask(Arc::downgrade(participant)))
             }
             Coordination::Exclusive => {
-                // In one order for all runs, so that no two wait for each other.
+                // All runs claim in one order, so no two wait for each other.
                 let mut roots = graph.roots.clone();
                 roots.sort_unstable_by_key(|root| graph.node(*root).key);
                 roots.dedup();
@@ -96,12 +96,12 @@ impl Leases {
         }
     }
 
-    /// Whether each task is claimed by itself.
+    /// Returns whether each task is claimed by itself.
     pub(crate) fn are_per_task(&self) -> bool {
         matches!(self, Leases::PerTask(_))
     }
 
-    /// A claim that is lost when all that the run holds as a whole is.
+    /// Returns a claim on a root. All of them are lost together.
     pub(crate) fn root(&self) -> Option<Arc<Claim>> {
         match self {
             Leases::Roots { claims, .. } => claims.first().cloned(),
@@ -109,7 +109,7 @@ impl Leases {
         }
     }
 
-    /// Waits until the leases that the run holds as a whole are lost.
+    /// Waits until the leases on the roots are lost.
     pub(crate) async fn lost(&self) {
         match self {
             // They are lost together.
@@ -118,7 +118,7 @@ impl Leases {
         }
     }
 
-    /// Releases what was claimed for the whole run.
+    /// Releases the roots.
     pub(crate) async fn release(&self, is_complete: bool) {
         if let Leases::Roots { claims, .. } = self {
             release(claims, is_complete).await;
@@ -130,7 +130,7 @@ async fn release(claims: &[Arc<Claim>], is_complete: bool) {
     join_all(claims.iter().map(|claim| claim.release(is_complete))).await;
 }
 
-/// Claims one root; waits for its holder as long as [`Patience`] lasts.
+/// Claims one root, and waits for its holder while [`Patience`] lasts.
 async fn claim_root(
     settings: &Settings,
     participant: &Participant,
@@ -155,16 +155,16 @@ async fn claim_root(
 
 /// How long a run waits for the holder of its root.
 ///
-/// It waits for a run of its own process until that has ended, so that both share one run. It looks at any other holder
-/// until the heartbeat shows that it is alive, and then for as long as [`Settings::wait`] says. A holder whose heartbeat
-/// does not change is taken over after one ttl. The stop and the deadline end every wait.
+/// It waits for a run of its own process until that has ended, so both share one run. It looks at any other holder until
+/// the heartbeat shows that it is alive, and then for as long as [`Settings::wait`] says. It takes over from a holder
+/// whose heartbeat does not change for one ttl. Stop and deadline end every wait.
 struct Patience<'r> {
     settings: &'r Settings,
     started: Instant,
     /// When the run first met a holder.
     met: Option<Instant>,
     looks: u32,
-    /// The holder in this very process that the run has met last.
+    /// The holder in this process that the run met last.
     local: Option<Releases>,
 }
 
@@ -179,13 +179,13 @@ impl<'r> Patience<'r> {
         }
     }
 
-    /// Waits before the next try; returns `false` when the holder keeps the root.
+    /// Waits before the next try. Returns `false` when patience is over.
     async fn outlasts(&mut self, owner: &Owner) -> bool {
         let deadline = shutdown::deadline(self.settings, self.started);
         if let Some(releases) = owner.releases() {
             let local = self.local.take().filter(|local| local.is_of(&releases));
             let Some(mut local) = local else {
-                // The release may have come before the subscription: one more try.
+                // The release may have come before this subscription: try once more.
                 self.local = Some(releases);
                 return !self.is_over(deadline);
             };
@@ -226,7 +226,7 @@ impl<'r> Patience<'r> {
     }
 }
 
-/// Waits for an instant; for ever where there is none.
+/// Waits for an instant, or for ever.
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,

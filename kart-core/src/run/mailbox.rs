@@ -1,4 +1,4 @@
-//! The messages of a run that its event loop has not handled yet.
+//! The mailbox: messages that the event loop of a run has not handled yet.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use super::message::Message;
 
-/// Any number of senders, one event loop. A closed mailbox drops what it is sent, and with it the reply channels that
-/// bodies wait on.
+/// A queue with any number of senders and one event loop. A closed mailbox drops what is sent to it, and with it the
+/// reply channels that bodies wait on.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     queue: Mutex<Queue>,
@@ -25,7 +25,7 @@ impl Mailbox {
     pub(crate) fn send(&self, message: Message) {
         let mut queue = self.lock();
         if queue.is_closed {
-            // Dropped without the lock: what it holds may send again.
+            // Drop it without the lock: what it holds may send again.
             drop(queue);
             drop(message);
             return;
@@ -39,7 +39,7 @@ impl Mailbox {
         self.lock().messages.pop_front()
     }
 
-    /// Drops what is in it, and whatever is sent from now on.
+    /// Drops all messages, now and in future.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         queue.is_closed = true;
@@ -48,7 +48,7 @@ impl Mailbox {
         drop(messages);
     }
 
-    /// Has the event loop look at what there is to do.
+    /// Wakes the event loop.
     pub(crate) fn wake(&self) {
         self.notify.notify_one();
     }

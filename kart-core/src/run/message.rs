@@ -1,4 +1,4 @@
-//! What happens in a run: plain data between the event loop, its attempts and its background work.
+//! Messages: plain data between the event loop, its attempts and its background tasks.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::lease::Owner;
 use crate::model::{DynTask, Erased, NodeId};
 use crate::plan::Status;
 
-/// Something that happened, apart from the end of an attempt.
+/// Something that happened in a run. The results of attempts do not go through the mailbox.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// The store was asked about these tasks.
+    /// A lookup in the store has ended.
     StatusKnown(Lookup),
-    /// The survey has taken so long that what is ready may start.
+    /// The survey takes long: ready tasks may start early.
     EarlyStartDue,
-    /// The workspace can be written to, or not.
+    /// The workspace is known to be writable, or not.
     Prepared(Result<(), StoreError>),
     /// The attempt of that number holds its lease: its body starts.
     AttemptStarted(NodeId, u32),
-    /// The body has ended, and its output is on its way to the store.
+    /// The body has ended, and its output is being published.
     BodyFinished(NodeId),
-    /// The body has taken the subtasks that it was given, and waits for more.
+    /// The body has taken its answers, and waits for more.
     BodyBlocked(NodeId),
     Progress(NodeId, ProgressNow),
     SubtaskRequested(SubtaskRequest),
@@ -36,9 +36,9 @@ pub(crate) enum Message {
         by: NodeId,
         id: u64,
     },
-    /// The output of a complete task is not there any more.
+    /// The output of a complete task is gone.
     OutputVanished(NodeId),
-    /// What became of the subtasks of a remote attempt.
+    /// The subtasks of a remote attempt.
     RemoteSubtasks(NodeId, SubtaskReport),
     ClaimsPolled(ClaimPoll),
     BackoffElapsed(NodeId),
@@ -46,14 +46,14 @@ pub(crate) enum Message {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// An attempt that is to be made.
+/// An attempt to make.
 #[derive(Debug)]
 pub(crate) struct AttemptJob {
     pub(crate) node: NodeId,
     pub(crate) status: Status,
-    /// Which attempt it is, from 1.
+    /// The number of the attempt, from 1.
     pub(crate) number: u32,
-    /// What the last attempt held, and this one goes on with.
+    /// The lease that the last attempt kept for this one.
     pub(crate) lease: Option<TaskLease>,
 }
 
@@ -65,44 +65,44 @@ pub(crate) struct AttemptResult {
     /// Without the time that the body waited for subtasks.
     pub(crate) elapsed: Duration,
     pub(crate) end: AttemptEnd,
-    /// What a failed attempt still holds.
+    /// The lease that a failed attempt keeps for the next.
     pub(crate) lease: Option<TaskLease>,
 }
 
-/// What came of an attempt.
+/// The end of an attempt.
 #[derive(Debug)]
 pub(crate) enum AttemptEnd {
     Published(Published),
     /// The body failed, panicked or timed out.
     Failed(BoxError),
-    /// The body gave up because it was told to stop.
+    /// The body gave up because the run is stopping or a subtask was interrupted.
     Stopped,
-    /// The store, the network or another process was in the way: the body is not at fault.
+    /// The store, the network or another process prevented it: the body is not at fault.
     Unavailable(BoxError),
     /// A required output is gone from the workspace.
     InputVanished(NodeId, BoxError),
     /// Another process has made the output.
     AlreadyComplete,
-    /// Another process has the task.
+    /// Another process holds the task.
     ClaimedByOther(Owner),
-    /// Another process that shares the run has made all the attempts, in vain.
+    /// All attempts failed at another process that shares the run.
     FailedByOther {
         attempts: u32,
         error: BoxError,
     },
-    /// The attempt was cut off, because the lease was lost.
+    /// The lease was lost during the attempt.
     LeaseLost,
 }
 
 /// An output that is in the workspace.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// The value, where it was made in this process.
+    /// The value, if it was made in this process.
     pub(crate) output: Option<Erased>,
     pub(crate) bytes: u64,
-    /// Not of files: they are not read again.
+    /// `None` for files, which are not read again.
     pub(crate) hash: Option<blake3::Hash>,
-    /// Whether another process published other bytes first; they are the output now.
+    /// Whether another process published different bytes first, which are the output.
     pub(crate) differed: bool,
     /// The process that made it, if not this one.
     pub(crate) worker: Option<Box<str>>,
@@ -118,13 +118,13 @@ pub(crate) struct FailedAttempt {
 }
 
 impl FailedAttempt {
-    /// What it failed with, on one line.
+    /// Returns its error with all causes, on one line.
     pub(crate) fn error_text(&self) -> String {
         chain(self.error.as_ref().as_ref())
     }
 }
 
-/// How far a body says it is.
+/// The progress that a body reports.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ProgressNow {
     pub(crate) done: u64,
@@ -132,14 +132,14 @@ pub(crate) struct ProgressNow {
     pub(crate) message: Option<String>,
 }
 
-/// What the store says about the outputs of these tasks.
+/// The result of a lookup of these tasks.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) answer: Result<Vec<(NodeId, Status)>, Error>,
 }
 
-/// A task that the body of another asks for.
+/// A request of a body for a subtask.
 #[derive(Debug)]
 pub(crate) struct SubtaskRequest {
     pub(crate) id: u64,
@@ -148,18 +148,18 @@ pub(crate) struct SubtaskRequest {
     pub(crate) reply: Reply,
 }
 
-/// Where the answer goes; a body that waits no longer does not take it.
+/// The channel for the answer. The body may not wait any more.
 pub(crate) type Reply = oneshot::Sender<SubtaskResult>;
 pub(crate) type SubtaskResult = Result<OutputRef, Error>;
 
-/// What became of tasks that other processes have.
+/// The result of a poll of foreign tasks.
 pub(crate) type ClaimPoll = Result<Vec<(NodeId, ForeignStatus)>, Error>;
 
-/// What became of one of them.
+/// What the poll found of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignStatus {
     Complete,
-    /// Nobody holds it: it is to be tried here.
+    /// No live process holds it: this run tries to claim it.
     Free,
     Held,
 }

@@ -1,4 +1,6 @@
-//! Running a plan: scheduling, attempts, retries, the output cache; attempts on remote workers.
+//! The run: task table, scheduler, event loop, attempts, retries, output cache, remote attempts.
+//!
+//! ARCHITECTURE.md has a page on it: the files, the table's columns, one task from ready to published, the shutdown.
 
 mod attempt;
 mod code_change;

@@ -1,4 +1,4 @@
-//! Outputs on their way from producers to consumers, in memory while a budget lasts.
+//! The output cache: outputs in memory, from producers to consumers, up to a budget.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ pub(crate) struct OutputCache {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<NodeId, Held>,
-    /// How many have still to take each output.
+    /// How many consumers of each output have not taken it yet.
     consumers: Vec<u32>,
     bytes: usize,
     loading: HashMap<NodeId, Arc<OnceCell<Erased>>>,
@@ -29,7 +29,7 @@ struct Held {
     bytes: usize,
 }
 
-/// An output that somebody will take; dropped, it is let go.
+/// One consumer of an output, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OutputRef {
     outputs: Arc<OutputCache>,
@@ -60,7 +60,7 @@ impl OutputCache {
         }
     }
 
-    /// One more will take each of these outputs.
+    /// Adds a consumer of each of these outputs.
     pub(crate) fn add_consumers(&self, nodes: &[NodeId]) {
         let mut state = self.lock();
         for node in nodes {
@@ -71,7 +71,7 @@ impl OutputCache {
         }
     }
 
-    /// Keeps an output of that encoded size for those that have still to take it, if the budget allows.
+    /// Keeps an output of that encoded size, if it has consumers and the budget allows.
     pub(crate) fn insert(&self, node: NodeId, output: &Erased, bytes: usize) {
         let mut state = self.lock();
         let is_wanted = state.consumers(node) > 0;
@@ -85,13 +85,13 @@ impl OutputCache {
         }
     }
 
-    /// Returns the output, shared with whoever else has it.
+    /// Returns the output, shared.
     pub(crate) fn get(&self, node: NodeId) -> Option<Erased> {
         let state = self.lock();
         state.held.get(&node).map(|held| Arc::clone(&held.output))
     }
 
-    /// Moves the output out: only for its last consumer, and only if nobody else has it still.
+    /// Moves the output out, if this is its last consumer and nothing else shares it.
     pub(crate) fn take_if_last(&self, node: NodeId) -> Option<Erased> {
         let mut state = self.lock();
         let is_last = state.consumers(node) == 1;
@@ -105,7 +105,7 @@ impl OutputCache {
         state.take(node)
     }
 
-    /// Returns where those that load the same output at the same time meet, so that one of them does it.
+    /// Returns the cell in which concurrent loads of one output meet, so only one of them loads.
     pub(crate) fn single_flight(&self, node: NodeId) -> Arc<OnceCell<Erased>> {
         Arc::clone(self.lock().loading.entry(node).or_default())
     }
@@ -118,12 +118,12 @@ impl OutputCache {
         self.lock().consumers(node) == 1
     }
 
-    /// Drops an output that is gone from the workspace.
+    /// Drops an output that has vanished from the workspace.
     pub(crate) fn forget(&self, node: NodeId) {
         self.lock().take(node);
     }
 
-    /// A consumer of each of these is through; after its last one an output is let go.
+    /// Removes a consumer of each of these outputs. The last one drops the output.
     pub(crate) fn release(&self, nodes: &[NodeId]) {
         let mut state = self.lock();
         let mut let_go = Vec::new();
@@ -135,7 +135,7 @@ impl OutputCache {
                 let_go.extend(state.take(node));
             }
         }
-        // A value may take long to drop.
+        // Drop values without the lock: it may take long.
         drop(state);
         drop(let_go);
     }

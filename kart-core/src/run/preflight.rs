@@ -1,4 +1,4 @@
-//! What is checked before anything runs: that the runner has what the tasks ask for.
+//! The preflight: checks, before anything runs, that the runner has what the tasks need.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,11 +9,11 @@ use crate::run::runner::Runner;
 use crate::run::settings::Settings;
 
 impl Runner {
-    /// Checks that the runner has what the tasks of a plan ask for, complete or not: resources and limits.
+    /// Checks that the runner has the resources and limits that the tasks of a plan need, complete or not.
     ///
     /// # Errors
     ///
-    /// [`RunError::Resources`] and [`RunError::Settings`].
+    /// [`RunError::Resources`] if a resource is missing, [`RunError::Settings`] if a limit is.
     pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
         check(
             &self.settings,
@@ -22,7 +22,7 @@ impl Runner {
     }
 }
 
-/// Checks that tasks of these kinds can run.
+/// Checks that tasks of these kinds can run here.
 pub(crate) fn check(
     settings: &Settings,
     specs: impl IntoIterator<Item = &'static TaskSpec>,

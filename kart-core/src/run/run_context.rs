@@ -1,4 +1,4 @@
-//! What every attempt of a run works with.
+//! What all attempts of a run share.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,18 +23,18 @@ pub(crate) struct RunContext {
     pub(crate) workspace: Workspace,
     pub(crate) resources: Arc<Resources>,
     pub(crate) outputs: Arc<OutputCache>,
-    /// Tells bodies that the run is stopping.
+    /// Shows bodies that the run is stopping.
     pub(crate) stop: StopToken,
     pub(crate) grace: Duration,
-    /// Open as long as the run may commit anything: until its end, or until it has lost what it holds as a whole.
+    /// Open while the run may commit: until its end, or until it loses the lease on its roots.
     pub(crate) guard: CommitGuard,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) leases: Leases,
-    /// Where attempts are made, if not here.
+    /// Makes the attempts, if not this process.
     pub(crate) executor: Option<Arc<dyn Executor>>,
-    /// Whether an output of a remote attempt has been seen in the directory of this process.
+    /// Whether this process has seen an output of a remote attempt in its own directory.
     pub(crate) shared_dir_verified: AtomicBool,
-    /// The kinds of tasks whose last output was large.
+    /// The names of tasks whose last output was large.
     pub(crate) large: Mutex<HashSet<&'static str>>,
     /// The span in which the run was started.
     pub(crate) span: Span,
@@ -65,7 +65,7 @@ impl RunContext {
         self.mailbox.send(message);
     }
 
-    /// Returns a number for a request for a subtask.
+    /// Returns an id for a request for a subtask.
     pub(crate) fn next_subtask(&self) -> u64 {
         self.subtasks.fetch_add(1, Ordering::Relaxed)
     }
@@ -78,8 +78,8 @@ fn guard(leases: &Leases) -> CommitGuard {
     }
 }
 
-/// Ends what attempts may still do when the run is over, also when it is dropped: nothing is committed, and bodies that
-/// wait for the run get their answer.
+/// Ends the attempts when the run is over or dropped: they commit nothing any more, and bodies that wait for the run get
+/// an answer.
 #[derive(Debug)]
 pub(crate) struct EndOnDrop(pub(crate) Arc<RunContext>);
 

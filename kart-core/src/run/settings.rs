@@ -1,4 +1,4 @@
-//! What a run is told before it starts: plain data that every part of the run may read.
+//! The settings of a run: plain data that every part of the run may read.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -15,7 +15,7 @@ use crate::plan::{MAX_TASKS, Rerun};
 use crate::report::Event;
 use crate::workspace::Workspace;
 
-/// Bytes of encoded output that are kept in memory for consumers by default.
+/// The default budget of the output cache, in encoded bytes.
 const MEMORY_BUDGET: usize = 256 << 20;
 
 /// The default grace period: container platforms give 10 seconds between SIGTERM and SIGKILL.

@@ -1,7 +1,7 @@
-//! How a run stops before all is complete, and how long each part of its end may take.
+//! Shutdown: how a run stops before all is complete, and how long each part of its end may take.
 //!
-//! From a stop or the deadline on nothing starts; what runs has the grace to end. After the grace it is dropped, and what
-//! is still to be written (the run log, claims that are given back) has [`CLOSING_TIME`], whatever the store does.
+//! From a stop or the deadline on, nothing starts, and running bodies get the grace period to end. After that they are
+//! dropped. Writing the run log, releasing claims and the like have [`CLOSING_TIME`], whatever the store does.
 
 use std::future;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::settings::Settings;
 use crate::model::StopToken;
 use crate::report::StopReason;
 
-/// How long the end of a stopped run may take after its grace. What is left undone is found by the next run.
+/// How long each step of the end of a stopped run may take. The next run finds what is left undone.
 const CLOSING_TIME: Duration = Duration::from_millis(1_500);
 
 /// What ends a run.
 #[derive(Debug)]
 pub(crate) enum Shutdown {
-    /// Nothing new starts, and bodies have the grace to end.
+    /// Nothing starts any more, and bodies get the grace period to end.
     Requested(StopReason),
     /// What still runs is dropped.
     GraceExpired,
@@ -39,13 +39,13 @@ pub(crate) async fn requested(stop: StopToken, deadline: Option<Instant>) -> Shu
     }
 }
 
-/// Waits until the grace is over.
+/// Waits until the grace period is over.
 pub(crate) async fn grace(grace: Duration) -> Shutdown {
     tokio::time::sleep(grace).await;
     Shutdown::GraceExpired
 }
 
-/// Does what a run has to do before it may stop, and gives up when the grace after a stop is over.
+/// Does work that even a stopping run needs. Gives up when the grace period after a stop is over.
 pub(crate) async fn within_grace<T>(
     settings: &Settings,
     started: Instant,
@@ -62,7 +62,7 @@ pub(crate) async fn within_grace<T>(
     }
 }
 
-/// Does what is left to do at the end of a run; once the run has stopped that may not take long.
+/// Does work at the end of a run. Gives up after [`CLOSING_TIME`] once the run is stopping.
 pub(crate) async fn closing<T>(
     settings: &Settings,
     started: Instant,
@@ -79,14 +79,14 @@ pub(crate) async fn closing<T>(
     }
 }
 
-/// Waits for `work`, but not long.
+/// Waits for `work` for [`CLOSING_TIME`] at most.
 pub(crate) async fn within_closing_time<T>(work: impl Future<Output = T>) -> Option<T> {
     timeout(CLOSING_TIME, work).await.ok()
 }
 
-/// When a run that began at `started` has to stop.
+/// Returns when a run that started at `started` has to stop.
 pub(crate) fn deadline(settings: &Settings, started: Instant) -> Option<Instant> {
-    // A deadline past the end of time is none.
+    // A deadline beyond what an `Instant` can hold is none.
     settings
         .deadline
         .and_then(|after| started.checked_add(after))

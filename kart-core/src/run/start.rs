@@ -1,4 +1,4 @@
-//! From roots to a finished run: what the past tells, what is missing, who may make it, and the end.
+//! From roots to a report: expands, reads the run log, claims the roots, runs the event loop, closes and leaves.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
@@ -25,20 +25,20 @@ use crate::plan::{ExpandLimits, ExpandProgress, Graph, Status, check_outputs, ma
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::threads;
 
-/// When a planning that takes long is first told of, and how long it may be silent after that.
+/// When to first log how far a long expansion is, and the longest pause after that.
 const FIRST_NEWS: Duration = Duration::from_secs(1);
 const LONGEST_NEWS: Duration = Duration::from_secs(30);
 
-/// What the run log tells.
+/// What past runs have shown, according to the run log.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) known: Known,
-    /// The tasks whose outputs other code made.
+    /// Tasks whose outputs other code made.
     pub(crate) changed: HashSet<NodeId>,
 }
 
 impl History {
-    /// Reads the run log; nothing is known where that fails.
+    /// Reads the run log. If that fails, nothing is known.
     pub(crate) async fn load(settings: &Settings, graph: &Graph) -> Self {
         if !settings.run_log {
             return History::default();
@@ -56,7 +56,7 @@ impl History {
         History { known, changed }
     }
 
-    /// How long tasks may take, by their names.
+    /// Returns how long tasks may take, by name.
     pub(crate) fn expected(&self, graph: &Graph) -> HashMap<&'static str, Duration> {
         let mut expected = HashMap::new();
         let mut seen = HashSet::new();
@@ -71,7 +71,7 @@ impl History {
         expected
     }
 
-    /// The tasks that run again although their output may be there.
+    /// Returns the tasks that run again although their output may exist.
     pub(crate) fn marks(&self, settings: &Settings, graph: &Graph) -> HashMap<NodeId, Status> {
         let none = HashSet::new();
         let changed = match settings.on_code_change {
@@ -82,7 +82,7 @@ impl History {
     }
 }
 
-/// Runs what is missing of the roots, from their expansion to the end.
+/// Runs what is missing of the roots, from their expansion to the report.
 pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
     let started = Instant::now();
     let progress = Arc::default();
@@ -105,7 +105,7 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     result
 }
 
-/// A run that is dropped leaves nothing behind in this process that would pass for a run.
+/// Ends the participant of a dropped run, so this process does not take it for a live one.
 struct AbandonOnDrop(Arc<Participant>);
 
 impl Drop for AbandonOnDrop {
@@ -182,7 +182,7 @@ async fn start(
     finished.into_report()
 }
 
-/// The end of a run that was stopped before anything was known.
+/// Reports a run that was stopped before anything was known.
 fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> RunError {
     let reason = match settings.stop.is_stopping() {
         true => StopReason::Asked,
@@ -204,7 +204,7 @@ fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> Ru
     )))
 }
 
-/// The statuses of the roots alone: where they are complete, nobody asks about the others.
+/// Looks up the roots of an exclusive run. If they are complete, nothing else is looked up.
 async fn root_statuses(
     settings: &Settings,
     graph: &Graph,
@@ -218,7 +218,7 @@ async fn root_statuses(
     Ok(check_outputs(graph, roots, &settings.workspace).await?)
 }
 
-/// Expands the roots, which takes a while for a large graph.
+/// Expands the roots, on a thread of its own.
 pub(crate) async fn expand(
     settings: &Settings,
     roots: impl IntoIterator<Item = AnyTask>,
@@ -233,7 +233,7 @@ pub(crate) async fn expand(
         progress: Arc::clone(progress),
         ..ExpandLimits::default()
     };
-    // An expansion that nobody waits for any more ends.
+    // Stop the expansion when this future is dropped.
     let _stops = limits.stop.clone().stop_on_drop();
     let graph = threads::run(move |_| Graph::expand(roots, &limits))
         .await
@@ -247,7 +247,7 @@ pub(crate) async fn expand(
     Ok(Arc::new(graph))
 }
 
-/// Says how far a long expansion is, after a second and then ever less often.
+/// Logs how far a long expansion is, after a second and then less and less often.
 async fn with_news<T>(progress: &ExpandProgress, expansion: impl Future<Output = T>) -> T {
     let mut expansion = pin!(expansion);
     let mut pause = FIRST_NEWS;
@@ -275,7 +275,7 @@ fn names(graph: &Graph) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Why a task of the runtime has no result. A panic resumes where the result was waited for.
+/// Returns why a tokio task has no result, and resumes its panic if it had one.
 pub(crate) fn ended(error: JoinError) -> RunError {
     match error.try_into_panic() {
         Ok(payload) => std::panic::resume_unwind(payload),

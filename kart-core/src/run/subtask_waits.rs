@@ -1,4 +1,4 @@
-//! Which bodies wait for which subtasks, and the answers that wait for their turn.
+//! Which bodies wait for which subtasks, and the answers that wait until their body may resume.
 
 use std::collections::HashMap;
 
@@ -24,9 +24,9 @@ pub(crate) struct SubtaskWaits {
 
 #[derive(Debug, Default)]
 struct Body {
-    /// The requests without an answer, and the tasks that they are for.
+    /// Requests without an answer, each with its subtask.
     open: Vec<(u64, NodeId)>,
-    /// What it is given as soon as its turn comes.
+    /// Answers that it gets when it may resume.
     answers: Vec<(Reply, SubtaskResult)>,
 }
 
@@ -37,12 +37,12 @@ impl SubtaskWaits {
         self.waiters.entry(target).or_default().push(waiter);
     }
 
-    /// Whether no body waits for a task.
+    /// Returns whether no body waits for a subtask.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
 
-    /// Takes all that wait for `target`.
+    /// Takes all waiters of `target`.
     pub(crate) fn take(&mut self, target: NodeId) -> Vec<Waiter> {
         if self.waiters.is_empty() {
             return Vec::new();
@@ -66,7 +66,7 @@ impl SubtaskWaits {
         Some(waiter)
     }
 
-    /// The body waits for this no longer.
+    /// Removes a request that its body has cancelled.
     pub(crate) fn cancel(&mut self, by: NodeId, id: u64) {
         let open = self.bodies.get(&by).map_or(&[][..], |body| &body.open);
         let Some(&(_, target)) = open.iter().find(|(open, _)| *open == id) else {
@@ -94,19 +94,19 @@ impl SubtaskWaits {
         }
     }
 
-    /// Keeps an answer until it is the body's turn.
+    /// Keeps an answer until its body may resume.
     pub(crate) fn keep_answer(&mut self, by: NodeId, reply: Reply, answer: SubtaskResult) {
         let body = self.bodies.entry(by).or_default();
         body.answers.push((reply, answer));
     }
 
-    /// Gives a body all the answers that there are.
+    /// Sends a body all of its answers.
     pub(crate) fn answer(&mut self, by: NodeId) {
         let Some(body) = self.bodies.get_mut(&by) else {
             return;
         };
         for (reply, answer) in std::mem::take(&mut body.answers) {
-            // A body that waits no longer takes no answer.
+            // The body may not wait any more.
             let _ = reply.send(answer);
         }
         if body.open.is_empty() {
@@ -114,19 +114,19 @@ impl SubtaskWaits {
         }
     }
 
-    /// Whether the body waits for something that is not there yet.
+    /// Returns whether the body waits for a subtask without an answer.
     pub(crate) fn has_open(&self, by: NodeId) -> bool {
         self.bodies
             .get(&by)
             .is_some_and(|body| !body.open.is_empty())
     }
 
-    /// Whether the body waits for anything, its turn included.
+    /// Returns whether the body waits for a subtask or to resume.
     pub(crate) fn is_waiting(&self, by: NodeId) -> bool {
         self.bodies.contains_key(&by)
     }
 
-    /// The bodies that have answers and wait for their turn, in order.
+    /// Returns the bodies with answers that have not resumed, in order.
     pub(crate) fn answered(&self) -> Vec<NodeId> {
         let answered = self.bodies.iter();
         let mut answered: Vec<NodeId> = answered
@@ -137,7 +137,7 @@ impl SubtaskWaits {
         answered
     }
 
-    /// The attempt of `by` is over.
+    /// Removes a body whose attempt is over.
     pub(crate) fn forget(&mut self, by: NodeId) {
         let Some(body) = self.bodies.remove(&by) else {
             return;
@@ -152,19 +152,19 @@ impl SubtaskWaits {
         }
     }
 
-    /// The tasks that a body waits for.
+    /// Returns the subtasks that a body waits for.
     pub(crate) fn waited_for_by(&self, by: NodeId) -> impl Iterator<Item = NodeId> {
         let open = self.bodies.get(&by).map_or(&[][..], |body| &body.open);
         open.iter().map(|(_, target)| *target)
     }
 
-    /// The bodies that wait for `target`.
+    /// Returns the bodies that wait for `target`.
     pub(crate) fn waiting_for(&self, target: NodeId) -> impl Iterator<Item = NodeId> {
         let waiters = self.waiters.get(&target).map_or(&[][..], Vec::as_slice);
         waiters.iter().map(|waiter| waiter.by)
     }
 
-    /// All tasks that bodies wait for, in order.
+    /// Returns all tasks that bodies wait for, in order.
     pub(crate) fn targets(&self) -> Vec<NodeId> {
         let mut targets: Vec<NodeId> = self.waiters.keys().copied().collect();
         targets.sort_unstable();

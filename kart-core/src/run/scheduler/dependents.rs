@@ -1,18 +1,18 @@
-//! Which tasks require a task: the edges of the graph against their direction.
+//! Which tasks require a task: the reversed edges of the graph.
 
 use std::collections::HashMap;
 
 use crate::model::NodeId;
 use crate::plan::Graph;
 
-/// For each task those that require it, each once.
+/// The dependents of each task, each once.
 #[derive(Debug)]
 pub(crate) struct Dependents {
     starts: Vec<u32>,
     edges: Vec<NodeId>,
-    /// The edges that came to the graph later.
+    /// Edges that the graph got later.
     grown: HashMap<NodeId, Vec<NodeId>>,
-    /// How many tasks of the graph have their edges here.
+    /// The number of tasks whose edges are here.
     known: usize,
 }
 
@@ -45,7 +45,7 @@ impl Dependents {
         }
     }
 
-    /// Adds the edges of the tasks that the graph has grown by.
+    /// Adds the edges of tasks that the graph has grown by.
     pub(crate) fn grow(&mut self, graph: &Graph) {
         for id in graph.ids().skip(self.known) {
             for required in required(graph, id) {
@@ -55,7 +55,7 @@ impl Dependents {
         self.known = graph.len();
     }
 
-    /// The tasks that require `node`.
+    /// Returns the tasks that require `node`.
     pub(crate) fn of(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         let planned = match self.starts.get(node.index()..node.index() + 2) {
             Some(&[from, to]) => &self.edges[from as usize..to as usize],
@@ -69,9 +69,9 @@ impl Dependents {
     }
 }
 
-/// Visits what tasks require, each once, though a task may name it twice.
+/// Visits the requirements of tasks, each once, even if a task names one twice.
 struct Distinct {
-    /// The task that named each last.
+    /// The task that last named each requirement.
     seen: Vec<u32>,
 }
 
@@ -92,7 +92,7 @@ impl Distinct {
     }
 }
 
-/// Returns what a task requires, each once.
+/// Returns the requirements of a task, each once.
 pub(crate) fn required(graph: &Graph, id: NodeId) -> Vec<NodeId> {
     let mut required = Vec::new();
     graph

@@ -1,8 +1,7 @@
-//! Which task is next. It does no I/O and starts nothing.
+//! The scheduler: decides which task is next. It does no I/O and starts nothing.
 //!
-//! Ready tasks wait in a heap, those that lack a limit in a heap of that limit, so that no event looks at tasks that it
-//! does not concern. A body that waits for subtasks holds neither a worker nor limits, and stands in line for them again
-//! when it can resume.
+//! Ready tasks wait in a heap; those that lack a limit wait in a heap of that limit, so an event touches only the tasks
+//! that it concerns. A body that waits for subtasks holds no worker and no limits, and queues for them again to resume.
 
 pub(crate) mod dependents;
 mod slots;
@@ -15,22 +14,22 @@ use slots::{Ready, Slots};
 use super::table::{State, TaskTable};
 use crate::model::{NodeId, TaskSpec};
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// An attempt.
+    /// Start an attempt.
     Start(NodeId),
-    /// The body that waited for subtasks takes their outputs.
+    /// Give a body the answers that it waited for.
     Resume(NodeId),
 }
 
-/// The ready queue of one run, and the workers and limits that are free.
+/// The ready queue of one run, and its free workers and limits.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     ready: BinaryHeap<Ready>,
     slots: Slots,
     suspended: usize,
-    /// Another for each process that shares the work.
+    /// Different for each process that shares the work.
     tie_breaker: Option<u32>,
     /// Whether tasks may start: not before the preflight has passed, and not after a stop.
     is_open: bool,
@@ -51,7 +50,7 @@ impl Scheduler {
         }
     }
 
-    /// Tasks may start from now on: those that are ready, and whatever becomes so.
+    /// Lets tasks start from now on.
     pub(crate) fn open(&mut self, table: &TaskTable) {
         self.is_open = true;
         self.rank_again(table);
@@ -61,7 +60,7 @@ impl Scheduler {
         self.is_open
     }
 
-    /// The ranks of the table have changed.
+    /// Builds the queue anew, since ranks have changed.
     pub(crate) fn rank_again(&mut self, table: &TaskTable) {
         if !self.is_open {
             return;
@@ -76,14 +75,14 @@ impl Scheduler {
         self.ready = ready.map(|node| self.queue_entry(table, node)).collect();
     }
 
-    /// Nothing starts from now on.
+    /// Lets nothing start from now on.
     pub(crate) fn close(&mut self) {
         self.is_open = false;
         self.ready.clear();
         self.slots.forget_parked();
     }
 
-    /// A task can start, or a body resume.
+    /// Queues a task that can start or resume.
     pub(crate) fn push(&mut self, table: &TaskTable, node: NodeId) {
         if self.is_open {
             let entry = self.queue_entry(table, node);
@@ -91,17 +90,17 @@ impl Scheduler {
         }
     }
 
-    /// Whether a task is ready and a worker free.
+    /// Returns whether a task is ready and a worker is free.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty() && self.slots.has_worker()
     }
 
-    /// How many bodies hold nothing because they wait for subtasks.
+    /// Returns the number of suspended bodies.
     pub(crate) fn suspended(&self) -> usize {
         self.suspended
     }
 
-    /// Takes the next task to start or to resume, with its worker and its limits.
+    /// Takes the next task to start or to resume, and its worker and limits.
     pub(crate) fn next(&mut self, table: &mut TaskTable) -> Option<Next> {
         if !self.slots.has_worker() {
             return None;
@@ -111,7 +110,7 @@ impl Scheduler {
             let state = table.state(node);
             let spec = spec(table, node);
             if state != State::Resuming && !table.is_ready(node) {
-                // It has resumed without waiting for its turn: what it was made ready for is for others.
+                // It has resumed already: the limits that it was woken for are for others.
                 self.ready.extend(self.slots.wake_waiters(spec, None));
                 continue;
             }
@@ -129,7 +128,7 @@ impl Scheduler {
         None
     }
 
-    /// The body has ended: its worker and its limits are free.
+    /// Frees the worker and limits of a body that has ended.
     pub(crate) fn body_ended(&mut self, table: &mut TaskTable, node: NodeId) {
         match table.state(node) {
             State::Running => self.release(table, node),
@@ -139,12 +138,12 @@ impl Scheduler {
         table.set(node, State::Publishing);
     }
 
-    /// The task was taken to start, and is not to run.
+    /// Frees the worker and limits of a task that was taken and will not run.
     pub(crate) fn put_back(&mut self, table: &TaskTable, node: NodeId) {
         self.release(table, node);
     }
 
-    /// The body waits for subtasks: its worker and its limits are free.
+    /// Frees the worker and limits of a body that waits for subtasks.
     pub(crate) fn suspend(&mut self, table: &mut TaskTable, node: NodeId) {
         if table.state(node) == State::Running {
             table.set(node, State::Suspended);
@@ -153,7 +152,7 @@ impl Scheduler {
         }
     }
 
-    /// The body can resume when its turn comes.
+    /// Queues a suspended body to resume.
     pub(crate) fn resume(&mut self, table: &mut TaskTable, node: NodeId) {
         if table.state(node) == State::Suspended {
             table.set(node, State::Resuming);
@@ -161,7 +160,7 @@ impl Scheduler {
         }
     }
 
-    /// The body resumes at once, whether its worker and its limits are free or not.
+    /// Resumes a suspended body at once, over the limits if need be.
     pub(crate) fn resume_now(&mut self, table: &mut TaskTable, node: NodeId) {
         if table.state(node).is_suspended() {
             self.hold(table, node);

@@ -1,17 +1,17 @@
-//! What a body holds while it runs: a worker, and units of the named limits.
+//! Slots: the workers and the units of named limits that bodies hold while they run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::model::{NodeId, TaskSpec};
 
-/// Among ready tasks the greatest goes first: by priority, then by how long a chain of tasks waits
-/// on it, then by lot where processes share the work, then in the order of the graph.
+/// An entry of the ready queue, the greatest first: by priority, then by the length of the longest chain that waits for
+/// it, then by the tie-breaker, then in the order of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ready {
     pub(crate) priority: i32,
     pub(crate) depth: u32,
-    /// Another for each process that shares the work, so that they don't all begin with the same.
+    /// Different for each process that shares the work, so they do not all start with the same task.
     pub(crate) tie_breaker: u32,
     pub(crate) node: Reverse<NodeId>,
 }
@@ -20,12 +20,11 @@ pub(crate) struct Ready {
 struct Limit {
     name: String,
     free: i64,
-    /// Ready tasks that need more than is free, each with its units.
+    /// Ready tasks that need more units than are free, each with its units.
     parked: BinaryHeap<(Ready, i64)>,
 }
 
-/// Workers and limits that are free. Less than nothing is free while a body goes on that could not
-/// wait for its turn.
+/// The free workers and limits. Negative while a body runs that resumed over the limits.
 #[derive(Debug)]
 pub(crate) struct Slots {
     free_workers: i64,
@@ -49,7 +48,7 @@ impl Slots {
         self.free_workers > 0
     }
 
-    /// The first limit of which a task needs more than is free.
+    /// Returns the first limit of which a task needs more than is free.
     pub(crate) fn missing_limit(&self, spec: &TaskSpec) -> Option<usize> {
         spec.uses.iter().find_map(|&(name, units)| {
             self.limits
@@ -67,7 +66,7 @@ impl Slots {
         }
     }
 
-    /// Gives back what a task holds: the parked tasks for which there is enough now.
+    /// Frees what a task holds, and returns the parked tasks for which there is enough now.
     pub(crate) fn release(&mut self, spec: &TaskSpec) -> Vec<Ready> {
         self.free_workers += 1;
         let mut ready = Vec::new();
@@ -80,7 +79,7 @@ impl Slots {
         ready
     }
 
-    /// Sets a ready task aside until there is more of the limit that it lacks.
+    /// Parks a ready task at the limit that it lacks, and returns tasks that its other limits can wake.
     pub(crate) fn park(
         &mut self,
         task: Ready,
@@ -96,8 +95,8 @@ impl Slots {
         self.wake_waiters(spec, Some(missing_limit))
     }
 
-    /// What a task was made ready for and cannot use, because it lacks `lacking` too, goes to those
-    /// that wait for it. A task moves to a limit that it lacks, so this comes to an end.
+    /// Returns the tasks to wake at the limits of a task that cannot use them, because it lacks `missing_limit`. Each of
+    /// them moves to a limit that it lacks itself, so this ends.
     pub(crate) fn wake_waiters(
         &mut self,
         spec: &TaskSpec,
@@ -122,7 +121,7 @@ impl Slots {
         self.limits.iter().position(|limit| limit.name == name)
     }
 
-    /// Makes those parked tasks ready for which there is enough of the limit.
+    /// Wakes the parked tasks for which there is enough of a limit.
     fn unpark(&mut self, at: usize, ready: &mut Vec<Ready>) {
         let limit = &mut self.limits[at];
         let mut free = limit.free;
