@@ -1,4 +1,4 @@
-//! How long a body has computed: the time that it waits for subtasks does not count.
+//! The clock of a body, which stands still while the body waits for subtasks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// The clock of one attempt's body, with its time limit.
+/// The clock of one attempt's body, with its timeout.
 #[derive(Debug)]
 pub(crate) struct BodyClock {
     limit: Option<Duration>,
@@ -19,7 +19,7 @@ struct Elapsed {
     computed: Duration,
     waited: Duration,
     since: Instant,
-    /// For how many subtasks the body waits.
+    /// The number of subtasks that the body waits for.
     waits: usize,
 }
 
@@ -37,7 +37,7 @@ impl BodyClock {
         }
     }
 
-    /// The body starts.
+    /// Starts the clock.
     pub(crate) fn start(&self) {
         self.lock().since = Instant::now();
     }
@@ -46,7 +46,7 @@ impl BodyClock {
         self.limit
     }
 
-    /// The body waits for one more subtask; whether it computed until now.
+    /// Adds a wait. Returns whether the body computed until now.
     pub(crate) fn wait(&self) -> bool {
         let mut state = self.lock();
         state.waits += 1;
@@ -60,7 +60,7 @@ impl BodyClock {
         has_paused
     }
 
-    /// The body waits for one subtask less; whether it computes from now on.
+    /// Removes a wait. Returns whether the body computes from now on.
     pub(crate) fn resume(&self) -> bool {
         let mut state = self.lock();
         state.waits = state.waits.saturating_sub(1);
@@ -78,7 +78,7 @@ impl BodyClock {
         self.lock().waits > 0
     }
 
-    /// How long the body has waited for subtasks.
+    /// Returns how long the body has waited for subtasks.
     pub(crate) fn waited(&self) -> Duration {
         let state = self.lock();
         let now = match state.waits {
@@ -88,7 +88,7 @@ impl BodyClock {
         state.waited + now
     }
 
-    /// How long the body has computed.
+    /// Returns how long the body has computed.
     pub(crate) fn computed(&self) -> Duration {
         let state = self.lock();
         let now = match state.waits {
@@ -98,7 +98,7 @@ impl BodyClock {
         state.computed + now
     }
 
-    /// Waits until the body has computed for as long as it may.
+    /// Waits until the body has used up its timeout.
     pub(crate) async fn expired(&self) {
         let Some(limit) = self.limit else {
             return std::future::pending().await;

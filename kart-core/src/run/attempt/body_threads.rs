@@ -1,5 +1,5 @@
-//! Bodies of plain functions: each has a thread of its own from its beginning to its end, also while it waits for
-//! subtasks. How many run at once is the scheduler's decision.
+//! Bodies of plain functions: each has a thread of its own from start to end, also while it waits for subtasks. The
+//! scheduler decides how many run at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,11 +11,11 @@ use crate::error::{BoxError, panic_text};
 use crate::model::{BlockingBody, Erased};
 use crate::threads;
 
-/// Runs a body to its end, whether the result is awaited or not.
+/// Runs a body to its end, even if this future is dropped.
 ///
 /// # Errors
 ///
-/// What the body failed with, its panic, or that there is no thread for it.
+/// The error or panic of the body, or the failure to start its thread.
 pub(crate) async fn run(body: BlockingBody) -> Result<Erased, BoxError> {
     #[cfg(test)]
     if crate::simulation::is_active() {
@@ -27,7 +27,7 @@ pub(crate) async fn run(body: BlockingBody) -> Result<Erased, BoxError> {
         let _runtime = runtime.enter();
         let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(body)));
         let result = result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()));
-        // Nobody may be interested any more.
+        // The attempt may have been dropped.
         let _ = reply.send(result);
     };
     threads::spawn(Box::new(job))

@@ -1,4 +1,4 @@
-//! Why there will be no output of a task in this run: its own failure, or that of one that it requires.
+//! The failure of a task as an error for those that depend on it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{BoxError, causes};
 use crate::key::Key;
 
-/// The failure of a task, for those who waited for it.
+/// The failure of a dependency.
 #[derive(Clone, Debug)]
 pub(crate) struct DependencyFailed {
     /// The task that failed.
@@ -16,7 +16,7 @@ pub(crate) struct DependencyFailed {
 }
 
 impl DependencyFailed {
-    /// What a body's error was caused by, if it was that a task that it asked for did not complete.
+    /// Returns the failed subtask that caused a body's error, if there is one.
     pub(crate) fn cause_of(error: &BoxError) -> Option<Self> {
         causes(error.as_ref())
             .find_map(|cause| cause.downcast_ref::<Self>())

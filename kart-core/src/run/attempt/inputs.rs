@@ -1,4 +1,4 @@
-//! What a body requires: from memory where it is held, and from the workspace.
+//! The inputs of a body, from the output cache or from the workspace.
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -14,7 +14,7 @@ const LOADS: usize = 64;
 /// Why an input could not be loaded.
 #[derive(Debug)]
 pub(crate) enum LoadFailure {
-    /// Its task is complete, and the output is gone.
+    /// Its task is complete, but the output is gone.
     Vanished(NodeId, Error),
     Failed(BoxError),
 }
@@ -38,7 +38,7 @@ impl From<Error> for LoadFailure {
 }
 
 impl RunContext {
-    /// Loads what a body is handed for each of its required parameters.
+    /// Loads the arguments for the required parameters of a body.
     pub(crate) async fn load(&self, node: &Node) -> Result<Vec<Option<Input>>, LoadFailure> {
         let mut wants = Vec::new();
         for requirement in &node.requires {
@@ -52,8 +52,8 @@ impl RunContext {
             .map_err(LoadFailure::Failed)
     }
 
-    /// The wanted values in their order: handles, then what is in memory, then what others may be
-    /// loading too, and the rest in bulk.
+    /// Returns the wanted values in order. Handles and cached outputs need no load, shared outputs may be loading for
+    /// other attempts too, and the rest is loaded in bulk.
     async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, LoadFailure> {
         let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
         let mut alone = Vec::new();

@@ -1,4 +1,4 @@
-//! One attempt of one task: hold it, load what it requires, run its body, encode, publish.
+//! One attempt of one task: claim it, load its requirements, run its body, encode, publish.
 
 pub(crate) mod body_clock;
 pub(crate) mod body_threads;
@@ -39,14 +39,14 @@ use crate::model::{
 use crate::plan::Status;
 use crate::workspace::CommitGuard;
 
-/// What a body has made.
+/// The encoded output of a body.
 struct Encoded {
     output: Erased,
     stored: Stored,
     steps: Arc<StepStore>,
 }
 
-/// One attempt, with what it holds.
+/// One attempt, with its lease.
 struct Attempt<'a> {
     run: &'a Arc<RunContext>,
     node: NodeId,
@@ -110,7 +110,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
 }
 
 impl Attempt<'_> {
-    /// What a body logs is logged within the span of its attempt, and so says of which task it is.
+    /// Makes the attempt in a span, so that every line that the body logs names its task.
     async fn in_span(&self) -> (AttemptEnd, Duration) {
         let span = self.span();
         if span.is_disabled() {
@@ -132,14 +132,14 @@ impl Attempt<'_> {
             "task",
             task = node.task.spec().name,
             key = %node.key,
-            // Of other integers OpenTelemetry would make texts.
+            // OpenTelemetry would turn other integers into texts.
             attempt = i64::from(self.number),
             error = Empty,
             otel.status_code = Empty,
         )
     }
 
-    /// What comes of it, here or at a worker; errors quote no secrets.
+    /// Makes the attempt, here or at a worker, and hides secrets in its error.
     async fn make(&self) -> (AttemptEnd, Duration) {
         let (end, elapsed) = match &self.run.executor {
             Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
@@ -181,7 +181,7 @@ impl Attempt<'_> {
         (end, started.elapsed().saturating_sub(waited))
     }
 
-    /// Commits pass as long as the run may make them, and what the attempt holds is not lost.
+    /// Returns the guard of the attempt: commits pass while the run may commit and the lease is held.
     fn guard(&self) -> CommitGuard {
         if self.lease.is_empty() {
             return self.run.guard.clone();
@@ -191,7 +191,7 @@ impl Attempt<'_> {
         self.run.guard.child(Some(Arc::new(is_held)))
     }
 
-    /// Loads what the task requires, runs its body and encodes what it returned.
+    /// Loads the requirements, runs the body and encodes its output.
     async fn run_body(
         &self,
         guard: &CommitGuard,
@@ -209,7 +209,7 @@ impl Attempt<'_> {
             .into());
         }
         let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
-        // What the body holds ends before its output is published.
+        // The saves of the body end before its output is published.
         let saves = guard.child(None);
         let steps = StepStore::new(run.workspace.clone(), node.key, saves.clone());
         let steps = Arc::new(steps);
@@ -253,7 +253,8 @@ impl Attempt<'_> {
         }))
     }
 
-    /// A body gives up when it is told to stop, or when one of its subtasks was interrupted; otherwise it has failed.
+    /// Returns how a body ended that returned `interrupted()`: failed, unless the run is stopping or one of its subtasks was
+    /// interrupted.
     fn gave_up(&self, handle: &RunHandle, error: BoxError) -> AttemptEnd {
         if self.run.stop.is_stopping() || handle.was_interrupted() {
             return failed(error);
@@ -269,7 +270,7 @@ impl Attempt<'_> {
         let run = self.run;
         let node = run.graph.node(self.node);
         if !node.task.spec().is_keyed() || self.status.replaces() {
-            // Create-only writes need no lease: they change nothing that is there.
+            // Create-only writes need no lease: they change nothing that exists.
             for claim in self.lease.claims() {
                 claim.ensure_held().await?;
             }
@@ -288,7 +289,7 @@ impl Attempt<'_> {
         let published = match poll!(publishing.as_mut()) {
             Poll::Ready(published) => published,
             Poll::Pending => {
-                // A failed one's end is sent with its failure, so that nothing starts before that is known.
+                // If the body has failed, its result says so: nothing starts before the failure is known.
                 run.send(Message::BodyFinished(self.node));
                 publishing.await
             }
@@ -298,7 +299,7 @@ impl Attempt<'_> {
     }
 }
 
-/// How an attempt with this error ended: what the store or the network did is not the body's fault.
+/// Returns how an attempt with this error ended. A failure of the store or the network is not the body's fault.
 fn failed(error: BoxError) -> AttemptEnd {
     if is_unavailable(error.as_ref()) {
         AttemptEnd::Unavailable(error)
@@ -319,7 +320,7 @@ fn is_unavailable(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
-/// A panic of a body, or of a user's own format, as an error.
+/// Turns a panic of a body, or of a user's own format, into an error.
 pub(crate) async fn caught<T>(
     step: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, BoxError> {
@@ -327,7 +328,7 @@ pub(crate) async fn caught<T>(
     result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()))
 }
 
-/// Encodes on a thread of its own what is large, as far as the last output of that kind tells.
+/// Encodes an output, on a thread of its own if the last output of that task name was large.
 async fn encode(
     run: &RunContext,
     task: &Arc<dyn DynTask>,

@@ -1,4 +1,4 @@
-//! Committing an output: create-only where the path holds the key, in one step elsewhere.
+//! Publishes an output: create-only where the path holds the key, by one replacing write elsewhere.
 
 use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) async fn publish(
     } else if let Some(first) = create(workspace, node, &path, &stored, guard).await? {
         return Ok(first);
     }
-    // A file has been moved to its place.
+    // The file has moved to its place.
     let output = match &stored {
         Stored::File(_) if workspace.is_directory() => match workspace.fetch(&path).await? {
             Some(file) => Arc::new(file),
@@ -52,7 +52,7 @@ pub(crate) async fn publish(
     })
 }
 
-/// Publishes what is not there yet; gives another output that was there first.
+/// Creates an output; returns the one that was there first if its bytes differ.
 async fn create(
     workspace: &Workspace,
     node: &Node,
@@ -93,7 +93,7 @@ async fn create(
     }
 }
 
-/// Whether two files have the same bytes.
+/// Returns whether two files have the same bytes.
 async fn is_same(one: File, other: File) -> std::io::Result<bool> {
     let compare = move || {
         if one.size()? != other.size()? {
@@ -126,8 +126,8 @@ async fn replace(
     }
 }
 
-/// The sidecar says `pending` while the output is written, so that a crash in between is never
-/// taken for a finished output.
+/// Replaces an output at a path without a key. Its sidecar says `pending` meanwhile, so a crash in between never leaves
+/// what looks like a complete output.
 async fn replace_named(
     workspace: &Workspace,
     node: &Node,

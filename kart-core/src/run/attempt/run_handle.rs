@@ -1,5 +1,4 @@
-//! A body's handle to its run: by it the body asks for subtasks, says how far it is, and gives its worker back while
-//! it waits.
+//! A body's handle to its run: requests subtasks, reports progress, and releases the worker while the body waits.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -21,7 +20,7 @@ use crate::run::message::{Message, ProgressNow, SubtaskRequest, SubtaskResult};
 use crate::run::run_context::RunContext;
 use crate::threads;
 
-/// Watchers hear of progress no more often.
+/// The shortest interval between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often the output of a subtask may vanish between its end and its being loaded.
@@ -33,9 +32,9 @@ pub(crate) struct RunHandle {
     run: Arc<RunContext>,
     node: NodeId,
     clock: BodyClock,
-    /// The runtime's task in which the body is polled.
+    /// The tokio task that polls the body.
     polled_in: Option<tokio::task::Id>,
-    /// Whether the body has been given its worker back while it waits for more.
+    /// Whether the body got its worker back while it waits for more.
     holds_worker: AtomicBool,
     /// Whether a subtask was answered with an interruption.
     was_interrupted: AtomicBool,
@@ -45,7 +44,7 @@ pub(crate) struct RunHandle {
     progress: Mutex<Progress>,
 }
 
-/// How far the body is, and whether watchers know.
+/// The progress of the body, and whether it was sent.
 #[derive(Debug, Default)]
 struct Progress {
     now: ProgressNow,
@@ -54,7 +53,7 @@ struct Progress {
 }
 
 impl RunHandle {
-    /// For the attempt that is being polled.
+    /// Returns a handle for the attempt that is being polled.
     pub(crate) fn new(run: &Arc<RunContext>, node: NodeId, limit: Option<Duration>) -> Self {
         RunHandle {
             run: Arc::clone(run),
@@ -69,18 +68,18 @@ impl RunHandle {
         }
     }
 
-    /// How long the body has waited for subtasks.
+    /// Returns how long the body has waited for subtasks.
     pub(crate) fn waited(&self) -> Duration {
         self.clock.waited()
     }
 
-    /// Whether the body may be interrupted because a subtask of its was.
+    /// Returns whether a subtask of the body was interrupted.
     pub(crate) fn was_interrupted(&self) -> bool {
         self.was_interrupted.load(Ordering::SeqCst)
     }
 
-    /// Runs the body to its end or to its time limit. `stop` turns at the time limit: a body on a thread of its own goes
-    /// on until it looks.
+    /// Runs the body to its end or its timeout. At the timeout of a body on a thread it calls `stop`, and then waits for the
+    /// thread.
     pub(crate) async fn run(&self, body: Body, stop: impl FnOnce()) -> Result<Erased, BoxError> {
         self.clock.start();
         let result = match body {
@@ -121,8 +120,8 @@ impl RunHandle {
         result
     }
 
-    /// A thread cannot be stopped from outside: after the time limit the attempt lasts until the body has ended, and so
-    /// do its worker and its limits.
+    /// Runs a body on a thread of its own. A thread cannot be stopped from outside: after the timeout the attempt lasts, and
+    /// holds its worker and limits, until the body has ended.
     async fn run_blocking(
         &self,
         body: BlockingBody,
@@ -164,7 +163,7 @@ impl RunHandle {
         format!("timed out after {limit:?}, the task's `timeout`").into()
     }
 
-    /// The output of a task that the run makes if it is not there.
+    /// Returns the output of a task, which the run makes if it is missing.
     async fn output(&self, task: Arc<dyn DynTask>) -> Result<Erased, Error> {
         let mut vanished = 0;
         loop {
@@ -179,7 +178,7 @@ impl RunHandle {
         }
     }
 
-    /// Asks the run for a task, and waits until its output is there.
+    /// Requests a subtask, and waits for the answer.
     async fn request(&self, task: Arc<dyn DynTask>) -> SubtaskResult {
         let (reply, answer) = oneshot::channel();
         let mut wait = Wait::new(self);
@@ -190,7 +189,7 @@ impl RunHandle {
             task,
             reply,
         }));
-        // A run that is over answers nobody.
+        // A run that is over drops the reply channel.
         let answer = answer.await.unwrap_or_else(|_| Err(interrupted().into()));
         wait.is_answered = true;
         self.holds_worker.store(true, Ordering::SeqCst);
@@ -206,14 +205,14 @@ impl RunHandle {
         answer
     }
 
-    /// Gives the worker back if the body waits for more.
+    /// Releases the worker if the body waits for more.
     fn release_worker(&self) {
         if self.clock.is_waiting() && self.holds_worker.swap(false, Ordering::SeqCst) {
             self.run.send(Message::BodyBlocked(self.node));
         }
     }
 
-    /// Notes how far the body is, and sends it unless that was done a moment ago.
+    /// Notes the progress of the body, and sends it unless it did so a moment ago.
     fn note(&self, change: impl FnOnce(&mut ProgressNow)) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress.now);
@@ -246,7 +245,7 @@ impl RunApi for RunHandle {
     }
 }
 
-/// A body that waits for an answer; dropped without one, it cancels the request.
+/// A wait of a body for an answer. Dropped without one, it cancels the request.
 struct Wait<'a> {
     handle: &'a RunHandle,
     id: u64,

@@ -1,4 +1,4 @@
-//! What an attempt holds of the workspace while it is made: the task, where each is claimed, and a path without a key.
+//! The lease of one attempt: on its task if each task is claimed, and on its path if that has no key.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ pub(crate) struct TaskLease {
     path: Option<Arc<Claim>>,
 }
 
-/// What came of the try to hold a task.
+/// The result of claiming a task.
 pub(crate) enum Acquired {
-    /// It may run: nobody else has it, and its output was not there a moment ago.
+    /// It may run: this run holds it, and its output was missing a moment ago.
     Held(TaskLease),
-    /// Its output is there.
+    /// Its output exists.
     Complete(TaskLease),
     Foreign(Owner),
-    /// Another process that shares the run has made all the attempts, in vain.
+    /// All attempts failed at another process that shares the run.
     Failed {
         attempts: u32,
         error: String,
     },
 }
 
-/// The claim that was won, or why there is none.
+/// Returns the claim, or why there is none.
 fn won(claimed: Claimed) -> Result<Arc<Claim>, Acquired> {
     match claimed {
         Claimed::Won(claim) => Ok(Arc::new(claim)),
@@ -42,7 +42,7 @@ fn won(claimed: Claimed) -> Result<Arc<Claim>, Acquired> {
 }
 
 impl TaskLease {
-    /// Claims what an attempt of `node` needs beyond the claims of the run.
+    /// Claims what an attempt of `node` needs in addition to the claims of the run.
     pub(crate) async fn acquire(
         run: &RunContext,
         id: NodeId,
@@ -100,15 +100,15 @@ impl TaskLease {
         self.claims().next().is_none()
     }
 
-    /// Whether it is this run's still, as far as can be told without asking the store.
+    /// Returns whether this run still holds it, as far as it knows without asking the store.
     pub(crate) fn is_held(&self) -> bool {
         self.claims().all(Claim::is_held)
     }
 
-    /// Waits until it is lost, which may be forever.
+    /// Waits until it is lost, which may never happen.
     pub(crate) async fn lost(&self) {
         match self.claims().next() {
-            // They are of one participant, and lost together.
+            // Claims of one participant are lost together.
             Some(claim) => claim.lost().await,
             None => std::future::pending().await,
         }
@@ -118,14 +118,14 @@ impl TaskLease {
         self.task.iter().chain(&self.path).map(Arc::as_ref)
     }
 
-    /// Gives it back; with `is_done` nobody comes back to the task.
+    /// Releases it; with `is_done` for good, since the task has its output.
     pub(crate) async fn release(&self, is_done: bool) {
         for claim in self.claims() {
             claim.release(is_done).await;
         }
     }
 
-    /// Writes down, for the others that share the run, that the task has failed for good.
+    /// Records, for other processes that share the run, that the task has failed for good.
     pub(crate) async fn fail(&self, attempts: u32, error: String) {
         if let Some(path) = &self.path {
             path.release(false).await;

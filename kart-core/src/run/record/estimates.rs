@@ -1,4 +1,4 @@
-//! What a run has before it, as far as past runs have shown.
+//! Estimates of the work ahead, from past durations.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use crate::log::Known;
 use crate::plan::{Graph, Status};
 use crate::report::{Estimate, TaskCounts};
 
-/// How long what is missing takes, as far as past runs have shown.
+/// Returns how long the missing tasks take, according to past runs.
 pub(crate) fn estimate(graph: &Graph, statuses: &[Status], known: &Known) -> Estimate {
     let mut expected = Estimate::default();
     for (node, _) in graph
@@ -22,7 +22,7 @@ pub(crate) fn estimate(graph: &Graph, statuses: &[Status], known: &Known) -> Est
     expected
 }
 
-/// How many tasks there are of each name.
+/// Counts the tasks of each name.
 pub(crate) fn counts_by_name(graph: &Graph, statuses: &[Status]) -> Vec<TaskCounts> {
     let mut counts: Vec<TaskCounts> = Vec::new();
     let mut places: HashMap<&'static str, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What a run writes to the log, and what it knows from it.
+//! Where the records of a run go: to the run log, to a worker's response, or nowhere.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ use crate::workspace::Workspace;
 /// How many required keys a record names.
 const REQUIRES: usize = 64;
 
-/// Notes that are kept for who asks for them.
+/// Notes that are kept in memory.
 pub(crate) type Notes = Arc<Mutex<Vec<Note>>>;
 
-/// Where what a run notes goes.
+/// Where notes go.
 #[derive(Debug)]
 enum Sink {
     Nowhere,
@@ -26,12 +26,12 @@ enum Sink {
     Kept(Notes),
 }
 
-/// The log of a run, if it writes one, and what past runs have shown.
+/// The log of a run, if it writes one, and the history of past runs.
 #[derive(Debug)]
 pub(crate) struct LogSink {
     sink: Sink,
     known: Known,
-    /// What the bodies that are under way have asked for.
+    /// Subtasks that running bodies have asked for.
     asked: HashMap<NodeId, Vec<NodeId>>,
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct Ended<'e> {
     pub(crate) error: Option<&'e (dyn std::error::Error + 'static)>,
     /// The size and the hash of the output.
     pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
-    /// Who made the attempt, if not this process.
+    /// The process that made the attempt, if not this one.
     pub(crate) worker: Option<Box<str>>,
 }
 
 impl Ended<'_> {
-    /// The end of an attempt that came to nothing.
+    /// Returns the end of an attempt without an output.
     pub(crate) fn without_output(
         outcome: RecordedOutcome,
         attempt: u32,
@@ -66,12 +66,12 @@ impl Ended<'_> {
 }
 
 impl LogSink {
-    /// Writes nothing, and knows what it is given.
+    /// Returns a sink that writes nothing and knows that history.
     pub(crate) fn silent(known: Known) -> Self {
         LogSink::new(Sink::Nowhere, known)
     }
 
-    /// Keeps what is noted, and writes nothing.
+    /// Returns a sink that keeps its notes in memory.
     pub(crate) fn kept(notes: &Notes) -> Self {
         LogSink::new(Sink::Kept(Arc::clone(notes)), Known::default())
     }
@@ -84,7 +84,7 @@ impl LogSink {
         }
     }
 
-    /// Starts the log of a run that has something to do.
+    /// Starts to write the log of a run.
     pub(crate) fn start(
         &mut self,
         workspace: &Workspace,
@@ -110,12 +110,12 @@ impl LogSink {
         self.sink = Sink::Log(Log::begin(workspace, run, start, record));
     }
 
-    /// Takes all that is still to be written, and leaves a sink that writes nothing.
+    /// Takes the sink, and leaves one that writes nothing.
     pub(crate) fn take_all(&mut self) -> LogSink {
         std::mem::replace(self, LogSink::silent(Known::default()))
     }
 
-    /// The body of `by` has asked for `node`.
+    /// Notes that the body of `by` has asked for `node`.
     pub(crate) fn asked(&mut self, node: NodeId, by: NodeId) {
         if !self.is_silent() {
             self.asked.entry(by).or_default().push(node);
@@ -151,7 +151,7 @@ impl LogSink {
         );
     }
 
-    /// Takes what was noted, here or by another process.
+    /// Takes a note, of this process or another.
     pub(crate) fn take(&mut self, graph: &Graph, note: Note) {
         if note.outcome == RecordedOutcome::Ran && !self.is_silent() {
             let spec = graph.node(note.node).task.spec();
@@ -168,7 +168,7 @@ impl LogSink {
         }
     }
 
-    /// Writes the end: what could not be written, if so.
+    /// Writes the end of the log. Returns the error if it could not be written.
     pub(crate) async fn end(mut self, counts: Counts) -> Option<String> {
         let Sink::Log(log) = self.sink else {
             return None;
@@ -181,7 +181,7 @@ impl LogSink {
     }
 }
 
-/// All that a note stands for.
+/// Returns the log record of a note.
 fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
     let node = graph.node(noted.node);
     let spec = node.task.spec();

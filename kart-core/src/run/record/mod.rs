@@ -1,4 +1,4 @@
-//! What has become of each task: events, the run log, the report.
+//! The record of a run: events, the run log, the report.
 
 pub(crate) mod estimates;
 pub(crate) mod log_sink;

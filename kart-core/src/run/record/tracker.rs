@@ -1,4 +1,4 @@
-//! What becomes of each task of a run, as it happens: events, the run log, and the report at the end.
+//! Tracks what becomes of each task: emits events, writes the run log, and makes the report at the end.
 //!
 //! `record_*` writes the log and emits the event; `emit_*` only emits.
 
@@ -23,7 +23,7 @@ use crate::report::{
 use crate::run::message::{FailedAttempt, ProgressNow, Published};
 use crate::run::settings::Settings;
 
-/// The record of one run.
+/// The tracker of one run.
 pub(crate) struct RunTracker {
     settings: Arc<Settings>,
     graph: Arc<Graph>,
@@ -31,7 +31,7 @@ pub(crate) struct RunTracker {
     pub(crate) log_sink: LogSink,
     deferred: Vec<NodeId>,
     stale_code: Vec<NodeId>,
-    /// The names of tasks that were warned about because they can never fit into a run.
+    /// Names of tasks that take longer than any run, which were warned about.
     too_long: HashSet<&'static str>,
     started: Instant,
 }
@@ -46,7 +46,7 @@ pub(crate) struct RanRecord {
     pub(crate) hash: Option<blake3::Hash>,
     pub(crate) differed: bool,
     pub(crate) worker: Option<Box<str>>,
-    /// The output of a root, where it was made in this process.
+    /// The output of a root that was made in this process.
     pub(crate) output: Option<Erased>,
 }
 
@@ -69,8 +69,7 @@ impl RunTracker {
         }
     }
 
-    /// Emits what is to be done, and which complete outputs other code made; those that are made again are not among
-    /// them.
+    /// Emits the plan, and the complete outputs that other code made and this run keeps.
     pub(crate) fn planned(&mut self, statuses: &[Status], changed: &HashSet<NodeId>) {
         let (expected, by_name) = if self.settings.on_event.is_some() {
             let expected = estimate(&self.graph, statuses, self.log_sink.known());
@@ -117,7 +116,7 @@ impl RunTracker {
         );
     }
 
-    /// Takes what another process has noted into the log.
+    /// Logs a note of another process.
     pub(crate) fn record_note(&mut self, note: Note) {
         self.log_sink.take(&self.graph, note);
     }
@@ -154,13 +153,13 @@ impl RunTracker {
         });
     }
 
-    /// How long the task may take, by past runs.
+    /// Returns how long the task may take, according to past runs.
     pub(crate) fn expected(&self, node: NodeId) -> Option<Duration> {
         let spec = self.graph.node(node).task.spec();
         self.log_sink.known().expected(spec)
     }
 
-    /// The task takes longer than any run may, by past runs.
+    /// Warns, once for each name, of a task that takes longer than any run may.
     pub(crate) fn emit_too_long(&mut self, node: NodeId, expected: Duration, whole: Duration) {
         if self.too_long.insert(self.task(node).name()) {
             self.emit(&Event::TooLong {
@@ -289,7 +288,7 @@ impl RunTracker {
         });
     }
 
-    /// Warns of what is deferred, and takes what the log is still to be told: its end.
+    /// Warns of deferred tasks, and takes the log, which still needs its end.
     pub(crate) fn end(&mut self) -> LogSink {
         if let Some(&first) = self.deferred.first() {
             // They may be very many.
@@ -307,7 +306,7 @@ impl RunTracker {
         self.emit(&Event::LogFailed { error });
     }
 
-    /// A run that stopped with work left is interrupted, also when tasks have failed: to run it again is of use.
+    /// Makes the report. A run that stopped with work left is interrupted even if tasks have failed: running it again helps.
     pub(crate) fn into_report(
         self,
         outcomes: Vec<Outcome>,
@@ -337,7 +336,7 @@ impl RunTracker {
     }
 }
 
-/// Gives an event to the log lines and to the handler.
+/// Sends an event to `tracing` and to the handler.
 pub(crate) fn emit(settings: &Settings, event: &Event<'_>) {
     event.trace();
     if let Some(handler) = &settings.on_event {

@@ -1,4 +1,4 @@
-//! A remote attempt, from the side of the run: the request, and what the response means.
+//! A remote attempt, on the side of the run: sends the request, and reads the response.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,11 +17,11 @@ use crate::run::attempt::error_text::ErrorText;
 use crate::run::message::{AttemptEnd, Message, Published};
 use crate::run::run_context::RunContext;
 
-/// How long NFS may keep to itself that a file is there, by its usual settings, and a little more.
+/// How long NFS may hide a new file with its usual settings, and a little more.
 const NFS_VISIBILITY: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Has an attempt made by a worker: how it ended, and how long it took.
+/// Makes an attempt at a worker. Returns how it ended, and how long it took.
 pub(crate) async fn attempt(
     run: &RunContext,
     executor: &dyn Executor,
@@ -40,8 +40,8 @@ pub(crate) async fn attempt(
     Ok((end, elapsed))
 }
 
-/// Whether the worker's directory is that of the run, which their names do not tell: the first output is looked for, for
-/// as long as a file system on a network may take to show it.
+/// Verifies that the worker writes to the directory of the run, which their names do not tell: waits until the first output
+/// is visible, for as long as a network file system may take.
 async fn verify_visible(run: &RunContext, node: NodeId) -> Result<(), BoxError> {
     if !run.workspace.is_directory() || run.shared_dir_verified.load(Ordering::Relaxed) {
         return Ok(());
@@ -85,7 +85,7 @@ fn request(
     })
 }
 
-/// How the attempt ended, how long it took where it was made, and what came of what its body asked for.
+/// Returns how the attempt ended, how long it took at the worker, and its subtasks.
 fn end_of(response: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskReport) {
     match response {
         AttemptResponse::Published {

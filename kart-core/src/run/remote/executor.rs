@@ -1,4 +1,4 @@
-//! Completion that are made elsewhere: what is ordered, what comes back, and who carries both.
+//! Executors: the request for a remote attempt, its response, and the trait that carries both.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,21 +12,20 @@ use crate::key::Key;
 use crate::run::attempt::error_text::texts;
 use crate::run::remote::subtask_report::SubtaskReport;
 
-/// What [`Executor::attempt`] gives.
+/// The future that [`Executor::attempt`] returns.
 pub type AttemptFuture<'a> =
     Pin<Box<dyn Future<Output = Result<AttemptResponse, BoxError>> + Send + 'a>>;
 
-/// Where the attempts of a run are made, if not in its own process: it carries an [`AttemptRequest`] to a
-/// [`Worker`](super::Worker) and the [`AttemptResponse`] back, by whatever there is. Which task is next, how many attempts
-/// are under way, retries, events and the report are the run's affair.
+/// Makes the attempts of a run in other processes: carries an [`AttemptRequest`] to a [`Worker`](crate::Worker) and the
+/// [`AttemptResponse`] back, over any transport. The run still schedules, retries and reports.
 pub trait Executor: fmt::Debug + Send + Sync {
-    /// Has one attempt made. A future that is dropped waits no longer; the attempt may go on.
+    /// Makes one attempt. If you drop the future, the attempt may continue.
     ///
-    /// An error stands for an attempt that failed: nobody could be asked, or no answer came back.
+    /// An error counts as a failed attempt: the request could not be sent, or no response came back.
     fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_>;
 }
 
-/// One attempt that is to be made elsewhere. It travels as JSON, with secret parameters as they are.
+/// The request for a remote attempt. It travels as JSON, with secret parameters in clear text.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AttemptRequest {
@@ -34,25 +33,25 @@ pub struct AttemptRequest {
     pub task: Json,
     /// The task's key.
     pub key: Key,
-    /// Where the output goes, relative to the workspace.
+    /// The path of the output, relative to the workspace.
     pub path: String,
-    /// The workspace, as whoever orders names it.
+    /// The location of the workspace, as the dispatching run names it.
     pub workspace: String,
-    /// Which attempt of the run it is, from 1.
+    /// The number of the attempt in the run, from 1.
     pub attempt: u32,
-    /// Whether it is made although the output may be there, and replaces it.
+    /// Whether to run although the output may exist, and to replace it.
     pub replaces: bool,
-    /// How long the attempt may take, as the task says; the worker knows it by itself.
+    /// The task's `timeout`, for executors. Workers know it themselves.
     #[serde(skip)]
     pub timeout: Option<Duration>,
     /// The fingerprint of the task's code; see [`TaskSpec::code`](crate::TaskSpec).
     pub code: String,
-    /// The build of whoever orders; see [`registry::fingerprint`](crate::registry::fingerprint).
+    /// The build of the dispatching run; see [`registry::fingerprint`](crate::registry::fingerprint).
     pub build: String,
 }
 
 impl AttemptRequest {
-    /// The task's stable name.
+    /// Returns the task's stable name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.task["task"].as_str().unwrap_or_default()
@@ -71,7 +70,7 @@ impl fmt::Debug for AttemptRequest {
     }
 }
 
-/// What came of an order. It travels as JSON, with secret parameters of tasks that bodies asked for as they are.
+/// The response to an [`AttemptRequest`]. It travels as JSON, with secret parameters of subtasks in clear text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -79,44 +78,44 @@ pub enum AttemptResponse {
     /// The output is in the workspace.
     #[non_exhaustive]
     Published {
-        /// How many bytes it has.
+        /// Its size in bytes.
         bytes: u64,
-        /// Its BLAKE3 hash; not of files.
+        /// Its BLAKE3 hash; `None` for files.
         hash: Option<String>,
-        /// Whether another output had been published first; it is the output now.
+        /// Whether another process published different bytes first, which are the output.
         differed: bool,
         /// How long it took.
         elapsed: Duration,
-        /// The process that made it, as the log names it.
+        /// The process that made it, as the run log names it.
         worker: String,
-        /// What came of the tasks that the body asked for.
+        /// The subtasks of the body.
         #[serde(default, skip_serializing_if = "SubtaskReport::is_empty")]
         subtasks: SubtaskReport,
     },
-    /// The output was there already.
+    /// The output existed already.
     AlreadyExists,
     /// The attempt failed.
     #[non_exhaustive]
     Failed {
-        /// What went wrong, from the outermost error to the innermost.
+        /// The error and its causes, the outermost first.
         causes: Vec<String>,
-        /// Whether a retry would be in vain.
+        /// Whether a retry cannot help.
         is_permanent: bool,
         /// How long it took.
         elapsed: Duration,
-        /// The task whose failure is the reason, where the body asked for it.
+        /// The subtask whose failure is the reason, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Key>,
-        /// What came of the tasks that the body asked for.
+        /// The subtasks of the body.
         #[serde(default, skip_serializing_if = "SubtaskReport::is_empty")]
         subtasks: SubtaskReport,
     },
-    /// The worker is stopping: the attempt is to be made by another.
+    /// The worker is stopping: another worker makes the attempt.
     Interrupted,
-    /// The store or the network was in the way: what it said.
+    /// The store or the network failed.
     #[non_exhaustive]
     Unavailable {
-        /// What went wrong, with its causes.
+        /// The error with its causes.
         error: String,
     },
 }
@@ -132,7 +131,7 @@ impl AttemptResponse {
         }
     }
 
-    /// Where it says what came of the tasks that the body asked for.
+    /// Returns the field for the subtasks.
     pub(crate) fn subtasks(&mut self) -> Option<&mut SubtaskReport> {
         match self {
             AttemptResponse::Published { subtasks, .. }

@@ -1,4 +1,4 @@
-//! Attempts in other processes: the requests and responses, the client in the run, the worker.
+//! Remote attempts: requests and responses, the client in the run, the worker in another process.
 
 pub(crate) mod client;
 pub(crate) mod executor;

@@ -1,8 +1,8 @@
-//! How far bodies are that other processes run: told by way of the workspace, which is all that they surely share.
+//! Remote progress: workers publish the progress of their bodies in the workspace, and runs poll it. Best effort.
 //!
-//! A worker whose bodies tell anything writes one object, every two seconds if there is news, and deletes it when none
-//! of them runs any more; a run that somebody watches lists and reads those objects as often. Bodies that end sooner,
-//! and runs that nobody watches, cost nothing.
+//! A worker whose bodies report progress writes one object, every two seconds if it has changed, and deletes it when none
+//! of them runs any more. A run with an event handler lists and reads those objects as often. Bodies that end sooner, and
+//! runs without a handler, cost nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +21,10 @@ use crate::workspace::Workspace;
 
 const DIRECTORY: &str = "_kart/progress";
 const EVERY: Duration = Duration::from_secs(2);
-/// What has told nothing for so long was left by a worker that is gone, or will be written again.
+/// The age of an unchanged object that a dead worker has left. A live one writes its object again.
 const STALE: Duration = Duration::from_mins(10);
 
-/// What the bodies of one worker tell.
+/// Publishes the progress of the bodies of one worker.
 #[derive(Debug)]
 pub(crate) struct ProgressPublisher {
     workspace: Workspace,
@@ -36,7 +36,7 @@ pub(crate) struct ProgressPublisher {
 struct Telling {
     now: HashMap<Key, ProgressNow>,
     is_new: bool,
-    /// Whether somebody sees to it that it is written.
+    /// Whether the publish loop runs.
     is_published: bool,
 }
 
@@ -49,7 +49,7 @@ impl ProgressPublisher {
         }
     }
 
-    /// Notes what the body of one of those tasks tells.
+    /// Notes the progress of the body of one of those tasks.
     pub(crate) fn take(self: &Arc<Self>, event: &Event<'_>, keys: &[Key]) {
         let Event::Progress {
             task,
@@ -77,12 +77,12 @@ impl ProgressPublisher {
         }
     }
 
-    /// Forgets, when it is dropped, what the bodies of these tasks have told.
+    /// Forgets the progress of these tasks when the result is dropped.
     pub(crate) fn until_end(&self, keys: Arc<[Key]>) -> impl Drop {
         Forget(self, keys)
     }
 
-    /// Writes what is new, until nothing runs that has told anything.
+    /// Writes what is new, until no body with progress runs any more.
     async fn publish_loop(&self) {
         let mut is_there = false;
         loop {
@@ -97,7 +97,7 @@ impl ProgressPublisher {
                     .is_published
                     .then(|| serde_json::to_vec(&telling.now))
             };
-            // It is news and no more: what cannot be written is written the next time, or never.
+            // Best effort: a write that fails is repeated the next time, or never.
             match text {
                 Some(Ok(text)) => {
                     let written = self.workspace.replace(&self.path, Bytes::from(text)).await;
@@ -132,7 +132,7 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// Tells a run what the workers tell, for as long as it is polled.
+/// Polls the progress objects of all workers, and sends their news to a run.
 pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<Mailbox>) {
     let mut heard: HashMap<String, (Bytes, Instant)> = HashMap::new();
     loop {
@@ -160,7 +160,7 @@ pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<M
 }
 
 fn tell(text: &[u8], graph: &Graph, mailbox: &Mailbox) {
-    // Of another release it may be anything.
+    // Another release may write anything.
     let now: HashMap<Key, ProgressNow> = serde_json::from_slice(text).unwrap_or_default();
     for (key, now) in now {
         if let Some(node) = graph.find(key) {

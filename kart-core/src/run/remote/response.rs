@@ -1,4 +1,4 @@
-//! What a worker's run says about a task, as the response to the run that dispatched it.
+//! The response to the dispatching run, made from the report of the worker's own run.
 
 use super::executor::AttemptResponse;
 use super::subtask_report::SubtaskReport;
@@ -19,7 +19,7 @@ pub(super) fn response(report: &Report, root: NodeId) -> AttemptResponse {
         },
         Outcome::Complete | Outcome::CompletedByOther => AttemptResponse::AlreadyExists,
         Outcome::Failed(failure) => AttemptResponse::failed(&failure.error, failure.elapsed),
-        // Its body asked for a task that failed: to try again would be in vain.
+        // A subtask failed, so a retry cannot help.
         Outcome::Blocked { by } => {
             let blocking = report.failures().find(|(task, _)| task.task.key() == *by);
             let mut causes = vec!["a task that it asked for did not complete".to_owned()];

@@ -1,5 +1,5 @@
-//! The subtasks of a remote attempt: its worker makes them, and reports them with its response, so that they are in the
-//! events, the log and the report of the run.
+//! The subtasks of a remote attempt: its worker makes them and reports them in its response, so they are in the events, the
+//! log and the report of the dispatching run.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -17,17 +17,17 @@ use crate::plan::{Graph, describe};
 use crate::report::{Outcome, Report};
 use crate::run::attempt::error_text::texts;
 
-/// What came of the tasks that the body of an ordered attempt asked for, and of all that those require.
+/// The subtasks of a remote attempt, and all that they require, with their outcomes.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubtaskReport {
-    /// All that was asked for, in its wire form.
+    /// All subtasks in their wire form.
     pub(crate) tasks: Vec<Json>,
-    /// What the body itself asked for.
+    /// The subtasks that the body itself asked for.
     pub(crate) asked: Vec<Key>,
     pub(crate) complete: Vec<Key>,
     pub(crate) ended: Vec<SubtaskEnd>,
-    /// Tasks that could not have an output, each with the one that failed.
+    /// Blocked tasks, each with the task that failed.
     pub(crate) blocked: Vec<(Key, Key)>,
 }
 
@@ -46,16 +46,16 @@ pub(crate) struct SubtaskEnd {
     pub(crate) asked: Vec<Key>,
 }
 
-/// More than that are not told of: an engine takes no answer of any size.
+/// The longest report: engines limit the size of a response.
 const MOST: usize = 10_000;
 
 impl SubtaskReport {
-    /// Whether nothing was asked for.
+    /// Returns whether there were no subtasks.
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// What a run of ordered attempts has noted of what the body of `root` asked for.
+    /// Makes the report of `root` from the notes of the worker's run.
     pub(crate) fn of(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> Self {
         let key = |node: NodeId| graph.node(node).key;
         let asked = asked_below(report, graph, notes, root);
@@ -65,7 +65,7 @@ impl SubtaskReport {
         }
         for &node in &asked.tasks {
             let task = AnyTask::new(Arc::clone(&graph.node(node).task));
-            // What has no wire form cannot be told of.
+            // A task without a wire form cannot be reported.
             beside.tasks.extend(task.to_json());
         }
         let is_own = |node: NodeId| asked.nodes.contains(&node) && !graph.roots.contains(&node);
@@ -105,12 +105,12 @@ impl fmt::Debug for SubtaskReport {
     }
 }
 
-/// What a body asked for, and the bodies of that.
+/// The subtasks of a body, and of their bodies in turn.
 #[derive(Default)]
 struct AskedBelow {
-    /// In the order in which they were come to.
+    /// The subtasks in the order of the walk.
     tasks: Vec<NodeId>,
-    /// The same, and all that was looked at below them.
+    /// The same, and all that was looked up below them.
     nodes: BTreeSet<NodeId>,
 }
 
@@ -145,7 +145,7 @@ fn asked_below(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> 
     below
 }
 
-/// An attempt that was cut off is made by another worker, or by nobody.
+/// Returns whether an attempt is reported. One that was cut off is not: another worker may make it.
 fn is_told(outcome: RecordedOutcome) -> bool {
     matches!(
         outcome,

@@ -1,5 +1,5 @@
-//! A worker: makes attempts that runs in other processes dispatch. Those that came together are the roots of a run of
-//! their own, by the machinery of any run.
+//! A worker: makes attempts that runs in other processes dispatch. Requests that arrive together are the roots of one run
+//! of the worker's own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,16 +31,15 @@ use crate::run::runner::Runner;
 use crate::run::settings::Settings;
 use crate::run::start;
 
-/// Makes attempts that an [`Executor`](super::Executor) brings, no more at once than its runner has workers and
-/// limits. What the task requires has to be complete. Whatever brings the orders sees to it that one task is not
-/// ordered twice at a time: nothing is claimed.
+/// Makes attempts that an [`Executor`](crate::Executor) brings, at most as many at once as its runner has workers and
+/// limits. The requirements of each task have to be complete. A worker claims nothing: the caller must not send one task
+/// twice at a time.
 ///
-/// What the body of a task asks for runs in this process, within the limits that the task itself uses; the answer tells
-/// what came of it.
+/// Subtasks run in this process, within the limits that the task itself uses; the response reports them.
 ///
 /// # Examples
 ///
-/// An executor need not leave the process:
+/// An executor within one process:
 ///
 /// ```
 /// use kart::{AttemptFuture, Executor, AttemptRequest, Runner, Worker, Workspace, task};
@@ -74,17 +73,17 @@ use crate::run::start;
 /// ```
 pub struct Worker {
     settings: Settings,
-    /// How many bodies may run at once.
+    /// How many bodies run at once.
     slots: u32,
     bodies: Arc<Semaphore>,
     limits: BTreeMap<String, Arc<Semaphore>>,
     progress: Arc<ProgressPublisher>,
 }
 
-/// A root, and the order that it is made for.
+/// A root, and the request that it is made for.
 type Asked<'a> = (NodeId, &'a AttemptRequest);
 
-/// What attempts hold while they are made.
+/// The slots and limits that a run of the worker holds.
 #[derive(Debug)]
 struct Held {
     /// How many bodies may run at once.
@@ -94,7 +93,7 @@ struct Held {
 }
 
 impl Worker {
-    /// A worker with the workers, limits, resources, stop and grace of `runner`, in its workspace.
+    /// Returns a worker with the workspace, workers, limits, resources, stop and grace of `runner`.
     #[must_use]
     pub fn new(runner: Runner) -> Self {
         let semaphore =
@@ -121,14 +120,14 @@ impl Worker {
         }
     }
 
-    /// Makes one attempt, or finds that its output is there; never panics.
+    /// Makes one attempt, or finds that its output exists. Never panics.
     pub async fn attempt(&self, order: &AttemptRequest) -> AttemptResponse {
         let mut answers = self.attempts(std::slice::from_ref(order)).await;
         answers.pop().unwrap_or(AttemptResponse::Interrupted)
     }
 
-    /// Makes attempts that came together, or finds what is there, and gives an answer for each, in their order;
-    /// never panics. They are one run, which takes the slots that are free when it begins, and at least one.
+    /// Makes attempts that arrive together, and returns a response for each, in order. Never panics. They are one run, which
+    /// takes the slots that are free when it starts, and at least one.
     pub async fn attempts(&self, orders: &[AttemptRequest]) -> Vec<AttemptResponse> {
         let started = Instant::now();
         let mut answers: Vec<Option<AttemptResponse>> = Vec::with_capacity(orders.len());
@@ -150,7 +149,7 @@ impl Worker {
             Err(error) if taken.len() == 1 => {
                 vec![AttemptResponse::failed(&error, started.elapsed())]
             }
-            // One of them may have spoilt it for the others.
+            // One of them may have failed the others.
             Err(_) => {
                 let mut made = Vec::with_capacity(taken.len());
                 for order in taken {
@@ -167,12 +166,12 @@ impl Worker {
             .collect()
     }
 
-    /// Waits until no attempt is under way.
+    /// Waits until no attempt is in progress.
     pub async fn idle(&self) {
         drop(self.bodies.acquire_many(self.slots).await);
     }
 
-    /// The task that was ordered, if it can run here.
+    /// Returns the requested task, if it can run here.
     fn task(&self, order: &AttemptRequest) -> Result<AnyTask, BoxError> {
         self.check_workspace(order)?;
         let task = task(order)?;
@@ -237,7 +236,7 @@ impl Worker {
         let keys: Arc<[Key]> = asked.iter().map(|&(_, request)| request.key).collect();
         let _told = self.progress.until_end(Arc::clone(&keys));
         let progress = Arc::clone(&self.progress);
-        // What it holds is all that can be had, also by subtasks.
+        // Subtasks get no more than it holds.
         let settings = Arc::new(Settings {
             workers: held.slots,
             limits: held.limits.clone(),
@@ -272,7 +271,7 @@ impl Worker {
         Err(permanent(reason).into())
     }
 
-    /// What each root needs that this program knows as the run does.
+    /// Returns the status of each root on whose key this program and the dispatching run agree.
     async fn statuses(
         &self,
         graph: &Graph,
@@ -293,8 +292,8 @@ impl Worker {
         Ok(statuses)
     }
 
-    /// Waits for what bodies take; `None` when the worker stops first. Limits before the slots, in one order for
-    /// all, so that nobody waits in a circle, and nobody holds a place who waits for a limit.
+    /// Waits for limits and slots; returns `None` when the worker stops first. Takes limits before slots and in one order,
+    /// so no waits form a cycle, and no slot is held while waiting for a limit.
     async fn hold(&self, specs: &[&TaskSpec]) -> Option<Held> {
         let mut limits = BTreeMap::new();
         for &(name, units) in specs.iter().flat_map(|spec| spec.uses) {
@@ -315,7 +314,7 @@ impl Worker {
             () = self.settings.stop.stopped() => return None,
             permits = holding => permits?,
         };
-        // Those that use limits go one by one.
+        // Tasks that use limits run one by one.
         let most = specs.iter().filter(|spec| spec.uses.is_empty()).count()
             + usize::from(!limits.is_empty());
         let mut slots = 1;
@@ -342,7 +341,7 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// The task that was ordered, as this program knows it.
+/// Returns the requested task, as this program knows it.
 fn task(order: &AttemptRequest) -> Result<AnyTask, BoxError> {
     let Some(spec) = linked().find(|spec| spec.name == order.name()) else {
         return Err(other_build(order, "is not linked into this one"));
@@ -353,12 +352,12 @@ fn task(order: &AttemptRequest) -> Result<AnyTask, BoxError> {
     Ok(AnyTask::from_json(order.task.clone()).map_err(permanent)?)
 }
 
-/// Whether this program and the other agree on what the task is.
+/// Returns whether this program and the dispatching run agree on the key of a task.
 fn is_same(graph: &Graph, root: NodeId, order: &AttemptRequest) -> bool {
     graph.node(root).key == order.key
 }
 
-/// Why an order of another build cannot be carried out.
+/// Returns the error for a request of another build.
 fn other_build(order: &AttemptRequest, how: &str) -> BoxError {
     let this_process = registry::fingerprint();
     let there = &order.build;
