@@ -1,8 +1,8 @@
-//! Threads for what blocks: bodies of plain functions, and the store, apart from those of the runtime.
+//! Threads for blocking work: bodies of plain functions, and the store.
 //!
-//! Libraries fill the runtime's blocking threads, of which there are only so many, and a runtime that shuts down waits
-//! for them. Here every piece of work finds an idle thread or gets a new one, so that neither bodies that wait nor a file
-//! system that never answers keep anything else from its thread.
+//! They are apart from the runtime's blocking pool, which has a fixed width, which libraries may fill, and which a runtime
+//! waits for when it shuts down. Here every job finds an idle thread or gets a new one, so neither waiting bodies nor a
+//! file system that never answers can keep another job from running.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// How long a thread without work stays.
+/// How long an idle thread waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 static THREADS: Threads = Threads {
@@ -32,7 +32,7 @@ struct Threads {
 }
 
 struct State {
-    /// Never more than there are idle threads.
+    /// Never longer than the number of idle threads.
     jobs: VecDeque<Job>,
     idle: usize,
 }
@@ -49,14 +49,14 @@ impl Wanted<'_> {
     }
 }
 
-/// Runs what blocks on a thread of its own. Once begun it runs to its end, also when the future is dropped.
+/// Runs a blocking operation on a thread of its own. Once started it runs to its end, even if the future is dropped.
 pub(crate) async fn run<T: Send + 'static>(
     operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
 ) -> io::Result<T> {
     answer_of(operation, spawn).await
 }
 
-/// Hands over an operation that does not begin when the future is dropped before, and waits for its answer.
+/// Hands over an operation and waits for its answer. An operation whose future was dropped before does not start.
 pub(crate) async fn answer_of<T: Send + 'static>(
     operation: impl FnOnce(&Wanted<'_>) -> T + Send + 'static,
     hand_over: impl FnOnce(Job) -> io::Result<()>,
@@ -70,7 +70,7 @@ pub(crate) async fn answer_of<T: Send + 'static>(
     hand_over(Box::new(move || {
         if !sender.is_closed() {
             let answer = operation(&Wanted(&|| !sender.is_closed()));
-            // A receiver that has gone meanwhile wants no answer.
+            // The receiver may be gone.
             let _ = sender.send(answer);
         }
     }))?;
@@ -115,8 +115,8 @@ impl Threads {
     }
 }
 
-/// Keeps a paused clock from advancing while the result lives, as the runtime's own blocking work does. A clock that
-/// is not paused costs three looks at it.
+/// Keeps a paused tokio clock from advancing while the result lives, as the runtime's own blocking pool does. Costs three
+/// clock reads if the clock is not paused.
 pub(crate) fn hold_clock() -> Option<mpsc::Sender<()>> {
     let before = std::time::Instant::now();
     let now = tokio::time::Instant::now().into_std();

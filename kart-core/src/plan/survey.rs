@@ -1,4 +1,4 @@
-//! What is missing, and why: the root is asked first, and below a complete task nothing is asked.
+//! What is missing, and why. The walk starts at the roots and checks nothing below a complete task.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -9,41 +9,41 @@ use crate::key::Key;
 use crate::model::{NodeId, linked};
 use crate::workspace::Workspace;
 
-/// What a run has to do about a task.
+/// Whether a task has to run, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Nothing that is missing needs it, so nobody asked.
+    /// Nothing missing needs it, so its output was not checked.
     NotNeeded,
-    /// Its output is there.
+    /// Its output exists.
     Complete,
-    /// Its output is not there.
+    /// Its output does not exist.
     Missing,
-    /// Its path has no key, and what is there was made by another version, by other parameters, or
-    /// by a run that was cut off while writing it.
+    /// Its path has no key, and another version or other parameters made the object there, or a run was cut off while it
+    /// wrote it.
     OutOfDate,
-    /// It was asked to run again.
+    /// You asked to run it again.
     RerunRequested,
-    /// Other code made its output, and that is to be made again.
+    /// Other code made its output, and [`OnCodeChange::Rerun`](crate::OnCodeChange::Rerun) is set.
     CodeChanged,
-    /// It was complete, but something that it requires was asked to run again.
+    /// A task that it requires runs again.
     Downstream,
 }
 
 impl Status {
-    /// Whether there is nothing to do because the output is there.
+    /// Returns whether the output exists, so there is nothing to do.
     #[must_use]
     pub fn is_complete(self) -> bool {
         self == Status::Complete
     }
 
-    /// Whether the task has to run.
+    /// Returns whether the task has to run.
     #[must_use]
     pub fn runs(self) -> bool {
         !matches!(self, Status::NotNeeded | Status::Complete)
     }
 
-    /// Whether the task runs although its output may be there.
+    /// Returns whether the task runs although its output may exist.
     pub(crate) fn replaces(self) -> bool {
         matches!(
             self,
@@ -58,7 +58,7 @@ pub(crate) enum Rerun {
     /// None.
     #[default]
     None,
-    /// All that the run comes to.
+    /// All that the run needs.
     All,
     /// Those of these names, and all that depends on them. A name is the whole stable name of a
     /// task or the last part of it.
@@ -74,7 +74,7 @@ impl Rerun {
         }
     }
 
-    /// The names that stand for no task of the graph, nor for any that a body could ask for.
+    /// Returns the names that match no task of the graph and no linked task, which a body could ask for.
     pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
         let Rerun::Named(names) = self else {
             return Vec::new();
@@ -97,17 +97,17 @@ fn matches_name(wanted: &str, name: &str) -> bool {
             .is_some_and(|above| above.ends_with('/'))
 }
 
-/// The sidecar of an output whose path has no key: it names the key that wrote it.
+/// Returns the path of the sidecar of a path without a key. The sidecar names the key that wrote the output.
 pub(crate) fn sidecar(path: &str) -> String {
     format!("_kart/paths/{path}.key")
 }
 
-/// The sidecar's text while the output is being written.
+/// Returns the sidecar's text while the output is being written.
 pub(crate) fn pending(key: Key) -> String {
     format!("pending {key}")
 }
 
-/// Finds the status of each task of the graph, indexed as the graph's nodes.
+/// Finds the status of each task of the graph, indexed by node.
 pub(crate) async fn survey(
     graph: &Graph,
     workspace: &Workspace,
@@ -143,9 +143,8 @@ fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &
     }
 }
 
-/// Returns the tasks that run again although their output may be there: those that were asked to, those whose code has
-/// changed, and all that depends on them. A graph's nodes stand in no order that helps, so the marks are carried upwards
-/// along reversed edges.
+/// Returns the tasks that run again although their output may exist: those that you asked for, those whose code has
+/// changed, and all that depends on them. The marks spread upwards along reversed edges, since nodes have no helpful order.
 pub(crate) fn marks(
     graph: &Graph,
     rerun: &Rerun,
@@ -182,7 +181,7 @@ pub(crate) fn marks(
     marks
 }
 
-/// Asks the workspace about the outputs of these tasks, all in flight together with a bound.
+/// Checks the outputs of these tasks in the workspace, all in flight together up to a bound.
 pub(crate) async fn check_outputs(
     graph: &Graph,
     nodes: Vec<NodeId>,
@@ -229,7 +228,8 @@ pub(crate) async fn check_outputs(
     Ok(statuses)
 }
 
-/// An output without a sidecar was put there by someone else, and is kept.
+/// Returns whether the sidecar names another key. An output without a sidecar was put there by someone else, and counts as
+/// complete.
 fn is_out_of_date(
     sidecar: Result<Option<bytes::Bytes>, StoreError>,
     key: Key,

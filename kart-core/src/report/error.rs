@@ -6,26 +6,25 @@ use super::outcome::Report;
 use crate::error::{BoxError, Error, StoreError, chain};
 use crate::lease::Owner;
 
-/// Why a run did not complete. Its Display is one line; `{:#}` is the whole story, with every
-/// failed task, its parameters and its chain of causes, and so is its Debug, which is what a `main`
-/// prints that returns it. The source of a failed run is the first failed task.
+/// Why a run did not complete. `{}` is one line. `{:#}` and `{:?}` show every failed task with its parameters and all causes;
+/// a `main` that returns the error prints the latter. The source of a failed run is the first failed task.
 #[non_exhaustive]
 pub enum RunError {
-    /// Tasks failed; everything that did not depend on them was run.
+    /// Tasks failed. Everything that does not depend on them ran.
     Failed(Box<Report>),
-    /// The run was stopped, by its deadline or by [`StopToken`](crate::StopToken), before all was complete:
-    /// run it again.
+    /// The run ended before all was complete, because of its deadline, its [`StopToken`](crate::StopToken), a lost lease or
+    /// a store that failed: run it again.
     Interrupted(Box<Report>),
-    /// Another run has the root: who. Run again later, [wait](crate::Runner::wait) for it, or share the work
-    /// by [`Coordination::Shared`](crate::Coordination::Shared).
+    /// This process holds the root. Run again later, [wait](crate::Runner::wait) for it, or share the work with
+    /// [`Coordination::Shared`](crate::Coordination::Shared).
     AlreadyRunning(Box<Owner>),
-    /// The plan could not be made; nothing was run.
+    /// The graph could not be made; nothing ran.
     Plan(Error),
-    /// The workspace did not answer; nothing was run.
+    /// The workspace failed before or during the survey.
     Store(StoreError),
-    /// Tasks that have to run ask for resources that the runner was not given; nothing was run.
+    /// The runner lacks resources that tasks need; nothing ran.
     Resources(Vec<MissingResource>),
-    /// The runner's settings do not fit the tasks; nothing was run.
+    /// The runner's settings do not fit the tasks; nothing ran.
     Settings(String),
     /// The tokio runtime ended an attempt, as it does when it shuts down; run again.
     Runtime(BoxError),
@@ -33,7 +32,7 @@ pub enum RunError {
     Output(Error),
 }
 
-/// A resource that a task asks for and the runner does not have.
+/// A resource that a task needs and the runner lacks.
 #[derive(Clone, Debug)]
 pub struct MissingResource {
     /// The task's stable name.
@@ -45,7 +44,7 @@ pub struct MissingResource {
 }
 
 impl RunError {
-    /// The report, where tasks ran.
+    /// Returns the report, if there is one.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         match self {
@@ -64,7 +63,7 @@ impl From<Error> for RunError {
     }
 }
 
-/// How many failed tasks the whole story tells of.
+/// How many failed tasks `{:#}` shows.
 const SHOWN_FAILURES: usize = 20;
 
 impl fmt::Display for RunError {
@@ -144,7 +143,7 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     failures(report, f)
 }
 
-/// Every failed task with its parameters and its chain of causes.
+/// Writes every failed task with its parameters and all causes.
 fn failures(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (task, failure) in report.failures().take(SHOWN_FAILURES) {
         let plural = if failure.attempts == 1 { "" } else { "s" };

@@ -1,4 +1,4 @@
-//! What happens in a run, as it happens.
+//! Events: what happens in a run, as it happens.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,25 +11,24 @@ use crate::plan::{Plan, TaskInfo};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Its deadline has come.
+    /// Its deadline has passed.
     Deadline,
-    /// It was asked to, through [`StopToken`](crate::StopToken).
+    /// Its [`StopToken`](crate::StopToken) was stopped.
     Asked,
-    /// It could not say in time that it is there, and others may have taken over: what runs is dropped
-    /// without a grace.
+    /// Its heartbeat was late, so others may have taken over: running tasks are dropped without a grace period.
     Lost,
 }
 
-/// How long tasks take one after the other, by the run log.
+/// How long tasks take one after the other, according to the run log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Those that the log knows, all together.
+    /// The sum for those that the log knows.
     pub work: Duration,
-    /// How many the log does not know.
+    /// The number of tasks that the log does not know.
     pub unknown: usize,
 }
 
-/// The tasks of one name in a run's graph.
+/// The number of tasks of one name in the graph of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskCounts {
@@ -60,12 +59,11 @@ impl TaskCounts {
     }
 }
 
-/// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) sees them all.
+/// Something that happened in a run; [`Runner::on_event`](crate::Runner::on_event) gets every event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// What is missing is known, and tasks start. Where it took long to find out, some have started meanwhile; it is told
-    /// after this.
+    /// The survey has ended, and tasks start. If surveying was slow, some tasks have already started; their events follow.
     Planned {
         /// How many tasks the graph has.
         tasks: usize,
@@ -73,11 +71,11 @@ pub enum Event<'a> {
         complete: usize,
         /// How many of them will run if all goes well.
         missing: usize,
-        /// How long those take one after the other, as far as the run log tells.
+        /// How long those take one after the other, according to the run log.
         expected: Estimate,
-        /// The same by the tasks' names, in the order in which the graph first has one.
+        /// The same for each task name, in the order of the graph.
         families: &'a [TaskCounts],
-        /// The graph itself; what bodies ask for later is added to it. It can be cloned, and read as long as it is kept.
+        /// The plan, a snapshot of the start of the run; its graph grows by subtasks. You can clone and keep it.
         plan: &'a Plan,
     },
     /// An attempt starts.
@@ -89,25 +87,25 @@ pub enum Event<'a> {
         /// How long it may take, by the run log.
         expected: Option<Duration>,
     },
-    /// A body says how far it is.
+    /// A body reports its progress.
     Progress {
         /// The task.
         task: TaskInfo<'a>,
-        /// How many pieces are done, of whatever it counts.
+        /// How many pieces are done, in units of its own.
         done: u64,
-        /// How many there are; 0 while that is not known.
+        /// How many pieces there are; 0 if unknown.
         total: u64,
-        /// What it is at.
+        /// What it is doing.
         message: Option<&'a str>,
     },
     /// A body asked for a task, and waits for its output.
     SubtaskRequested {
-        /// The task that was asked for.
+        /// The subtask.
         task: TaskInfo<'a>,
         /// The task whose body asked.
         by: TaskInfo<'a>,
     },
-    /// An attempt failed, and another will be made.
+    /// An attempt failed, and another one follows.
     Retrying {
         /// The task.
         task: TaskInfo<'a>,
@@ -131,19 +129,19 @@ pub enum Event<'a> {
         /// How many bytes the output has.
         bytes: u64,
     },
-    /// Another process had published an output of other bytes first, which was kept.
+    /// Another process published a different output first, which was kept.
     OutputMismatch {
         /// The task.
         task: TaskInfo<'a>,
     },
-    /// Another process has a task that is ready: this one waits for its output.
+    /// Another process holds a task that is ready: this run waits for its output.
     ClaimedByOther {
         /// The task.
         task: TaskInfo<'a>,
-        /// Who has it.
+        /// The process that holds it.
         owner: &'a Owner,
     },
-    /// Another process has made a task's output meanwhile.
+    /// Another process has made a task's output during this run.
     CompletedByOther {
         /// The task.
         task: TaskInfo<'a>,
@@ -154,18 +152,18 @@ pub enum Event<'a> {
         /// The task.
         task: TaskInfo<'a>,
     },
-    /// A task is not started, because it is not expected to end before the deadline.
+    /// A task is not started, because its past durations exceed the time left until the deadline.
     Deferred {
         /// The task.
         task: TaskInfo<'a>,
         /// How long it may take, by the run log.
         expected: Duration,
-        /// How long there is until the deadline.
+        /// The time left until the deadline.
         left: Duration,
     },
-    /// A task takes longer than any run may: split it, or let it go on where it was cut off, by
-    /// [`Context::step`](crate::Context::step), [`save`](crate::Context::save) or
-    /// [`map`](crate::Context::map). Said once for each kind of task.
+    /// A task takes longer than any run may: split it, or let it resume where it was cut off, with
+    /// [`Context::step`](crate::Context::step), [`save`](crate::Context::save) or [`map`](crate::Context::map). Emitted once
+    /// for each task name.
     TooLong {
         /// The task.
         task: TaskInfo<'a>,
@@ -174,25 +172,25 @@ pub enum Event<'a> {
         /// How long a run has.
         deadline: Duration,
     },
-    /// The run log could not be written; nothing else is amiss.
+    /// The run log could not be written. The run is not affected.
     LogFailed {
         /// What went wrong.
         error: &'a str,
     },
-    /// The run stops in good order: nothing new starts.
+    /// The run stops: nothing starts any more.
     Stopping {
         /// Why.
         reason: StopReason,
-        /// How many attempts are under way.
+        /// The number of attempts in progress.
         running: usize,
-        /// How long they have.
+        /// How long they have to finish.
         grace: Duration,
     },
-    /// A task has no output, through no fault of its body: the run stopped, or the store did not answer.
+    /// A task has no output, and its body is not at fault: the run stopped, or the store failed.
     Interrupted {
         /// The task.
         task: TaskInfo<'a>,
-        /// Which attempt was cut off, from 1.
+        /// Which attempt was interrupted, from 1.
         attempt: u32,
         /// How long that attempt took; zero where it did not end by itself.
         elapsed: Duration,

@@ -1,4 +1,4 @@
-//! What a run did: outcomes, events, summary. Data, no screen.
+//! What a run did: outcomes, events, errors, counts. Data, no screen.
 
 mod error;
 mod event;

@@ -1,4 +1,4 @@
-//! What became of each task.
+//! Outcomes: what became of each task.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,22 +16,22 @@ use crate::workspace::Workspace;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Nothing that ran needed it, so nobody asked for its output.
+    /// Nothing that ran needed it, so its output was not checked.
     NotNeeded,
-    /// Its output was there before.
+    /// Its output existed before.
     Complete,
-    /// It ran, and its output is there now.
+    /// It ran, and its output exists now.
     Ran(Completion),
-    /// Another process made its output while this run went on.
+    /// Another process made its output during this run.
     CompletedByOther,
     /// Its last attempt failed.
     Failed(Failure),
-    /// It did not run, because this task, which it requires, failed.
+    /// It has no output, because a requirement or a subtask failed.
     Blocked {
         /// The key of the failed task.
         by: Key,
     },
-    /// It was running, or about to run, and its output is not there, through no fault of its body: run again.
+    /// It has no output, and its body is not at fault: run again.
     Interrupted(Interruption),
     /// It did not run, because the run ended first.
     NotRun,
@@ -43,16 +43,16 @@ pub enum Outcome {
 pub enum Interruption {
     /// The run stopped while it was running.
     Stopped,
-    /// An attempt failed, and the run stopped before the next one: what the attempt failed with.
+    /// An attempt failed with this error, and the run stopped before the next one.
     BeforeRetry(String),
-    /// The store or the network failed, after repeated requests: what it said.
+    /// The store or the network failed with this error, after repeated requests.
     Unavailable(String),
-    /// A task that its body asked for was interrupted, or was not run.
+    /// A subtask was interrupted, or did not run.
     Subtask,
 }
 
 impl Interruption {
-    /// Returns what went wrong, where something did.
+    /// Returns the error behind it, if there is one.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
@@ -67,16 +67,15 @@ impl Interruption {
 pub struct Completion {
     /// How many attempts it took.
     pub attempts: u32,
-    /// How long the last attempt took, from loading what it requires to its published output.
+    /// How long the last attempt took, from loading its requirements to publishing its output.
     pub elapsed: Duration,
     /// How many bytes the output has.
     pub bytes: u64,
-    /// Whether another process published an output of other bytes first: the task is not
-    /// deterministic, and what was there first was kept.
+    /// Whether another process published a different output first, which was kept: the task is not deterministic.
     pub differed: bool,
 }
 
-/// Why a task failed. As an error its source is what the last attempt failed with.
+/// Why a task failed. As an error, its source is the error of the last attempt.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The task with its parameters.
@@ -85,18 +84,18 @@ pub struct Failure {
     pub attempts: u32,
     /// How long the last attempt took.
     pub elapsed: Duration,
-    /// What the last attempt failed with.
+    /// The error of the last attempt.
     pub error: Arc<BoxError>,
 }
 
 impl Failure {
-    /// The error with its whole chain of causes, on one line.
+    /// Returns the error with all its causes, on one line.
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self.error.as_ref().as_ref())
     }
 
-    /// Whether no retry can mend it, as [`permanent`](crate::permanent) says.
+    /// Returns whether the error is [`permanent`](crate::permanent), so a retry cannot help.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         is_permanent(self.error.as_ref().as_ref())
@@ -167,7 +166,7 @@ impl Report {
         }
     }
 
-    /// The tasks that were interrupted, each with the reason.
+    /// Returns the interrupted tasks, each with the reason.
     pub fn interruptions(&self) -> impl Iterator<Item = (TaskReport<'_>, &Interruption)> {
         self.graph
             .ids()
@@ -183,45 +182,46 @@ impl Report {
         self
     }
 
-    /// The tasks that were ready and not started, because they were not expected to end before the deadline.
+    /// Returns the tasks that were ready and not started, because their past durations exceeded the time left until the
+    /// deadline.
     pub fn deferred(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.deferred.iter().map(|id| self.task(*id))
     }
 
-    /// The tasks whose outputs are complete and were made by other code than today's, as the run log tells.
+    /// Returns the complete tasks whose outputs other code made than today's, according to the run log.
     pub fn stale_code(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.other_code.iter().map(|id| self.task(*id))
     }
 
-    /// How many tasks came to each outcome.
+    /// Counts the tasks by outcome.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts::of(&self.outcomes)
     }
 
-    /// How long the run took.
+    /// Returns how long the run took.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// Where the outputs are.
+    /// Returns the workspace of the run.
     #[must_use]
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
     }
 
-    /// Every task of the run's graph, each once.
+    /// Returns every task of the run's graph, each once.
     pub fn tasks(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.graph.ids().map(|id| self.task(id))
     }
 
-    /// The tasks that were asked for.
+    /// Returns the roots.
     pub fn roots(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.graph.roots.iter().map(|id| self.task(*id))
     }
 
-    /// The tasks that failed.
+    /// Returns the failed tasks.
     pub fn failures(&self) -> impl Iterator<Item = (TaskReport<'_>, &Failure)> {
         self.graph
             .ids()
@@ -231,7 +231,7 @@ impl Report {
             })
     }
 
-    /// What became of `task`; `None` if the run knew nothing of it.
+    /// Returns what became of `task`, or `None` if it is not in the graph.
     ///
     /// # Panics
     ///
@@ -241,7 +241,7 @@ impl Report {
         Some(&self.outcomes[id.index()])
     }
 
-    /// The output of `task`, read from the workspace.
+    /// Reads the output of `task` from the workspace.
     ///
     /// # Errors
     ///
@@ -250,13 +250,13 @@ impl Report {
         task.load(&self.workspace).await
     }
 
-    /// The root's output where the run still holds it in memory.
+    /// Takes the root's output, if the run still holds it in memory.
     pub(crate) fn take_root(&mut self) -> Option<Erased> {
         let first = self.graph.roots.first()?;
         self.roots.get_mut(first)?.take()?.output
     }
 
-    /// The hash of a root's output where the root ran, unless it is a file.
+    /// Returns the hash of the output of a root that ran, unless it is a file.
     pub(crate) fn hash(&self, root: NodeId) -> Option<blake3::Hash> {
         self.roots.get(&root)?.as_ref()?.hash
     }

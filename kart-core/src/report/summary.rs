@@ -1,4 +1,4 @@
-//! How a run went, in figures.
+//! Counts of tasks by outcome.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 
-/// How many tasks came to each outcome. Its Display is one line that leaves out what is zero.
+/// The number of tasks by outcome. `{}` is one line without the zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Their outputs were there before.
+    /// Their outputs existed before.
     pub complete: usize,
-    /// They ran, and their outputs are there now.
+    /// They ran, and their outputs exist now.
     pub ran: usize,
-    /// Other processes made their outputs while the run went on.
+    /// Other processes made their outputs during the run.
     pub elsewhere: usize,
     /// Their last attempts failed.
     pub failed: usize,
-    /// They require a task that failed.
+    /// A requirement or a subtask failed.
     pub blocked: usize,
-    /// They were running when the run stopped.
+    /// They have no output, and their bodies are not at fault.
     pub interrupted: usize,
     /// The run ended before they could start.
     pub left: usize,

@@ -1,4 +1,4 @@
-//! The runner's settings, and what it checks before anything runs.
+//! The runner: sets up, plans and starts runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::plan::{Plan, Rerun, TaskExt, survey};
 use crate::report::{Event, Report, RunError};
 use crate::workspace::Workspace;
 
-/// A renewal is due every third of it, over whatever network there is.
+/// A heartbeat is due every third of it, over a network.
 const SHORTEST_TTL: Duration = Duration::from_millis(100);
 
 /// Runs what is missing of a task and of all that it requires.
@@ -56,7 +56,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner with as many workers as there are CPUs.
+    /// Returns a runner with as many workers as there are CPUs.
     #[must_use]
     pub fn new(workspace: &Workspace) -> Self {
         Runner {
@@ -64,14 +64,14 @@ impl Runner {
         }
     }
 
-    /// How many task bodies run at once; at least 1.
+    /// Sets how many task bodies run at once; at least 1.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.settings.workers = workers.max(1);
         self
     }
 
-    /// Units of a named limit that running bodies share; a task takes its part with
+    /// Sets the units of a named limit that running bodies share. A task uses some of them with
     /// `#[task(uses(NAME = N))]`.
     #[must_use]
     pub fn limit(mut self, name: impl Into<String>, units: u32) -> Self {
@@ -79,73 +79,70 @@ impl Runner {
         self
     }
 
-    /// All the named limits, in place of those that were given before.
+    /// Replaces all named limits.
     #[must_use]
     pub fn limits(mut self, limits: BTreeMap<String, u32>) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// What tasks take as `#[resource]`, found by its type.
+    /// Adds a value that tasks take as `#[resource]`, by its type.
     #[must_use]
     pub fn resource<T: Send + Sync + 'static>(mut self, resource: T) -> Self {
         self.settings.resources.insert(resource);
         self
     }
 
-    /// How many bytes of encoded output are kept in memory for consumers that have not run yet;
-    /// the rest is loaded from the workspace. 256 MiB by default.
+    /// Sets how many bytes of encoded output to keep in memory for consumers that have not run yet, 256 MiB by
+    /// default. They load the rest from the workspace.
     #[must_use]
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.settings.memory_budget = bytes;
         self
     }
 
-    /// Sets how many tasks a graph may have, 10,000,000 by default: one whose requirements never come to an end is
-    /// refused with [`Error::TooManyTasks`](crate::Error::TooManyTasks).
+    /// Sets how many tasks a graph may have, 10,000,000 by default. A larger one, such as one whose requirements never
+    /// end, is the error [`Error::TooManyTasks`](crate::Error::TooManyTasks).
     #[must_use]
     pub fn max_tasks(mut self, tasks: usize) -> Self {
         self.settings.max_tasks = tasks;
         self
     }
 
-    /// Whether the first failure keeps everything else from starting. What runs already goes on.
+    /// Sets whether nothing starts any more after the first failure. Running tasks continue.
     #[must_use]
     pub fn fail_fast(mut self, fail_fast: bool) -> Self {
         self.settings.fail_fast = fail_fast;
         self
     }
 
-    /// Stops the run in good order this long after it began: nothing new starts, bodies are told
-    /// (see [`Context::is_stopping`](crate::Context::is_stopping)), and those still running when the
-    /// [`grace`](Self::grace) ends are dropped. Set it shorter than the platform's own limit, by the
-    /// grace at least.
+    /// Stops the run gracefully this long after its start: nothing starts any more, bodies
+    /// [see it](crate::Context::is_stopping), and those still running when the [`grace`](Self::grace) period ends are
+    /// dropped. Set it shorter than the platform's own limit, at least by the grace period and a few seconds.
     #[must_use]
     pub fn deadline(mut self, after: Duration) -> Self {
         self.settings.deadline = Some(after);
         self
     }
 
-    /// How long bodies may go on when the run stops; 8 seconds by default.
+    /// Sets how long running bodies may take to finish or save when the run stops; 8 seconds by default.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
     }
 
-    /// Stops the run in good order when `stop` says so.
+    /// Stops the run gracefully when `stop` is stopped.
     #[must_use]
     pub fn stop(mut self, stop: &StopToken) -> Self {
         self.settings.stop = stop.clone();
         self
     }
 
-    /// Runs the tasks of that name again although their outputs exist, and all that depends on
-    /// them; may be called for several names. A name is the whole stable name of a task or the
-    /// last part of it.
+    /// Runs the tasks of that name again although their outputs exist, and all that depends on them. A name is the whole
+    /// stable name of a task or the last part of it. You can call this for several names.
     ///
-    /// That they are to run again is not remembered: a run that was cut off is to be run again with
-    /// the same names, and begins again with them.
+    /// Reruns are not remembered: if the run is cut off, run it again with the same names. It starts over with them.
     #[must_use]
     pub fn rerun(mut self, name: impl Into<String>) -> Self {
         match &mut self.settings.rerun {
@@ -163,81 +160,83 @@ impl Runner {
         self
     }
 
-    /// What to do about complete outputs that other code made than today's; a warning unless said otherwise.
-    /// Only what the run log knows of is looked at.
+    /// Sets what to do about complete outputs that other code made than today's, as far as the run log knows; a warning
+    /// by default.
     #[must_use]
     pub fn on_code_change(mut self, on_code_change: OnCodeChange) -> Self {
         self.settings.on_code_change = on_code_change;
         self
     }
 
-    /// Whether the run log is written and read; it is unless said otherwise. It costs a listing and a read at
-    /// the start, two writes at the end, and one every 5 seconds in between. Without it nothing is known of
-    /// durations and of changed code.
+    /// Sets whether to write and read the run log; `true` by default. It costs a listing and a read at the start, two
+    /// writes at the end, and one every 5 seconds in between. Without it durations and changed code are unknown.
     #[must_use]
     pub fn run_log(mut self, run_log: bool) -> Self {
         self.settings.run_log = run_log;
         self
     }
 
-    /// The name of the next run in the log, for who has to tell it before the run has begun; it is for one run
-    /// only. Found by itself unless said otherwise.
+    /// Sets the id of the next run, for callers that must publish it beforehand. Use it for one run only. Generated by
+    /// default.
     #[must_use]
     pub fn run_id(mut self, run: RunId) -> Self {
         self.settings.run_id = Some(run);
         self
     }
 
-    /// How this run and others on the workspace keep out of each other's way.
+    /// Sets how runs on the workspace share or divide the work.
     #[must_use]
     pub fn coordination(mut self, coordination: Coordination) -> Self {
         self.settings.coordination = coordination;
         self
     }
 
-    /// How long a process may be silent before others take over what it holds; 60 seconds by default, and the
-    /// same for all that work on a workspace. One that was cut off on this very machine is found out at once.
+    /// Sets how long a process may be without a heartbeat before others take over its leases; 60 seconds by default. Use
+    /// the same value for all runs on a workspace. Others take over at once from a process of the same machine that has
+    /// exited.
     ///
-    /// A process says every third of it that it is there. A body that keeps the runtime's threads busy for
-    /// longer makes its process look dead: long computations belong into a plain `fn`.
+    /// The heartbeat is due every third of it, on a thread of its own. On a current-thread runtime it shares the only
+    /// thread with async bodies, and one that blocks it makes the process look dead: put long computations in a plain
+    /// `fn`.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings.ttl = ttl.max(SHORTEST_TTL);
         self
     }
 
-    /// How long to wait for another run of the same root before it is [`RunError::AlreadyRunning`]; not at all by
-    /// default. The deadline and the stop end the wait too.
+    /// Sets how long to wait for a live run of the same root in another process before the run ends with
+    /// [`RunError::AlreadyRunning`]; not at all by default. A run of this process is waited for in any case. Deadline and
+    /// stop end the wait too.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = wait;
         self
     }
 
-    /// Has attempts made elsewhere. The number of workers says then how many are under way at once, and a limit how
-    /// many units they share; limits and resources that the runner was not given are the affair of whoever makes
-    /// the attempts. No output comes through this process, nor what bodies ask for.
+    /// Makes attempts in other processes. The number of workers is then the number of attempts in progress at once, and a
+    /// limit holds for all of them. Limits and resources that this runner lacks are up to the worker that makes the
+    /// attempt. No output passes through this process, and neither do subtasks.
     #[must_use]
     pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
         self.settings.executor = Some(Arc::new(executor));
         self
     }
 
-    /// Calls `handler` with every event, in order. It is called between the steps of the run, so
-    /// it should not take long. A panic in it is logged, and nothing else.
+    /// Calls `handler` with every event, in order. It blocks the event loop, so it should not take long. A panic in it is
+    /// only logged.
     #[must_use]
     pub fn on_event(mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.settings.on_event = Some(Arc::new(handler));
         self
     }
 
-    /// Where it runs.
+    /// Returns the workspace.
     #[must_use]
     pub fn workspace(&self) -> &Workspace {
         &self.settings.workspace
     }
 
-    /// What a run of `root` would do, and why; nothing is written.
+    /// Returns what a run of `root` would do, and why. Writes nothing.
     ///
     /// # Errors
     ///
@@ -246,7 +245,7 @@ impl Runner {
         self.plan_all([root.into()]).await
     }
 
-    /// What a run of all these tasks would do; see [`plan`](Self::plan).
+    /// Returns what a run of all these tasks would do; see [`plan`](Self::plan).
     ///
     /// # Errors
     ///
@@ -266,19 +265,19 @@ impl Runner {
 
     /// Runs what is missing of `root` and of all that it requires.
     ///
-    /// Dropping the future stops the run: nothing is left half-written, and what was published
-    /// stays.
+    /// Dropping the future stops the run at once: nothing is left half-written, and published outputs stay.
     ///
     /// # Errors
     ///
-    /// [`RunError::AlreadyRunning`] if another run has the root, [`RunError::Failed`] if tasks failed, [`RunError::Interrupted`] if the run was stopped before
-    /// all was complete; both hold the report. [`RunError::Runtime`] if the runtime shut down.
-    /// Everything else means that nothing was run, or that the store failed while it was looked what is missing.
+    /// [`RunError::Failed`] if tasks failed, and [`RunError::Interrupted`] if the run stopped, or the store failed, before
+    /// all was complete; both hold the report. [`RunError::AlreadyRunning`] if another process holds the root.
+    /// [`RunError::Runtime`] if the runtime shut down. Any other error means that nothing ran, or that the store failed
+    /// during the survey.
     pub async fn run<T: Task>(&self, root: T) -> Result<Report, RunError> {
         self.run_all([root.into()]).await
     }
 
-    /// Runs what is missing of all these tasks, as one run; see [`run`](Self::run).
+    /// Runs what is missing of all these tasks as one run; see [`run`](Self::run).
     ///
     /// # Errors
     ///
@@ -307,8 +306,8 @@ impl Runner {
     ) -> Result<Report, RunError> {
         let roots: Vec<AnyTask> = roots.into_iter().collect();
         let run = start::run(Arc::new(self.settings.clone()), roots);
-        // Beside the attempts, and not in the caller's own task: a message from one thread of the runtime to
-        // another costs less than one to a thread that sleeps in `block_on`.
+        // A task of its own, like the attempt workers: waking a thread of the runtime costs less than waking one that
+        // sleeps in `block_on`.
         let mut runs = JoinSet::new();
         runs.spawn(run.in_current_span());
         match runs.join_next().await {
@@ -332,7 +331,7 @@ impl fmt::Debug for Runner {
     }
 }
 
-/// Runs what is missing of `root` with the default settings, and gives its output.
+/// Runs what is missing of `root` with the default settings, and returns its output.
 ///
 /// # Errors
 ///

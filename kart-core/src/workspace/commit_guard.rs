@@ -1,8 +1,8 @@
-//! Permission to commit, which can be withdrawn while a write is under way.
+//! Fencing: permission to commit, which can be withdrawn while a write is in progress.
 //!
-//! A write prepares what takes long (a temporary file, the parts of an upload) and asks its guard right before the
-//! irrevocable step. So a write that its owner has given up never commits afterwards, and the owner can wait
-//! for those that were past that point.
+//! A write does the slow part first (a temporary file, the parts of an upload) and asks its guard right before the
+//! irrevocable step. So a write that its owner has given up never commits afterwards, and the owner can wait for commits
+//! that are past that point.
 
 use std::fmt;
 use std::pin::pin;
@@ -10,30 +10,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Asked right before a commit, besides whether the guard is open.
+/// A condition that also has to hold right before a commit.
 pub(crate) type Check = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Permission to commit; all clones are one.
+/// Permission to commit. Clones share one state.
 #[derive(Clone)]
 pub(crate) struct CommitGuard(Option<Arc<Shared>>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when the guard is closed and nothing is past the point of no return.
+    /// Notified when the guard is closed and no commit is past the point of no return.
     idle: Notify,
     check: Option<Check>,
-    /// A commit passes both.
+    /// A commit has to pass this guard too.
     parent: Option<CommitGuard>,
 }
 
 #[derive(Default)]
 struct State {
     is_closed: bool,
-    /// Commits past the point of no return.
+    /// The number of commits past the point of no return.
     committing: usize,
 }
 
-/// One commit past the point of no return, until it is dropped.
+/// A commit past the point of no return, until it is dropped.
 #[must_use]
 pub(crate) struct Committing {
     guard: Option<Arc<Shared>>,
@@ -51,12 +51,12 @@ impl CommitGuard {
         Self::new(Some(check), None)
     }
 
-    /// Returns a guard that lets a commit pass while it is open, this one lets it pass too, and `check` holds.
+    /// Returns a guard that lets a commit pass while it is open, `check` holds, and this guard lets it pass too.
     pub(crate) fn child(&self, check: Option<Check>) -> Self {
         Self::new(check, Some(self.clone()))
     }
 
-    /// Returns the guard of writes that nobody withdraws; closing it has no effect.
+    /// Returns a guard for writes that are never withdrawn. Closing it has no effect.
     pub(crate) const fn always_open() -> Self {
         CommitGuard(None)
     }
@@ -70,7 +70,7 @@ impl CommitGuard {
         })))
     }
 
-    /// Closes the guard: from now on no commit passes. One that has passed may still be under way; see
+    /// Closes the guard: no commit passes any more. One that has passed may still be in progress; see
     /// [`closed_and_idle`](Self::closed_and_idle).
     pub(crate) fn close(&self) {
         if let Some(shared) = &self.0 {
@@ -84,7 +84,7 @@ impl CommitGuard {
         !shared.lock().is_closed && shared.is_valid()
     }
 
-    /// Lets a commit pass the point of no return, unless the guard is closed. Keep the result until the effect is there.
+    /// Lets a commit pass the point of no return, or returns `None`. Keep the result until the commit has taken effect.
     pub(crate) fn enter(&self) -> Option<Committing> {
         let Some(shared) = &self.0 else {
             return Some(Committing {

@@ -1,4 +1,4 @@
-//! Errors of which only the texts are left: those of another process, and those that quoted what is secret.
+//! Errors that are only texts: those of another process, and those that quoted a secret.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::error::{
 };
 use crate::model::Redactor;
 
-/// Returns the error of an attempt with `***` for what is secret, as it goes to spans, events, the log and the report;
-/// the error itself where it quotes nothing secret. What a run tells by its type stays what it is.
+/// Returns the error of an attempt with `***` for secrets, for spans, events, the log and the report. An error that quotes
+/// no secret stays as it is, and so do the error types that a run distinguishes.
 pub(crate) fn redacted(redactor: &Redactor, error: BoxError) -> BoxError {
     if redactor.is_idle() {
         return error;
@@ -24,7 +24,7 @@ pub(crate) fn redacted(redactor: &Redactor, error: BoxError) -> BoxError {
     rebuilt(redactor, error.as_ref())
 }
 
-/// An error of texts in place of one of types.
+/// Rebuilds an error and its causes from redacted texts.
 fn rebuilt(redactor: &Redactor, error: &(dyn StdError + 'static)) -> BoxError {
     if error.is::<DependencyFailed>() || is_interrupted_itself(error) {
         let failed = error.downcast_ref::<DependencyFailed>();
@@ -48,19 +48,19 @@ fn rebuilt(redactor: &Redactor, error: &(dyn StdError + 'static)) -> BoxError {
     ErrorText { text, source }.into()
 }
 
-/// What an error says; a panic of its `Display` is not the run's.
+/// Returns the text of an error, and catches a panic of its `Display`.
 fn shown(error: &(dyn StdError + 'static)) -> String {
     catch_panic(|| error.to_string()).unwrap_or_else(|panic| format!("an error that {panic}"))
 }
 
-/// An error and its causes as text; one that only repeats what stands before it is left out.
+/// Returns the texts of an error and its causes, without those that repeat the one before.
 pub(crate) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut texts: Vec<String> = causes(error).map(shown).collect();
     texts.dedup();
     texts
 }
 
-/// An error by its text, with what caused it.
+/// An error that is a text, with its cause.
 #[derive(Debug)]
 pub(crate) struct ErrorText {
     text: String,
@@ -68,7 +68,7 @@ pub(crate) struct ErrorText {
 }
 
 impl ErrorText {
-    /// From the outermost to the innermost.
+    /// Returns an error with these causes, the outermost first.
     pub(crate) fn of(causes: Vec<String>) -> Self {
         let mut causes = causes.into_iter().rev();
         let innermost = ErrorText {
