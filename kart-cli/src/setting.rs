@@ -95,7 +95,7 @@ const PLANS: &[Command] = &[Command::Run, Command::Plan, Command::Why];
 pub(crate) static SETTINGS: &[Setting] = &[
     Setting { name: "workspace", value: "URL|DIR", help: "Where the outputs are: a directory, gs://…, s3://…, az://…", default: Some("./kart-workspace"), otherwise: "", check: Check::Reads(any), of: &[] },
     Setting { name: "workers", value: "N", help: "How many task bodies run at once", default: None, otherwise: "the number of CPUs", check: Check::Reads(count), of: &[Command::Run, Command::Plan] },
-    Setting { name: "deadline", value: "DURATION", help: "StopToken in good order after this long, such as 55m; run again to go on", default: None, otherwise: "none", check: Check::Reads(duration), of: RUN },
+    Setting { name: "deadline", value: "DURATION", help: "Stop gracefully after this long, such as 55m; run again to resume", default: None, otherwise: "none", check: Check::Reads(duration), of: RUN },
     Setting { name: "grace", value: "DURATION", help: "How long bodies may go on when the run stops", default: None, otherwise: "8s", check: Check::Reads(duration), of: RUN },
     Setting { name: "wait", value: "DURATION", help: "How long to wait while another run has the task", default: None, otherwise: "not at all", check: Check::Reads(duration), of: RUN },
     Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: Check::Reads(duration), of: RUN },

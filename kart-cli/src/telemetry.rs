@@ -262,7 +262,7 @@ impl Instruments {
                 .build(),
             running: meter
                 .i64_up_down_counter("kart.tasks.running")
-                .with_description("Completion under way.")
+                .with_description("Attempts under way.")
                 .build(),
             started: Mutex::default(),
         }

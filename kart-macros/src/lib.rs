@@ -92,7 +92,7 @@ use proc_macro::TokenStream;
 /// the top of a type or nowhere, and has no lifetime. A parameter is `x` or `mut x`.
 ///
 /// The function returns `Result<T, E>` with any error type that becomes a `Box<dyn Error + Send + Sync>`. An `async fn` runs on the
-/// runtime, a plain `fn` on the blocking pool.
+/// runtime, a plain `fn` on a thread of its own.
 ///
 /// # External tasks
 ///

@@ -1,4 +1,4 @@
-//! Runs that stop in good order: at their deadline, or when they are told to.
+//! Runs that stop gracefully: at their deadline, or by their stop token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Runs that are dropped, runs that meet each other, and bodies on the blocking pool.
+//! Runs that are dropped, runs that meet each other, and bodies of plain functions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::chain;
 
-/// Requests under way at once unless said otherwise.
+/// The default number of requests in flight at once.
 const LIMIT: usize = 64;
 #[derive(Debug)]
 pub(super) struct AdaptiveLimit {

@@ -16,7 +16,7 @@ use super::chunks::{Chunks, ItemKey};
 use crate::error::{BoxError, Error, interrupted};
 use crate::key::{Key, canonical};
 
-/// How many items run at once unless said otherwise.
+/// How many items run at once by default.
 const CONCURRENCY: usize = 8;
 /// How often finished items are written by default.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,7 +42,7 @@ impl Context {
     ///
     /// An item is known by its content (as canonical JSON, like a parameter): another process, another
     /// interval or a longer list makes no finished item run again. Of equal items each runs. Up to 8 items
-    /// run at once, on the body's own thread: what computes for long belongs into tasks of its own.
+    /// run at once, on the body's own thread: put CPU-heavy work in its own tasks.
     ///
     /// When the run is stopping, no new item starts, those under way are waited for, and the loop ends as
     /// [interrupted](crate::interrupted) with all finished items saved. What was saved is deleted when the
