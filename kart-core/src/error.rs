@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Any error a task body may return.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// A result whose error is kart's own [`Error`] unless said otherwise.
+/// A result whose error is kart's own [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a single operation on a task or a workspace can fail with.
@@ -28,10 +28,10 @@ pub enum Error {
     /// A task requires itself, directly or through others.
     #[error("tasks require each other in a circle: {}", .tasks.join(" -> "))]
     Cycle {
-        /// The loop in order, each task with its parameters; the first is named again at the end.
+        /// The cycle in order, each task with its parameters; the first is named again at the end.
         tasks: Vec<String>,
     },
-    /// What a task requires makes no sense.
+    /// A requirement of a task is invalid.
     #[error("what {task} requires makes no sense: {reason}")]
     Requirement {
         /// The task with its parameters.
@@ -39,7 +39,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// There are more tasks than a run may have, such as where one requires another for ever; see
+    /// The graph has more tasks than a run may have, for instance because requirements never end; see
     /// [`Runner::max_tasks`](crate::Runner::max_tasks).
     #[error(
         "more than {max_tasks} tasks are required, the newest {newest}\nhint: check that its requirements come to an end, or raise `max_tasks`"
@@ -62,10 +62,10 @@ pub enum Error {
         /// The other task, with its parameters.
         second: String,
     },
-    /// The store refused or failed an operation.
+    /// An operation on the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The output was asked for, but it is not in the workspace.
+    /// The output does not exist in the workspace.
     #[error("{task} has no output at `{location}`: run it first")]
     Missing {
         /// The task with its parameters.
@@ -86,25 +86,25 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
-    /// A task that a body asked for did not complete.
+    /// A subtask failed; see [`Context::get`](crate::Context::get).
     #[error("{task} was asked for, and did not complete")]
     Required {
         /// The task with its parameters.
         task: String,
-        /// What it, or what it requires, failed with.
+        /// The error of the subtask, or of the task that blocks it.
         source: BoxError,
     },
     /// An item of a loop failed; see [`Context::map`](crate::Context::map).
     #[error("item {index} of the loop, {item}, failed")]
     Item {
-        /// Which it is, from 0.
+        /// Its index, from 0.
         index: usize,
         /// The item as JSON, shortened.
         item: String,
         /// What it failed with.
         source: BoxError,
     },
-    /// What a body saves for its own resumption could not be saved or restored.
+    /// A step, a state or a loop of a body could not be saved or restored.
     #[error(
         "failed to {operation} `{location}`, which the task keeps for its own resumption: {advice}"
     )]
@@ -136,7 +136,8 @@ pub enum Error {
     Wire(String),
 }
 
-/// An operation on a store that failed after the store client's own retries.
+/// An operation on a store that failed. In a bucket kart repeats transient failures first, for
+/// [`retry_timeout`](crate::Workspace::retry_timeout).
 #[derive(Debug)]
 pub struct StoreError {
     /// What was tried, as a verb: `read`, `write`, `delete`, `list`, `look up`, `open`.
@@ -175,8 +176,8 @@ impl StdError for StoreError {
     }
 }
 
-/// An error with its whole chain of causes on one line, `outer: inner: innermost`; a cause that
-/// only repeats what stands before it is left out.
+/// Formats an error with all its causes on one line, `outer: inner: innermost`, without causes that only repeat the one
+/// before.
 #[must_use]
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
@@ -192,7 +193,7 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// An error that no retry can mend; see [`permanent`].
+/// An error that a retry cannot help; see [`permanent`].
 #[derive(Debug)]
 pub struct Permanent(PermanentCause);
 
@@ -230,7 +231,7 @@ pub(crate) fn is_permanent(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<Permanent>() || cause.is::<PermanentCause>())
 }
 
-/// Wraps an error that no retry can mend: the task fails at once, whatever its `retries`.
+/// Wraps an error that a retry cannot help: the task fails at once, whatever its `retries`.
 ///
 /// # Examples
 ///
@@ -247,7 +248,7 @@ pub fn permanent(error: impl Into<BoxError>) -> Permanent {
     Permanent(PermanentCause(error.into()))
 }
 
-/// What a body returns that ends early because the run is stopping; see [`interrupted`].
+/// The error of a body that ends early because the run is stopping; see [`interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted: the run is stopping")]
 pub struct Interrupted {
@@ -260,8 +261,10 @@ pub struct Interrupted {
 #[error("interrupted: the run is stopping")]
 struct InterruptedCause;
 
-/// The error of a body that ends early because the run is stopping: its task has not failed, and
-/// runs again the next time.
+/// Returns the error for a body that ends early because the run is stopping, or because a subtask was interrupted. Its task
+/// has not failed, and runs again in the next run.
+///
+/// A body that returns it although nothing stops has failed.
 #[must_use]
 pub fn interrupted() -> Interrupted {
     Interrupted {

@@ -1,4 +1,4 @@
-//! Stops runs gracefully, and lets bodies see it.
+//! The stop token: stops runs gracefully, and lets bodies see it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Stops runs gracefully: nothing new starts, bodies [see it](crate::Context::is_stopping) and may save their state,
-/// and those still running when the grace ends are dropped. Clones stop the same runs.
+/// Stops runs gracefully: nothing starts any more, bodies [see it](crate::Context::is_stopping) and may save their state, and
+/// those still running when the grace period ends are dropped. Clones stop the same runs.
 ///
 /// # Examples
 ///

@@ -301,9 +301,8 @@ impl Workspace {
         self.inner.counters.get(refused)
     }
 
-    /// How many requests for outputs may be under way at once, 64 unless said otherwise; for all clones of this
-    /// workspace. When the store asks for fewer ("slow down", 429, 503) there are fewer for a while. A directory
-    /// has no such limit.
+    /// Sets how many requests for outputs may be in flight at once, for all clones of this workspace; 64 by default. When
+    /// the store says "slow down" (429, 503) there are fewer for a while. A directory has no such limit.
     #[must_use]
     pub fn store_concurrency(self, requests: usize) -> Self {
         if let Some(limit) = self.limit() {
@@ -336,8 +335,8 @@ impl Workspace {
         self
     }
 
-    /// How many bytes an object may have that is read into memory, 4 GiB unless said otherwise; for all clones of
-    /// this workspace. A larger one is an error before anything of it is read. Files and readers have no limit.
+    /// Sets the largest object that may be read into memory, in bytes, for all clones of this workspace; 4 GiB by default. A
+    /// larger one is an error before anything of it is read. Files and readers have no limit.
     #[must_use]
     pub fn object_limit(self, bytes: u64) -> Self {
         self.inner.bound.set(bytes);

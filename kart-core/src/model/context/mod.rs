@@ -1,4 +1,4 @@
-//! What a body can ask about its own attempt.
+//! The context of an attempt: what a body can ask and do.
 
 mod chunks;
 mod command;
@@ -26,13 +26,13 @@ use crate::key::Key;
 
 /// What a run does for the body of one attempt.
 pub(crate) trait RunApi: Debug + Send + Sync {
-    /// The output of a task that the run makes if it is not there.
+    /// Returns the output of a task, which the run makes if it is missing.
     fn get(&self, task: Arc<dyn DynTask>) -> OutputFuture<'_>;
 
-    /// How far the body is.
+    /// Reports progress.
     fn progress(&self, done: u64, total: u64);
 
-    /// What the body is at.
+    /// Reports what the body is doing.
     fn message(&self, message: String);
 }
 
@@ -94,10 +94,10 @@ impl Context {
 
     /// Returns `true` once the run is stopping or the attempt is over.
     ///
-    /// When the run is stopping, nothing new starts, and what runs has the rest of the grace to save what it has and
-    /// return `Err(kart::interrupted().into())`. An attempt is over at its task's `timeout`: a plain `fn`, which no
-    /// one can stop from outside, asks between the pieces of its work, and returns. Its result is not kept, and
-    /// nothing that it saves.
+    /// When the run is stopping, nothing starts any more, and running bodies have the rest of the grace period to save
+    /// their state and return `Err(kart::interrupted().into())`. An attempt is over at its task's `timeout`: a plain `fn`
+    /// cannot be stopped from outside, so it should check this between the pieces of its work, and return. Its result is
+    /// dropped, and its saves are refused.
     pub fn is_stopping(&self) -> bool {
         self.scope.stop.is_stopping()
     }
@@ -154,34 +154,33 @@ impl Context {
         &self.steps
     }
 
-    /// Says how far the body is: `done` of `total` pieces of whatever it counts. Watchers of the run see it
-    /// as [`Event::Progress`](crate::Event::Progress), a few times a second at most, and the last in any
-    /// case; so it may be said as often as one likes.
+    /// Reports the progress of the body: `done` of `total` pieces. It appears as
+    /// [`Event::Progress`](crate::Event::Progress), a few times a second at most and the last one in any case, so you can
+    /// call it as often as you like.
     pub fn progress(&self, done: u64, total: u64) {
         self.run.progress(done, total);
     }
 
-    /// Says what the body is at, in words; see [`progress`](Self::progress). Secret parameters are shown as `***`.
+    /// Reports what the body is doing, in words; see [`progress`](Self::progress). Secret parameters are shown as `***`.
     pub fn message(&self, message: impl Into<String>) {
         let message = message.into();
         self.run.message(self.scope.redactor.redact(message));
     }
 
-    /// The output of another task, which the run makes if it is not there: for what a body learns
-    /// only while it runs. Like any other task it runs once in a run, however many require it.
+    /// Returns the output of another task, running it first if needed, at most once in a run however many tasks ask. Use it
+    /// for tasks that a body learns of only while it runs.
     ///
-    /// While the body waits it holds no worker and no units of limits, and the time does not count
-    /// towards its `timeout`. It may wait for several tasks at once, with `tokio::try_join!` or
-    /// `futures_util::future::try_join_all`.
+    /// While the body waits it holds no worker and no limits, and its `timeout` stands still. It may wait for several
+    /// subtasks at once, with `tokio::try_join!` or `futures_util::future::try_join_all`.
     ///
-    /// What is asked for is no part of this task's key: it has to follow from the parameters and
-    /// from what the task requires.
+    /// Subtasks are no part of this task's key: they have to follow from its parameters and requirements.
     ///
     /// # Errors
     ///
-    /// [`Error::Required`] if the task did not complete; a body that fails with it counts as
-    /// blocked, and is not retried. [`Error::Cycle`] if the task waits for this one,
-    /// [`Error::Interrupted`] if the run stops first, and those of a plan, such as [`Error::Key`].
+    /// [`Error::Required`] if the subtask failed, also because the runner lacks a resource or limit that it needs; a body
+    /// that returns this error is blocked, and not retried. [`Error::Cycle`] if the subtask waits for this task,
+    /// [`Error::Interrupted`] if the subtask was interrupted or the run stops first, and errors of a plan, such as
+    /// [`Error::Key`].
     ///
     /// # Examples
     ///

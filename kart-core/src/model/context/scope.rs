@@ -1,4 +1,4 @@
-//! The life of one attempt: what its body holds ends with it.
+//! The life of one attempt: its saves, its stop token and its commands end with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::model::secrets::Redactor;
 use crate::model::stop_token::StopToken;
 use crate::workspace::CommitGuard;
 
-/// The life of one attempt, in the hands of who makes it. Dropped, the attempt ends at once.
+/// The life of one attempt, owned by the code that makes it. Dropping it ends the attempt at once.
 #[derive(Debug)]
 pub(crate) struct AttemptScope(Arc<ScopeState>);
 
@@ -24,7 +24,7 @@ pub(crate) struct ScopeState {
 }
 
 impl AttemptScope {
-    /// Begins an attempt, which stops with `run` and saves while `guard` is open.
+    /// Starts an attempt, which stops with `run` and saves while `guard` is open.
     pub(crate) fn new(
         run: &StopToken,
         guard: CommitGuard,
@@ -44,13 +44,13 @@ impl AttemptScope {
         Arc::clone(&self.0)
     }
 
-    /// Ends what the body may do: its context says that it is stopping, and saves nothing any more. For a timeout.
+    /// Ends what the body may do, as at a timeout: its context says that it is stopping, and refuses saves.
     pub(crate) fn expire(&self) {
         self.0.guard.close();
         self.0.stop.stop();
     }
 
-    /// Ends the attempt. Its commands have the grace to end, and are killed after it.
+    /// Ends the attempt. Its commands get the grace period to end, and are killed after it.
     pub(crate) async fn end(&self) {
         self.expire();
         self.0.commands.terminate(self.0.grace).await;
