@@ -49,7 +49,7 @@ impl Context {
     /// }
     ///
     /// /// The same in a plain function, with a file as the output.
-    /// #[task(path = "{name}.tar")]
+    /// #[task(path = "{name}.tar", format = kart::format::Raw)]
     /// fn archive(name: &str, #[context] cx: &Context) -> anyhow::Result<kart::File> {
     ///     let file = cx.new_file()?;
     ///     let tar = cx.command("tar").arg("-cf").arg(file.path()).arg(name);
