@@ -62,7 +62,7 @@ pub(crate) async fn answer_of<T: Send + 'static>(
     hand_over: impl FnOnce(Job) -> io::Result<()>,
 ) -> io::Result<T> {
     #[cfg(test)]
-    if crate::simulation::is_active() {
+    if are_simulated() {
         return Ok(operation(&Wanted::ALWAYS));
     }
     let _clock = hold_clock();
@@ -76,6 +76,14 @@ pub(crate) async fn answer_of<T: Send + 'static>(
     }))?;
     let lost = |_| io::Error::other("the operation panicked, or no thread could be started");
     receiver.await.map_err(lost)
+}
+
+/// Whether what would have a thread of its own runs within the runtime, in a simulation's order.
+pub(crate) fn are_simulated() -> bool {
+    #[cfg(test)]
+    return crate::simulation::is_active();
+    #[cfg(not(test))]
+    false
 }
 
 /// Runs a job on an idle thread, or on a new one.

@@ -18,7 +18,7 @@ use crate::threads;
 /// The error or panic of the body, or the failure to start its thread.
 pub(crate) async fn run(body: BlockingBody) -> Result<Erased, BoxError> {
     #[cfg(test)]
-    if crate::simulation::is_active() {
+    if threads::are_simulated() {
         return crate::simulation::run_plain(body).await;
     }
     let (reply, result) = oneshot::channel();

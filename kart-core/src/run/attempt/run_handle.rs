@@ -127,7 +127,8 @@ impl RunHandle {
         body: BlockingBody,
         stop: impl FnOnce(),
     ) -> Result<Erased, BoxError> {
-        self.is_on_thread.store(true, Ordering::SeqCst);
+        self.is_on_thread
+            .store(!threads::are_simulated(), Ordering::SeqCst);
         self.hold_clock(true);
         let mut thread = pin!(body_threads::run(body));
         tokio::select! {
