@@ -25,7 +25,7 @@ use super::attempt::attempt;
 use super::message::{AttemptJob, AttemptResult, Message};
 use super::remote::progress;
 use super::run_context::{EndOnDrop, RunContext};
-use super::shutdown::{self, Shutdown};
+use super::shutdown::{self, Closing, Shutdown};
 use crate::report::{RunError, StopReason};
 
 /// The state of a run, until its end.
@@ -129,7 +129,7 @@ async fn attempt_worker(shared: Arc<SharedRunState>, run: Arc<RunContext>, first
 /// # Errors
 ///
 /// Why the run could not begin.
-pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
+pub(crate) async fn run(state: RunState, closing: &Closing) -> Result<Finished, RunError> {
     let run = Arc::clone(state.context());
     let settings = Arc::clone(state.settings());
     // Whatever ends this future ends all that attempts may still do.
@@ -167,11 +167,15 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
             biased;
             event = &mut shutdown => match event {
                 Shutdown::Requested(reason) => shutdown = stopping(reason),
-                Shutdown::GraceExpired => break,
+                Shutdown::GraceExpired => {
+                    closing.begin();
+                    break;
+                }
             },
             () = &mut lost => {
                 // What runs is somebody else's now.
                 drop(stopping(StopReason::Lost));
+                closing.begin();
                 break;
             }
             () = run.mailbox.notified() => {}
@@ -180,7 +184,7 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
     let state = shared.close();
     // What still runs is dropped, and commits nothing any more; a commit past its point of no return is waited for.
     drop((workers, listening, over));
-    shutdown::within_closing_time(run.guard.closed_and_idle()).await;
+    closing.within(run.guard.closed_and_idle()).await;
     match state {
         Some(state) => Ok(state.finish()),
         None => Err(RunError::Runtime("the run was closed twice".into())),
