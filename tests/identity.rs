@@ -188,7 +188,8 @@ async fn leaf(n: u8) -> kart::Result<u8> {
 async fn shapes(
     #[requires(Leaf { n: 0 })] one: u8,
     #[requires((0..2).map(|n| Leaf { n }))] list: Vec<u8>,
-    #[requires([("b", 1), ("a", 0), ("é", 2)].map(|(name, n)| (name.to_owned(), Leaf { n })))] map: BTreeMap<String, u8>,
+    #[requires([("b", 1), ("～", 2), ("a", 0), ("𝄞", 1), ("é", 2)].map(|(name, n)| (name.to_owned(), Leaf { n })))]
+    map: BTreeMap<String, u8>,
     #[requires([(10, 1), (9, 0)].map(|(at, n)| (at, Leaf { n })))] numbers: BTreeMap<u32, u8>,
     #[requires(None::<Leaf>)] none: Option<u8>,
     #[requires(Some(Leaf { n: 1 }))] some: Option<u8>,
@@ -210,7 +211,7 @@ fn requirements_have_the_shape_of_their_values() {
     let (a, b, c) = (leaf(0), leaf(1), leaf(2));
     // Members go by name, maps by the UTF-16 of theirs, and a key that is no string is its JSON text.
     let requires = format!(
-        r#"{{"list":[{a},{b}],"map":{{"a":{a},"b":{b},"é":{c}}},"nested":[[{a},null],[{b},[{b}]]],"none":null,"numbers":{{"10":{b},"9":{a}}},"one":{a},"some":{b},"tuple":[{c},{a}]}}"#
+        r#"{{"list":[{a},{b}],"map":{{"a":{a},"b":{b},"é":{c},"𝄞":{b},"～":{c}}},"nested":[[{a},null],[{b},[{b}]]],"none":null,"numbers":{{"10":{b},"9":{a}}},"one":{a},"some":{b},"tuple":[{c},{a}]}}"#
     );
     assert_eq!(Shapes.key(), key_of("Shapes", 1, "{}", &requires));
 }

@@ -2,14 +2,14 @@
 //! nobody.
 #![cfg(all(feature = "fs", unix))]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kart::{Commit, Workspace};
+use kart::{Commit, RunError, Runner, Workspace, task};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -83,6 +83,50 @@ fn a_file_that_never_answers_holds_up_neither_others_nor_the_end_of_the_runtime(
             assert!(late.is_err());
         });
     });
+}
+
+#[task(path = "stuck.json")]
+async fn stuck() -> kart::Result<u32> {
+    Ok(1)
+}
+
+/// Puts a file that never answers in place of an output.
+#[task]
+async fn blocks(
+    #[requires(Stuck)] stuck: u32,
+    #[resource] output: &PathBuf,
+) -> anyhow::Result<u32> {
+    std::fs::remove_file(output)?;
+    fifo(output);
+    Ok(stuck)
+}
+
+#[task]
+async fn needs_both(#[requires((Stuck, Blocks))] both: (u32, u32)) -> kart::Result<u32> {
+    Ok(both.0 + both.1)
+}
+
+#[test]
+fn a_run_whose_directory_does_not_answer_ends_within_its_grace_and_so_does_its_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let output = directory.path().join("stuck.json");
+    let began = Instant::now();
+    within(move || {
+        let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+        let runner = Runner::new(&workspace)
+            .deadline(Duration::from_millis(500))
+            .grace(Duration::from_millis(300))
+            .memory_budget(0)
+            .resource(output);
+        let error = runtime.block_on(runner.run(NeedsBoth)).unwrap_err();
+        assert!(matches!(error, RunError::Interrupted(_)), "{error:#}");
+    });
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,7 @@ impl From<RunError> for End {
         let status = match error {
             RunError::Settings(_) | RunError::Plan(_) | RunError::Resources(_) => WRONG_USE,
             RunError::Interrupted(_) | RunError::AlreadyRunning(_) => INTERRUPTED,
+            RunError::Store(ref error) if error.is_transient() => INTERRUPTED,
             _ => FAILED,
         };
         let hint = match error {

@@ -103,6 +103,10 @@ mod flaky;
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use flaky::{Fault, Flaky};
 
+mod hooked;
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub(crate) use hooked::Hooked;
+
 mod mortal;
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub(crate) use mortal::{Moment, Mortal};

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use kart::{Coordination, Report, RunError, Runner, StopToken, TaskExt as _, build, task};
 
-use crate::common::{Busy, Log, memory, unless_stuck};
+use crate::common::{Busy, Hooked, Log, memory, unless_stuck};
 use crate::{SECOND, Sum, Unit, all_objects, runner, started};
 
 #[tokio::test(start_paused = true)]
@@ -122,4 +124,32 @@ async fn runs_that_share_the_work_do_each_task_once_and_all_see_every_output() {
     // runs.
     assert!(elapsed < 7 * SECOND, "{elapsed:?}");
     assert_eq!(all_objects(&workspace).await, Vec::<String>::new());
+}
+
+#[task(retries = 3, backoff = "1s")]
+async fn hopeless(#[resource] log: &Log) -> anyhow::Result<u32> {
+    log.note("attempt");
+    tokio::time::sleep(SECOND).await;
+    anyhow::bail!("no")
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_share_the_work_make_no_more_attempts_together_than_one_alone() {
+    let inner = Arc::default();
+    let processes: Vec<_> = (0..3)
+        .map(|_| Hooked::workspace(&inner, |_, _| std::future::ready(()).boxed()))
+        .collect();
+    let one_process = memory();
+    for workspaces in [processes, vec![one_process; 3]] {
+        let log = Log::default();
+        let shared = workspaces
+            .iter()
+            .map(|workspace| runner(workspace, &log).coordination(Coordination::Shared));
+        let runs = shared.map(async |shared| shared.run(Hopeless).await);
+        for result in unless_stuck(join_all(runs)).await {
+            let error = result.unwrap_err();
+            assert!(matches!(error, RunError::Failed(_)), "{error:#}");
+        }
+        assert_eq!(log.all().len(), 4);
+    }
 }

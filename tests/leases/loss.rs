@@ -10,8 +10,7 @@ use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
-use crate::common::{Faulty, Log, memory, objects};
-use crate::hooked::Hooked;
+use crate::common::{Faulty, Hooked, Log, memory, objects};
 use crate::{SECOND, Unit, all_objects, runner, started};
 
 /// Never ends by itself.

@@ -3,8 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commits;
 mod costs;
-mod hooked;
 mod joining;
 mod loss;
 mod takeover;

@@ -8,6 +8,7 @@ mod early_start;
 mod failing;
 mod interruption;
 mod output_cache;
+mod publishing;
 mod remote;
 mod remote_batches;
 mod remote_subtasks;

@@ -4,9 +4,10 @@
 //! dropped. Writing the run log, releasing claims and the like have [`CLOSING_TIME`], whatever the store does.
 
 use std::future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::settings::Settings;
 use crate::model::StopToken;
@@ -62,26 +63,42 @@ pub(crate) async fn within_grace<T>(
     }
 }
 
-/// Does work at the end of a run. Gives up after [`CLOSING_TIME`] once the run is stopping.
-pub(crate) async fn closing<T>(
-    settings: &Settings,
-    started: Instant,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let expired = async {
-        requested(settings.stop.clone(), deadline(settings, started)).await;
-        tokio::time::sleep(CLOSING_TIME).await;
-    };
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = expired => None,
-    }
+/// What is left to do at the end of a run. Once the run has stopped, all of it together has [`CLOSING_TIME`].
+#[derive(Debug)]
+pub(crate) struct Closing {
+    stop: StopToken,
+    deadline: Option<Instant>,
+    end: OnceLock<Instant>,
 }
 
-/// Waits for `work` for [`CLOSING_TIME`] at most.
-pub(crate) async fn within_closing_time<T>(work: impl Future<Output = T>) -> Option<T> {
-    timeout(CLOSING_TIME, work).await.ok()
+impl Closing {
+    pub(crate) fn new(settings: &Settings, started: Instant) -> Self {
+        Closing {
+            stop: settings.stop.clone(),
+            deadline: deadline(settings, started),
+            end: OnceLock::new(),
+        }
+    }
+
+    /// The time begins, unless it has begun.
+    pub(crate) fn begin(&self) -> Instant {
+        *self.end.get_or_init(|| Instant::now() + CLOSING_TIME)
+    }
+
+    /// Does a part of what is left; gives up when the time is over.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let expired = async {
+            if self.end.get().is_none() {
+                requested(self.stop.clone(), self.deadline).await;
+            }
+            sleep_until(self.begin()).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = expired => None,
+        }
+    }
 }
 
 /// Returns when a run that started at `started` has to stop.

@@ -17,7 +17,7 @@ use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
 use super::run_context::RunContext;
 use super::settings::Settings;
-use super::shutdown;
+use super::shutdown::{self, Closing};
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
@@ -95,11 +95,9 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
-    let result = start(&settings, run_id, &participant, graph, started).await;
-    if shutdown::closing(&settings, started, participant.leave())
-        .await
-        .is_none()
-    {
+    let closing = Closing::new(&settings, started);
+    let result = start(&settings, run_id, &participant, graph, started, &closing).await;
+    if closing.within(participant.leave()).await.is_none() {
         tracing::warn!("gave up leaving the workspace: the store does not answer");
     }
     result
@@ -120,6 +118,7 @@ async fn start(
     participant: &Arc<Participant>,
     graph: Arc<Graph>,
     started: Instant,
+    closing: &Closing,
 ) -> Result<Report, RunError> {
     let known = async {
         tokio::join!(
@@ -139,10 +138,10 @@ async fn start(
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
-        let finished = event_loop::run(state).await?;
+        let finished = event_loop::run(state, closing).await?;
         if settings.run_log {
             // Nobody else may ever have to do with what a dead process has left.
-            shutdown::closing(settings, started, participant.sweep()).await;
+            closing.within(participant.sweep()).await;
         }
         return finished.into_report();
     }
@@ -162,21 +161,18 @@ async fn start(
         .map(|(root, _)| *root)
         .collect();
     state.survey(&absent);
-    let mut finished = match event_loop::run(state).await {
+    let mut finished = match event_loop::run(state, closing).await {
         Ok(finished) => finished,
         Err(error) => {
-            shutdown::closing(settings, started, leases.release(false)).await;
+            closing.within(leases.release(false)).await;
             return Err(error);
         }
     };
-    let closing = async {
+    let left = async {
         finished.write().await;
         leases.release(finished.is_complete()).await;
     };
-    if shutdown::closing(settings, started, closing)
-        .await
-        .is_none()
-    {
+    if closing.within(left).await.is_none() {
         tracing::warn!("gave up on the end of the run log: the store does not answer");
     }
     finished.into_report()

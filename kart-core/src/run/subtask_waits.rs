@@ -66,25 +66,31 @@ impl SubtaskWaits {
         Some(waiter)
     }
 
-    /// Removes a request that its body has cancelled.
+    /// Removes a request that its body has cancelled; it may have an answer already, and wait for its turn.
     pub(crate) fn cancel(&mut self, by: NodeId, id: u64) {
-        let open = self.bodies.get(&by).map_or(&[][..], |body| &body.open);
-        let Some(&(_, target)) = open.iter().find(|(open, _)| *open == id) else {
+        let Some(body) = self.bodies.get_mut(&by) else {
             return;
         };
-        if let Some(waiters) = self.waiters.get_mut(&target) {
-            waiters.retain(|waiter| waiter.id != id);
-            if waiters.is_empty() {
-                self.waiters.remove(&target);
-            }
+        body.answers.retain(|(reply, _)| !reply.is_closed());
+        if let Some(&(_, target)) = body.open.iter().find(|(open, _)| *open == id) {
+            body.open.retain(|(open, _)| *open != id);
+            self.remove_waiter(target, id);
         }
-        self.close(by, id);
         if self
             .bodies
             .get(&by)
             .is_some_and(|body| body.open.is_empty() && body.answers.is_empty())
         {
             self.bodies.remove(&by);
+        }
+    }
+
+    fn remove_waiter(&mut self, target: NodeId, id: u64) {
+        if let Some(waiters) = self.waiters.get_mut(&target) {
+            waiters.retain(|waiter| waiter.id != id);
+            if waiters.is_empty() {
+                self.waiters.remove(&target);
+            }
         }
     }
 
@@ -143,12 +149,7 @@ impl SubtaskWaits {
             return;
         };
         for (id, target) in body.open {
-            if let Some(waiters) = self.waiters.get_mut(&target) {
-                waiters.retain(|waiter| waiter.id != id);
-                if waiters.is_empty() {
-                    self.waiters.remove(&target);
-                }
-            }
+            self.remove_waiter(target, id);
         }
     }
 

@@ -16,14 +16,11 @@ use super::notes::Broken;
 use super::order::{Order, Running};
 use super::plain::Active;
 use super::promises::{self, Promise};
-use super::world::{Settings, World};
+use super::world::{Settings, TTL, World};
 use crate::{Outcome, RunError};
 
 /// A clean run has nothing to wait for but the silence of the dead.
 const CLEAN: Duration = Duration::from_mins(10);
-
-/// How long a clean run waits for the silence of the dead: nothing once a takeover needs no option.
-const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// What came of a history.
 #[derive(Debug)]
@@ -157,24 +154,26 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
             let _ = running.await;
         }
     }
-    for day in 0..world.days {
-        // What a late request has left may cost a claim once: it is to be run again.
-        let was_late = world.counts().of(Kind::Late) > 0;
-        if !(was_late && clean_run(world, day, true).await) {
-            clean_run(world, day, false).await;
+    let front = Front::new(world, world.next_life());
+    // Once more after the silence of the dead, by a process that has heard it.
+    for _ in 0..2 {
+        for day in 0..world.days {
+            // What a late request has left may cost a claim once: it is to be run again.
+            let was_late = world.counts().of(Kind::Late) > 0;
+            if !(was_late && clean_run(world, &front, day, true).await) {
+                clean_run(world, &front, day, false).await;
+            }
         }
+        sleep(2 * TTL).await;
     }
     promises::litter(world);
 }
 
 /// Whether it was well; it may be interrupted where it is to be run again.
-async fn clean_run(world: &Arc<World>, day: u32, may_be_interrupted: bool) -> bool {
-    let front = Front::new(world, world.next_life());
+async fn clean_run(world: &Arc<World>, front: &Front, day: u32, may_be_interrupted: bool) -> bool {
     let root = world.shape.root();
     world.tell(front.life(), || format!("runs {day}.{root}, cleanly"));
-    let order = Order::new(&front, (day, root), |runner| {
-        runner.workers(4).wait(TAKEOVER)
-    });
+    let order = Order::new(front, (day, root), |runner| runner.workers(4).run_log(true));
     let result = timeout(CLEAN, order.start(world, false)).await;
     world.ended(order.run);
     let Ok(result) = result.map(|results| results.map(|mut results| results.remove(0))) else {

@@ -37,10 +37,11 @@ use promises::Promise;
 use world::Settings;
 
 /// The crate as `#[task]` knows it.
-mod facade {
+pub(crate) mod facade {
     pub(crate) use crate::private as __private;
-    pub(super) use crate::{AnyTask, BoxError, Context, Dep, Error, interrupted};
-    pub(super) use kart_macros::task;
+    pub(crate) use crate::{AnyTask, BoxError};
+    pub(super) use crate::{Context, Dep, Error, interrupted};
+    pub(crate) use kart_macros::task;
 }
 
 /// What the runtime is known not to bear yet.

@@ -25,7 +25,7 @@ use super::attempt::attempt;
 use super::message::{AttemptJob, AttemptResult, Message};
 use super::remote::progress;
 use super::run_context::{EndOnDrop, RunContext};
-use super::shutdown::{self, Shutdown};
+use super::shutdown::{self, Closing, Shutdown};
 use crate::report::{RunError, StopReason};
 
 /// The state of a run; `None` after its end.
@@ -129,7 +129,7 @@ async fn attempt_worker(shared: Arc<SharedRunState>, run: Arc<RunContext>, first
 /// # Errors
 ///
 /// The run could not start.
-pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
+pub(crate) async fn run(state: RunState, closing: &Closing) -> Result<Finished, RunError> {
     let run = Arc::clone(state.context());
     let settings = Arc::clone(state.settings());
     // However this future ends, attempts may do nothing afterwards.
@@ -167,11 +167,15 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
             biased;
             event = &mut shutdown => match event {
                 Shutdown::Requested(reason) => shutdown = stopping(reason),
-                Shutdown::GraceExpired => break,
+                Shutdown::GraceExpired => {
+                    closing.begin();
+                    break;
+                }
             },
             () = &mut lost => {
                 // Another process may run these tasks now.
                 drop(stopping(StopReason::Lost));
+                closing.begin();
                 break;
             }
             () = run.mailbox.notified() => {}
@@ -180,7 +184,7 @@ pub(crate) async fn run(state: RunState) -> Result<Finished, RunError> {
     let state = shared.close();
     // Drop what still runs: it commits nothing any more. Then wait for commits past their point of no return.
     drop((workers, listening, over));
-    shutdown::within_closing_time(run.guard.closed_and_idle()).await;
+    closing.within(run.guard.closed_and_idle()).await;
     match state {
         Some(state) => Ok(state.finish()),
         None => Err(RunError::Runtime("the run was closed twice".into())),

@@ -29,6 +29,7 @@ use crate::run::record::log_sink::{LogSink, Notes};
 use crate::run::run_context::RunContext;
 use crate::run::runner::Runner;
 use crate::run::settings::Settings;
+use crate::run::shutdown::Closing;
 use crate::run::start;
 
 /// Makes attempts that an [`Executor`](crate::Executor) brings, at most as many at once as its runner has workers and
@@ -255,7 +256,8 @@ impl Worker {
             .map(|&(root, status)| (root, status, number(root)))
             .collect();
         state.dispatch(&roots);
-        match event_loop::run(state).await?.into_report() {
+        let closing = Closing::new(&settings, started);
+        match event_loop::run(state, &closing).await?.into_report() {
             Ok(report) => Ok(report),
             Err(RunError::Failed(report) | RunError::Interrupted(report)) => Ok(*report),
             Err(error) => Err(error.into()),

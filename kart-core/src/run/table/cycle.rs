@@ -3,6 +3,9 @@
 //! The search walks from both ends at once and ends with the smaller side, so a body at the end of a long chain that asks
 //! for a new task costs one step.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -52,20 +55,25 @@ impl TaskTable {
             return Some(vec![from]);
         }
         let (mut down, mut up) = (Side::new(from), Side::new(to));
-        let meeting = loop {
-            let node = down.open.pop()?;
-            if let Some(meeting) = self.step_down(node, &mut down, &up) {
-                break meeting;
-            }
-            let node = up.open.pop()?;
-            if let Some(meeting) = self.step_up(node, &mut up, &down) {
-                break meeting;
-            }
-        };
+        let meeting = self.meeting(&mut down, &mut up)?;
         let mut way = down.way(meeting);
         way.reverse();
         way.extend(up.way(meeting).into_iter().skip(1));
         Some(way)
+    }
+
+    /// Where the two sides of a search meet.
+    fn meeting(&self, down: &mut Side, up: &mut Side) -> Option<NodeId> {
+        loop {
+            let node = down.open.pop()?;
+            if let Some(meeting) = self.step_down(node, down, up) {
+                return Some(meeting);
+            }
+            let node = up.open.pop()?;
+            if let Some(meeting) = self.step_up(node, up, down) {
+                return Some(meeting);
+            }
+        }
     }
 
     fn step_down(&self, node: NodeId, down: &mut Side, up: &Side) -> Option<NodeId> {

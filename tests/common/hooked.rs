@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use kart::Workspace;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 type Hook = Arc<dyn Fn(&'static str, String) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Awaits the hook with each write: `create` or `put`, and the path.
+/// Awaits the hook with each request (`create`, `put`, `get`, `head`, `delete`, `list`) and its path.
+#[derive(Clone)]
 pub(crate) struct Hooked {
     inner: Arc<InMemory>,
     hook: Hook,
@@ -28,6 +30,10 @@ impl Hooked {
     ) -> Workspace {
         let (inner, hook) = (Arc::clone(inner), Arc::new(hook));
         Workspace::from_store(Arc::new(Hooked { inner, hook }), "")
+    }
+
+    async fn before(&self, operation: &'static str, path: Option<&Path>) {
+        (self.hook)(operation, path.map(Path::to_string).unwrap_or_default()).await;
     }
 }
 
@@ -55,7 +61,7 @@ impl ObjectStore for Hooked {
             PutMode::Create => "create",
             _ => "put",
         };
-        (self.hook)(operation, location.to_string()).await;
+        self.before(operation, Some(location)).await;
         self.inner.put_opts(location, payload, options).await
     }
 
@@ -68,6 +74,8 @@ impl ObjectStore for Hooked {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let operation = if options.head { "head" } else { "get" };
+        self.before(operation, Some(location)).await;
         self.inner.get_opts(location, options).await
     }
 
@@ -75,14 +83,31 @@ impl ObjectStore for Hooked {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let hooked = self.clone();
+        locations
+            .then(move |location| {
+                let hooked = hooked.clone();
+                async move {
+                    let location = location?;
+                    hooked.before("delete", Some(&location)).await;
+                    ObjectStoreExt::delete(&*hooked.inner, &location).await?;
+                    Ok(location)
+                }
+            })
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        let (hooked, prefix) = (self.clone(), prefix.cloned());
+        let listing = async move {
+            hooked.before("list", prefix.as_ref()).await;
+            hooked.inner.list(prefix.as_ref())
+        };
+        stream::once(listing).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.before("list", prefix).await;
         self.inner.list_with_delimiter(prefix).await
     }
 
