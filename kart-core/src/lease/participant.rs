@@ -307,8 +307,7 @@ impl Participant {
 
     /// Leaves gracefully: others can take at once whatever this run still claims.
     pub(crate) async fn leave(&self) {
-        let is_alive = self.liveness.lock().await.is_some();
-        if is_alive && self.sweeps.load(Ordering::Relaxed) {
+        if self.sweeps.load(Ordering::Relaxed) {
             // What is not swept in time stays for others.
             let _ = timeout(self.shared.ttl, self.sweep()).await;
         }

@@ -11,7 +11,7 @@ use crate::lease_protocol::{ClaimRecord, Health, LivenessRecord, ProcessId};
 
 impl Participant {
     /// Deletes what dead processes have left; what cannot be deleted stays.
-    pub(crate) async fn sweep(&self) {
+    pub(super) async fn sweep(&self) {
         if let Err(error) = self.sweep_all().await {
             tracing::debug!(error = crate::error::chain(&error), "failed to sweep");
         }
@@ -33,7 +33,7 @@ impl Participant {
         let is_alone = self.sweep_liveness(liveness?).await?;
         for (key, generation) in highest {
             if self.is_orphaned(key, generation, is_alone).await? {
-                self.clear(key).await?;
+                self.clear(key, generation).await?;
             }
         }
         Ok(())
@@ -65,9 +65,11 @@ impl Participant {
 
     /// Takes a key over from a dead process and releases all its generations: the lower ones first, while it
     /// holds the highest, so that another contender either waits or is alone.
-    async fn clear(&self, key: Key) -> Result<(), StoreError> {
+    async fn clear(&self, key: Key, orphaned: u64) -> Result<(), StoreError> {
         if let Claimed::Won(claim) = self.claim_anew(key, "nothing: it sweeps").await? {
-            for generation in 1..claim.generation() {
+            // A late request may have left a generation above one that was free.
+            let generations = 1..=orphaned.max(claim.generation());
+            for generation in generations.filter(|number| *number != claim.generation()) {
                 let path = claim_path(key, generation);
                 self.shared().workspace.delete(&path).await?;
             }

@@ -141,7 +141,7 @@ async fn start(
         let finished = event_loop::run(state, closing).await?;
         if settings.run_log {
             // Nobody else may ever have to do with what a dead process has left.
-            closing.within(participant.sweep()).await;
+            participant.sweeps();
         }
         return finished.into_report();
     }

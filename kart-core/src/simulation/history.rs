@@ -155,8 +155,8 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
         }
     }
     let front = Front::new(world, world.next_life());
-    // Once more after the silence of the dead, by a process that has heard it.
-    for _ in 0..2 {
+    // One makes what is missing, one looks for what the dead have left, and one has heard their silence.
+    for _ in 0..3 {
         for day in 0..world.days {
             // What a late request has left may cost a claim once: it is to be run again.
             let was_late = world.counts().of(Kind::Late) > 0;

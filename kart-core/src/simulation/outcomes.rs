@@ -19,7 +19,8 @@ pub(super) enum Ended {
     Stuck,
 }
 
-/// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease.
+/// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease,
+/// and listings that lag behind claims.
 const IN_THE_WAY: [Kind; 2] = [Kind::Late, Kind::Refused];
 
 pub(super) fn check(
@@ -57,7 +58,8 @@ fn is_well_said(
     let now = world.counts();
     let met = IN_THE_WAY
         .iter()
-        .any(|kind| now.of(*kind) > before.of(*kind));
+        .any(|kind| now.of(*kind) > before.of(*kind))
+        || world.may(Kind::Hidden) && now.of(Kind::Hidden) > 0;
     let notes = world.notes();
     let mut mine = notes
         .attempts
@@ -113,7 +115,11 @@ fn is_well_said(
                 is_told_to_stop || stood_still || met || interrupts,
             );
         }
-        Err(RunError::AlreadyRunning(_)) => check(Promise::Outcomes, is_busy(world, life, order)),
+        Err(RunError::AlreadyRunning(_)) => {
+            // One that waits for another of its own process until it is told to stop has not begun.
+            let is_true = is_told_to_stop || is_busy(world, life, order);
+            check(Promise::Outcomes, is_true);
+        }
         Err(RunError::Store(_)) => check(Promise::Outcomes, met || stood_still),
         Err(_) => check(Promise::Outcomes, false),
     }

@@ -235,6 +235,14 @@ pub(super) fn litter(world: &World) {
     let left = |rooms: &[&str]| -> Vec<String> {
         let objects = world.objects();
         let left = rooms.iter().flat_map(|room| objects.below(room));
+        // A late write may bring back the claim of work that failed for good; it keeps nobody from anything.
+        let has_failed = |path: &str| {
+            let text = objects
+                .get(path)
+                .map(|object| String::from_utf8_lossy(&object.bytes));
+            text.is_some_and(|text| text.contains("\"failed\":{"))
+        };
+        let left = left.filter(|path| !has_failed(path));
         left.map(|path| world.shown(path)).collect()
     };
     let litter = left(&[
