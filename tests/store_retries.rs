@@ -2,11 +2,16 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Fault, Flaky, unless_stuck};
+use common::{Fault, Flaky, Hooked, unless_stuck};
+use futures_util::FutureExt as _;
 use kart::{Commit, File, Runner, TaskExt as _, task};
+use object_store::ObjectStoreExt as _;
+use object_store::memory::InMemory;
+use object_store::path::Path;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -96,6 +101,23 @@ async fn a_create_whose_answer_was_lost_finds_its_own_bytes() {
     bucket.fail("put", "a", 1, Fault::LoseAnswer);
     let created = workspace.create("a", "mine".into()).await.unwrap();
     assert_eq!(created, Commit::Exists("mine".into()));
+}
+
+/// The object is deleted between the conflict and the look at it.
+#[tokio::test]
+async fn a_create_that_finds_nothing_after_a_conflict_is_tried_again() {
+    let inner = Arc::new(InMemory::new());
+    let store = Arc::clone(&inner);
+    let workspace = Hooked::workspace(&inner, move |operation, path| {
+        if operation != "get" {
+            return std::future::ready(()).boxed();
+        }
+        let store = Arc::clone(&store);
+        async move { store.delete(&Path::from(path)).await.unwrap() }.boxed()
+    });
+    workspace.create("a", "another's".into()).await.unwrap();
+    let created = workspace.create("a", "mine".into()).await.unwrap();
+    assert_eq!(created, Commit::Written);
 }
 
 #[tokio::test(start_paused = true)]

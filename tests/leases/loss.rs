@@ -100,9 +100,10 @@ async fn keyed(#[resource] log: &Log) -> kart::Result<usize> {
     Ok(log.all().len())
 }
 
-/// Makes another process take all claims over, while a run that started beforehand continues.
-async fn take_over(workspace: &kart::Workspace) {
-    let claims = workspace.list("_kart/claims").await.unwrap();
+/// Makes another process take all claims over but those on `spared`, while a run that started beforehand continues.
+async fn take_over(workspace: &kart::Workspace, spared: Option<kart::Key>) {
+    let mut claims = workspace.list("_kart/claims").await.unwrap();
+    claims.retain(|claim| spared.is_none_or(|spared| !claim.contains(&spared.to_string())));
     assert!(!claims.is_empty());
     for claim in claims {
         let next = format!("{}/2", claim.strip_suffix("/1").unwrap());
@@ -117,7 +118,24 @@ async fn an_output_without_a_key_is_not_written_after_a_takeover() {
     let text = "old".to_owned();
     let run = tokio::spawn(async move { run.run(Latest { text }).await });
     has_started.notified().await;
-    take_over(&workspace).await;
+    take_over(&workspace, None).await;
+    assert!(run.await.unwrap().is_err());
+    assert_eq!(workspace.size("latest.txt").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_without_a_key_is_not_written_after_it_was_taken_over_alone() {
+    let (workspace, log) = (memory(), Log::default());
+    let run = runner(&workspace, &log).ttl(30 * SECOND);
+    let latest = Latest {
+        text: "old".to_owned(),
+    };
+    let root = latest.key();
+    let run = tokio::spawn(async move { run.run(latest).await });
+    while log.all().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    take_over(&workspace, Some(root)).await;
     assert!(run.await.unwrap().is_err());
     assert_eq!(workspace.size("latest.txt").await.unwrap(), None);
 }
@@ -130,7 +148,7 @@ async fn a_rerun_does_not_replace_an_output_after_a_takeover() {
     let (run, has_started) = started(again);
     let run = tokio::spawn(async move { run.run(Keyed).await });
     has_started.notified().await;
-    take_over(&workspace).await;
+    take_over(&workspace, None).await;
     assert!(run.await.unwrap().is_err());
     assert_eq!(Keyed.load(&workspace).await.unwrap(), 1);
 }

@@ -1,13 +1,13 @@
 //! What the context of an attempt that is over still does: nothing.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use kart::{Context, Runner, StopToken, task};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::common::memory;
+use crate::common::{Hooked, memory};
 use crate::{SECOND, saved};
 
 type Answers = UnboundedSender<(&'static str, Result<(), kart::Error>)>;
@@ -72,6 +72,26 @@ async fn an_attempt_that_timed_out_saves_nothing_any_more() {
 async fn an_attempt_that_has_its_output_saves_nothing_any_more() {
     let (_, saved) = late_answers(1).await;
     assert_eq!(saved, Vec::<String>::new());
+}
+
+/// Ends in the midst of a save.
+#[task]
+async fn saves_to_the_end(#[context] cx: &Context) -> kart::Result<u32> {
+    let saving = cx.clone();
+    tokio::spawn(async move { saving.save("state", &1).await });
+    tokio::time::sleep(SECOND).await;
+    Ok(1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_is_under_way_when_the_body_ends_leaves_nothing_behind() {
+    let workspace = Hooked::workspace(&Arc::default(), |operation, path| {
+        let is_save = operation == "put" && path.starts_with("_kart/steps");
+        tokio::time::sleep(SECOND * if is_save { 5 } else { 0 }).boxed()
+    });
+    Runner::new(&workspace).run(SavesToTheEnd).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(saved(&workspace).await, Vec::<String>::new());
 }
 
 /// Saves a larger number with each attempt: the first does so once it is over.

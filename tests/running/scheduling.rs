@@ -1,11 +1,15 @@
 //! Which task is next, and how many run at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kart::{RunError, Runner, Workspace, task};
 use tokio::sync::{Barrier, Semaphore};
 
 use crate::common::{Gauge, Log, memory, objects, unless_stuck};
+
+/// Long enough for whatever may run at once to begin.
+const A_WHILE: Duration = Duration::from_millis(5);
 
 macro_rules! noted {
     ($($(#[$meta:meta])* fn $name:ident($($requires:expr)?);)*) => {$(
@@ -72,7 +76,7 @@ async fn together(
 ) -> kart::Result<u32> {
     gauge.enter(1);
     barrier.wait().await;
-    tokio::task::yield_now().await;
+    tokio::time::sleep(A_WHILE).await;
     gauge.leave(1);
     Ok(n)
 }
@@ -109,9 +113,7 @@ async fn no_workers_are_one_worker() {
 #[task(uses(db = 2))]
 async fn two(n: u32, #[resource] gauge: &Gauge) -> kart::Result<u32> {
     gauge.enter(2);
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    tokio::time::sleep(A_WHILE).await;
     gauge.leave(2);
     Ok(n)
 }
@@ -119,9 +121,7 @@ async fn two(n: u32, #[resource] gauge: &Gauge) -> kart::Result<u32> {
 #[task(uses(db = 1))]
 async fn one(n: u32, #[resource] gauge: &Gauge) -> kart::Result<u32> {
     gauge.enter(1);
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    tokio::time::sleep(A_WHILE).await;
     gauge.leave(1);
     Ok(n)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kart::{Coordination, Outcome, RunError, Runner, TaskExt, Workspace, task};
+use kart::{Coordination, Event, Outcome, RunError, Runner, TaskExt, Workspace, task};
 
 use crate::common::{Log, memory, since};
 
@@ -61,11 +61,21 @@ async fn each_task_of_a_diamond_runs_once() {
 
 #[tokio::test]
 async fn what_is_required_is_done_before_its_dependent_starts() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Top { n: 1 }).await.unwrap();
+    let (workspace, log, events) = (memory(), Log::default(), Log::default());
+    let told = events.clone();
+    let runner = runner(&workspace, &log).on_event(move |event| match event {
+        Event::Started { task, .. } => told.note(format!("start {}", task.name())),
+        Event::Finished { task, .. } => told.note(format!("end {}", task.name())),
+        _ => {}
+    });
+    runner.run(Top { n: 1 }).await.unwrap();
     let order = log.take();
     assert_eq!(order.first().unwrap(), "base");
     assert_eq!(order.last().unwrap(), "top");
+    let events = events.take();
+    assert_eq!(events.len(), 8, "{events:?}");
+    let is_base = |event: &String| event.ends_with("Base");
+    assert!(events[..2].iter().all(is_base), "{events:?}");
 }
 
 #[tokio::test]

@@ -270,3 +270,38 @@ async fn the_time_that_a_body_waits_counts_neither_for_its_timeout_nor_as_its_ow
     let error = format!("{:#}", error.unwrap_err());
     assert!(error.contains("timed out after 10s"), "{error}");
 }
+
+#[task]
+async fn errand(#[resource] log: &Log) -> kart::Result<u64> {
+    log.note("errand");
+    Ok(1)
+}
+
+#[task(priority = 2)]
+async fn important(#[context] cx: &Context) -> kart::Result<u64> {
+    Ok(*cx.get(Errand).await?)
+}
+
+#[task(priority = 1)]
+async fn ordinary(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
+    log.note("ordinary");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(n)
+}
+
+#[task]
+async fn all(
+    #[requires(Important)] important: u64,
+    #[requires((0..3).map(|n| Ordinary { n }))] ordinary: Vec<u64>,
+) -> kart::Result<u64> {
+    Ok(important + ordinary.iter().sum::<u64>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_body_asks_for_is_as_urgent_as_the_body() {
+    let bench = Bench::new();
+    bench.runner().run(All).await.unwrap();
+    // The store is asked about the errand while the first of the others runs.
+    let log = ["ordinary", "errand", "ordinary", "ordinary"];
+    assert_eq!(bench.log.take(), log);
+}

@@ -50,10 +50,12 @@ impl AttemptScope {
         self.0.stop.stop();
     }
 
-    /// Ends the attempt. Its commands get the grace period to end, and are killed after it.
+    /// Ends the attempt. Its commands have the grace to end, and are killed after it; a save that is under way is waited
+    /// for, so that it cannot come after the saves have been deleted.
     pub(crate) async fn end(&self) {
         self.expire();
         self.0.commands.terminate(self.0.grace).await;
+        self.0.guard.closed_and_idle().await;
     }
 }
 
