@@ -13,7 +13,7 @@ const LEFT: &str = "_kart/uploads/big.bin/left-by-a-killed-process";
 #[task(path = "big.bin")]
 async fn big(#[context] cx: &Context) -> anyhow::Result<File> {
     let mut writer = cx.writer().await?;
-    writer.write_all(&[7; 5 << 20]).await?;
+    writer.write_all(&vec![7; 5 << 20]).await?;
     Ok(writer.finish().await?)
 }
 

@@ -180,9 +180,11 @@ async fn start(
 
 /// Reports a run that was stopped before anything was known.
 fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> RunError {
-    let reason = match settings.stop.is_stopping() {
-        true => StopReason::Asked,
-        false => StopReason::Deadline,
+    let is_late = |deadline| deadline <= Instant::now();
+    let reason = if shutdown::deadline(settings, started).is_some_and(is_late) {
+        StopReason::Deadline
+    } else {
+        StopReason::Asked
     };
     let stopping = Event::Stopping {
         reason,

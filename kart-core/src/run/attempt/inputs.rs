@@ -122,9 +122,10 @@ impl RunContext {
         let is_missing = matches!(error, LoadError::Missing);
         let task = describe(self.graph.node(id).task.as_ref());
         let error = error.of(task, self.workspace.locate(path));
-        match is_missing {
-            true => LoadFailure::Vanished(id, error),
-            false => error.into(),
+        if is_missing {
+            LoadFailure::Vanished(id, error)
+        } else {
+            error.into()
         }
     }
 

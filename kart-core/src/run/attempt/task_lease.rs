@@ -31,13 +31,13 @@ pub(crate) enum Acquired {
 }
 
 /// Returns the claim, or why there is none.
-fn won(claimed: Claimed) -> Result<Arc<Claim>, Acquired> {
+fn won(claimed: Claimed) -> Result<Arc<Claim>, Box<Acquired>> {
     match claimed {
         Claimed::Won(claim) => Ok(Arc::new(claim)),
-        Claimed::Held(owner) => Err(Acquired::Foreign(owner)),
+        Claimed::Held(owner) => Err(Box::new(Acquired::Foreign(owner))),
         Claimed::Failed {
             attempts, error, ..
-        } => Err(Acquired::Failed { attempts, error }),
+        } => Err(Box::new(Acquired::Failed { attempts, error })),
     }
 }
 
@@ -64,7 +64,7 @@ impl TaskLease {
         if claims_task {
             match won(participant.claim(node.key, &what).await?) {
                 Ok(claim) => lease.task = Some(claim),
-                Err(acquired) => return Ok(acquired),
+                Err(acquired) => return Ok(*acquired),
             }
         }
         if !is_keyed {
@@ -73,7 +73,7 @@ impl TaskLease {
                 Ok(Ok(claim)) => lease.path = Some(claim),
                 Ok(Err(acquired)) => {
                     lease.release(false).await;
-                    return Ok(acquired);
+                    return Ok(*acquired);
                 }
                 Err(error) => {
                     lease.release(false).await;

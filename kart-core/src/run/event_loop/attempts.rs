@@ -43,7 +43,9 @@ impl RunState {
             error: Arc::new(error),
         };
         match end {
-            AttemptEnd::Published(published) => self.on_published(node, number, elapsed, published),
+            AttemptEnd::Published(published) => {
+                self.on_published(node, number, elapsed, &published);
+            }
             AttemptEnd::AlreadyComplete => self.on_completed_by_other(node),
             AttemptEnd::ClaimedByOther(owner) => self.on_claimed(node, Some(owner)),
             AttemptEnd::LeaseLost => self.on_claimed(node, None),
@@ -76,12 +78,18 @@ impl RunState {
         self.look_up();
     }
 
-    fn on_published(&mut self, node: NodeId, number: u32, elapsed: Duration, published: Published) {
+    fn on_published(
+        &mut self,
+        node: NodeId,
+        number: u32,
+        elapsed: Duration,
+        published: &Published,
+    ) {
         self.has_run = true;
         let is_root = self.graph.roots.contains(&node);
-        let ran = RanRecord::new(node, number, elapsed, &published, is_root);
+        let ran = RanRecord::new(node, number, elapsed, published, is_root);
         self.record(move |tracker| tracker.record_ran(ran));
-        self.complete(node, number, elapsed, &published, true);
+        self.complete(node, number, elapsed, published, true);
     }
 
     /// Completes `node`, which this run has made; `has_inputs` if the output cache held inputs for it.

@@ -64,19 +64,19 @@ impl RunState {
         let Some(node) = self.graph.find(ended.key) else {
             return;
         };
-        let note = ended.note(node, &self.graph);
+        let record = ended.note(node, &self.graph);
         let is_published = ended.outcome == RecordedOutcome::Ran;
         let is_wanted = is_published && self.table.state(node) == State::Waiting;
         let is_unknown = self.unknown(ended.key).is_some();
         if !is_wanted && !is_unknown {
             // Other runs may have found it complete; only this record says which process made it.
             if is_published && !matches!(self.table.outcome(node), Outcome::Ran(_)) {
-                self.record(move |tracker| tracker.record_note(note));
+                self.record(move |tracker| tracker.record_note(record));
             }
             return;
         }
         if ended.outcome == RecordedOutcome::Retrying {
-            self.record(move |tracker| tracker.record_note(note));
+            self.record(move |tracker| tracker.record_note(record));
             return;
         }
         if is_unknown {
@@ -85,7 +85,7 @@ impl RunState {
         let attempt = ended.attempt;
         self.record(move |tracker| {
             tracker.emit_started(node, attempt);
-            tracker.record_note(note);
+            tracker.record_note(record);
         });
         if !is_published {
             self.on_remote_failure(node, ended);

@@ -61,10 +61,7 @@ impl Dependents {
             Some(&[from, to]) => &self.edges[from as usize..to as usize],
             _ => &[],
         };
-        let grown = match self.grown.is_empty() {
-            true => &[][..],
-            false => self.grown.get(&node).map_or(&[][..], Vec::as_slice),
-        };
+        let grown = self.grown.get(&node).map_or(&[][..], Vec::as_slice);
         planned.iter().chain(grown).copied()
     }
 }

@@ -87,9 +87,10 @@ impl TaskTable {
             return;
         }
         let lacks = |required: &NodeId| self.state(*required) != State::Complete;
-        let missing = match self.is_assumed(node) {
-            true => 0,
-            false => self.required(node).iter().filter(|id| lacks(id)).count(),
+        let missing = if self.is_assumed(node) {
+            0
+        } else {
+            self.required(node).iter().filter(|id| lacks(id)).count()
         };
         self.missing[node.index()] = u32::try_from(missing).unwrap_or(u32::MAX);
         self.state[node.index()] = State::Waiting;
