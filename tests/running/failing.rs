@@ -164,6 +164,7 @@ fn pauses(runner: Runner) -> (Runner, Arc<Mutex<Vec<Duration>>>) {
 async fn a_failed_attempt_is_made_again_after_a_pause_within_the_doubled_backoff() {
     let (workspace, log) = (memory(), Log::default());
     let runner = Runner::new(&workspace).resource(log.clone());
+    let mut longest = Duration::ZERO;
     for n in 0..20 {
         let (runner, pauses) = pauses(runner.clone().rerun_all());
         let started = tokio::time::Instant::now();
@@ -183,7 +184,10 @@ async fn a_failed_attempt_is_made_again_after_a_pause_within_the_doubled_backoff
         }
         let rest: Duration = pauses.iter().sum();
         assert!(started.elapsed() >= rest, "{pauses:?}");
+        longest = longest.max(pauses[2]);
     }
+    // Without doubling none is longer; with it three of four are.
+    assert!(longest > Duration::from_secs(10), "{longest:?}");
 }
 
 #[tokio::test(start_paused = true)]

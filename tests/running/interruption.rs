@@ -218,3 +218,21 @@ async fn a_store_that_fails_interrupts_the_task_and_does_not_fail_it() {
     }
     assert_eq!(log.all(), ["unit 1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_comes_with_the_end_of_a_task_lets_no_other_start() {
+    let (log, stop) = (Log::default(), StopToken::new());
+    let stopping = stop.clone();
+    let runner = Runner::new(&memory())
+        .workers(1)
+        .resource(log.clone())
+        .stop(&stop)
+        .on_event(move |event| {
+            if matches!(event, Event::Finished { .. }) {
+                stopping.stop();
+            }
+        });
+    let report = interrupted(runner.run(Sum).await);
+    assert_eq!((report.counts().ran, report.counts().left), (1, 4));
+    assert_eq!(log.all(), ["unit 0"]);
+}

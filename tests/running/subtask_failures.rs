@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kart::{Context, Error, Event, Outcome, RunError, StopToken, TaskExt as _, task};
 
+use crate::common::unless_stuck;
 use crate::subtasks::{Bench, InTurn, Leaf, Patient};
 
 #[task]
@@ -288,4 +289,29 @@ async fn what_is_named_to_run_again_runs_again_when_it_is_asked_for() {
     assert_eq!(bench.log.take(), ["in turn", "leaf 0", "leaf 1"]);
     assert_eq!(report.counts().ran, 3);
     assert!(report.outcome(&Leaf { n: 5 }).is_none());
+}
+
+#[task(priority = 1)]
+async fn waits_in_vain(#[context] cx: &Context) -> kart::Result<u64> {
+    Ok(*cx.get(InTurn { count: 1 }).await?)
+}
+
+#[task]
+async fn fails_later() -> Result<u64, std::io::Error> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Err(std::io::Error::other("too late"))
+}
+
+#[task]
+async fn both(#[requires((WaitsInVain, FailsLater))] both: (u64, u64)) -> kart::Result<u64> {
+    Ok(both.0 + both.1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_waits_for_a_task_in_line_for_a_worker_hears_of_the_first_failure() {
+    let bench = Bench::new();
+    let run = bench.runner().fail_fast(true);
+    let error = unless_stuck(run.run(Both)).await.unwrap_err();
+    assert!(matches!(error, RunError::Failed(_)), "{error:#}");
+    assert_eq!(bench.log.take(), Vec::<String>::new());
 }
