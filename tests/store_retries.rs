@@ -25,7 +25,9 @@ const FORBIDDEN: Fault = Fault::Refuse("Server returned non-2xx status code: 403
 const LARGE: usize = 9 << 20;
 
 fn content() -> Bytes {
-    (0..LARGE).map(|at| u8::try_from(at % 251).unwrap()).collect()
+    (0..LARGE)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,7 +84,11 @@ async fn a_holder_is_not_taken_over_before_one_ttl_and_the_next_run_knows_how_lo
     let task = Unit { n: 1 };
     claim_from_afar(&workspace, &task).await;
     let run = runner(&workspace, &log).ttl(TTL);
-    let busy = run.clone().deadline(Duration::from_secs(TTL.as_secs() - 1)).run(task.clone()).await;
+    let busy = run
+        .clone()
+        .deadline(Duration::from_secs(TTL.as_secs() - 1))
+        .run(task.clone())
+        .await;
     assert!(matches!(busy, Err(RunError::AlreadyRunning(_))), "{busy:?}");
     assert!(log.all().is_empty());
 
