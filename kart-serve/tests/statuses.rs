@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{All, Service, assert_refused, settings, within};
-use kart::{Coordination, Runner, Workspace};
+use std::time::Duration;
+
+use common::{All, Service, assert_refused, settings};
+use kart::{Key, TaskExt as _, Workspace};
 use kart_serve::{Allow, Ending, Settings};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 fn open() -> Settings {
     let mut settings = settings();
@@ -128,11 +131,7 @@ async fn what_another_process_has_is_409_and_503_for_a_queue() {
     let mut settings = open();
     settings.token = Some("t".into());
     let service = Service::start(settings).await;
-    let elsewhere = Runner::new(&service.workspace)
-        .coordination(Coordination::Exclusive)
-        .resource(service.gate.clone());
-    let other = tokio::spawn(async move { elsewhere.run(All { n: 3 }).await });
-    service.gate.until(1).await;
+    let heartbeat = claim_from_afar(&service.workspace, All { n: 3 }.key()).await;
     let token = ("Authorization", "Bearer t");
     let answer = service.ask_with("POST", "/", &[token], "").await;
     let json = assert_refused(&answer, 409);
@@ -142,9 +141,29 @@ async fn what_another_process_has_is_409_and_503_for_a_queue() {
     let answer = service.ask_with("POST", "/", &[token, queue], "").await;
     assert_refused(&answer, 503);
     assert!(answer.header("retry-after").is_some());
+    heartbeat.abort();
     service.gate.open();
-    within(other).await.unwrap().unwrap();
     service.end().await;
+}
+
+/// A claim of a process on another machine, whose heartbeat goes on until the result is aborted.
+async fn claim_from_afar(workspace: &Workspace, key: Key) -> JoinHandle<()> {
+    let record = format!(
+        r#"{{"process":"{:032x}","nonce":"{:032x}","host":"afar","pid":7,"run":"r","since":{{"secs_since_epoch":1,"nanos_since_epoch":0}},"what":"All {{ n: 3 }}"}}"#,
+        5, 6
+    );
+    let claim = format!("_kart/claims/{key}/1");
+    workspace.replace(&claim, record.into()).await.unwrap();
+    let liveness = format!("_kart/workers/{:032x}", 5);
+    workspace.replace(&liveness, "0".into()).await.unwrap();
+    let workspace = workspace.clone();
+    tokio::spawn(async move {
+        for beat in 1_u32.. {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let beat = beat.to_string();
+            workspace.replace(&liveness, beat.into()).await.unwrap();
+        }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,7 +290,7 @@ async fn what_is_too_much_is_413_429_or_431() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_arrive_in_time_is_408() {
     let mut settings = open();
-    settings.read_timeout = std::time::Duration::from_millis(200);
+    settings.read_timeout = Duration::from_millis(200);
     let service = Service::start(settings).await;
     let slow =
         b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{";

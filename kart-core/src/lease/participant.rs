@@ -305,9 +305,19 @@ impl Participant {
         }
     }
 
+    /// Looks for what dead processes have left although this run has claimed nothing: nobody else may ever have to do
+    /// with it.
+    pub(crate) async fn sweep_unclaimed(&self) {
+        let is_alive = self.liveness.lock().await.is_some();
+        if !is_alive && self.sweeps.load(Ordering::Relaxed) {
+            let _ = timeout(self.shared.ttl, self.sweep()).await;
+        }
+    }
+
     /// Leaves gracefully: others can take at once whatever this run still claims.
     pub(crate) async fn leave(&self) {
-        if self.sweeps.load(Ordering::Relaxed) {
+        let is_alive = self.liveness.lock().await.is_some();
+        if is_alive && self.sweeps.load(Ordering::Relaxed) {
             // What is not swept in time stays for others.
             let _ = timeout(self.shared.ttl, self.sweep()).await;
         }

@@ -97,7 +97,13 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
     let closing = Closing::new(&settings, started);
     let result = start(&settings, run_id, &participant, graph, started, &closing).await;
-    if closing.within(participant.leave()).await.is_none() {
+    let leaving = async {
+        if settings.run_log {
+            participant.sweep_unclaimed().await;
+        }
+        participant.leave().await;
+    };
+    if closing.within(leaving).await.is_none() {
         tracing::warn!("gave up leaving the workspace: the store does not answer");
     }
     result
@@ -139,10 +145,7 @@ async fn start(
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
         let finished = event_loop::run(state, closing).await?;
-        if settings.run_log {
-            // Nobody else may ever have to do with what a dead process has left.
-            participant.sweeps();
-        }
+        participant.sweeps();
         return finished.into_report();
     }
     let taken = Leases::take(settings, participant, &graph, started);
