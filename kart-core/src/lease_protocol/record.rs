@@ -20,6 +20,9 @@ macro_rules! hexadecimal {
             /// Draws one from the system's randomness: two sandboxes that were started alike may have
             /// seeded their generators alike.
             pub(crate) fn random() -> Self {
+                if crate::threads::are_simulated() {
+                    return $name(fastrand::u128(..));
+                }
                 $name(uuid::Uuid::new_v4().as_u128())
             }
         }

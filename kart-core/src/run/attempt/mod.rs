@@ -12,6 +12,7 @@ pub(crate) mod task_lease;
 use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -33,8 +34,8 @@ use crate::error::{
     BoxError, Error, StoreError, causes, chain, is_interrupted, panic_text, permanent,
 };
 use crate::model::{
-    AttemptScope, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi, StepStore,
-    Stored,
+    AttemptScope, Body, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi,
+    StepStore, Stored,
 };
 use crate::plan::Status;
 use crate::workspace::CommitGuard;
@@ -54,6 +55,8 @@ struct Attempt<'a> {
     status: Status,
     lease: &'a TaskLease,
     redactor: Arc<Redactor>,
+    /// Whether the body runs on a thread of its own.
+    is_on_thread: AtomicBool,
 }
 
 /// Makes an attempt; never panics.
@@ -93,11 +96,11 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
         status: job.status,
         lease: &lease,
         redactor: Redactor::of(run.graph.node(node).task.as_ref()),
+        is_on_thread: AtomicBool::new(false),
     };
-    let (end, elapsed) = tokio::select! {
-        biased;
-        () = lease.lost() => return without(AttemptEnd::LeaseLost),
-        made = attempt.in_span() => made,
+    let made = attempt.make_unless_lost().await;
+    let Some((end, elapsed)) = made else {
+        return without(AttemptEnd::LeaseLost);
     };
     let lease = match &end {
         AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
@@ -110,6 +113,22 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
 }
 
 impl Attempt<'_> {
+    /// Makes the attempt; gives `None` when the lease is lost before its end.
+    async fn make_unless_lost(&self) -> Option<(AttemptEnd, Duration)> {
+        let mut making = pin!(self.in_span());
+        tokio::select! {
+            biased;
+            () = self.lease.lost() => {
+                if self.is_on_thread.load(Ordering::Relaxed) {
+                    // Nobody can stop it, and until it has ended this process does not run the task again.
+                    making.await;
+                }
+                None
+            }
+            made = &mut making => Some(made),
+        }
+    }
+
     /// Makes the attempt in a span, so that every line that the body logs names its task.
     async fn in_span(&self) -> (AttemptEnd, Duration) {
         let span = self.span();
@@ -232,7 +251,10 @@ impl Attempt<'_> {
         };
         let call = Call::new(inputs, Arc::clone(&run.resources), context);
         let body = Arc::clone(&node.task).run(call);
-        let made = handle.run(body, || scope.expire()).await;
+        let is_blocking = matches!(body, Body::Blocking(_));
+        self.is_on_thread.store(is_blocking, Ordering::Relaxed);
+        let made = handle.run(body, self.lease.lost(), || scope.expire()).await;
+        self.is_on_thread.store(false, Ordering::Relaxed);
         *waited = handle.waited();
         scope.end().await;
         let output = match made {

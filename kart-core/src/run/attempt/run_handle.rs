@@ -78,13 +78,18 @@ impl RunHandle {
         self.was_interrupted.load(Ordering::SeqCst)
     }
 
-    /// Runs the body to its end or its timeout. At the timeout of a body on a thread it calls `stop`, and then waits for the
-    /// thread.
-    pub(crate) async fn run(&self, body: Body, stop: impl FnOnce()) -> Result<Erased, BoxError> {
+    /// Runs the body to its end or its timeout. For a body on a thread it calls `stop` at the timeout, and when `lost` ends,
+    /// and then waits for the thread.
+    pub(crate) async fn run(
+        &self,
+        body: Body,
+        lost: impl Future<Output = ()>,
+        stop: impl FnOnce(),
+    ) -> Result<Erased, BoxError> {
         self.clock.start();
         let result = match body {
             Body::Async(body) => self.run_async(body).await,
-            Body::Blocking(body) => self.run_blocking(body, stop).await,
+            Body::Blocking(body) => self.run_blocking(body, lost, stop).await,
         };
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         if progress.is_new {
@@ -125,28 +130,31 @@ impl RunHandle {
     async fn run_blocking(
         &self,
         body: BlockingBody,
+        lost: impl Future<Output = ()>,
         stop: impl FnOnce(),
     ) -> Result<Erased, BoxError> {
         self.is_on_thread
             .store(!threads::are_simulated(), Ordering::SeqCst);
         self.hold_clock(true);
         let mut thread = pin!(body_threads::run(body));
-        tokio::select! {
+        let error = tokio::select! {
             biased;
             result = &mut thread => {
                 self.hold_clock(false);
                 return result;
             }
-            () = self.clock.expired() => stop(),
-        }
+            () = lost => interrupted().into(),
+            () = self.clock.expired() => self.timed_out(),
+        };
+        stop();
         tracing::warn!(
             task = describe(self.run.graph.node(self.node).task.as_ref()),
             timeout = ?self.clock.limit(),
-            "the body is past its timeout and still runs: its worker and limits are held until it ends"
+            "the body is past its timeout or its lease and still runs: its worker and limits are held until it ends"
         );
         let _ = thread.await;
         self.hold_clock(false);
-        Err(self.timed_out())
+        Err(error)
     }
 
     fn hold_clock(&self, computes: bool) {
