@@ -94,7 +94,7 @@ fn settings(seed: u64) -> Settings {
 #[test]
 fn every_history_keeps_the_promises() {
     let first = number("KART_SIMULATION_FIRST").unwrap_or(0);
-    let count = number("KART_SIMULATION_HISTORIES").unwrap_or(60);
+    let count = number("KART_SIMULATION_HISTORIES").unwrap_or(20);
     let most = number("KART_SIMULATION_BROKEN").unwrap_or(1);
     let mut tally = Tally::default();
     let mut broken = Vec::new();
