@@ -1,7 +1,7 @@
 //! The runtime of kart; use it through the facade crate `kart`.
 //!
 //! Each room may use only those before it: `error`, `threads`, `key`, `format`, `lease_protocol`, `workspace`, `model`,
-//! `registry`, `lease`, `plan`, `report`, `log`, `run`.
+//! `registry`, `lease`, `plan`, `report`, `log`, `run`. `tests/tidy.rs` holds this.
 
 mod error;
 pub mod format;

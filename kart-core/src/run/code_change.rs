@@ -2,27 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-
 use crate::log::Known;
 use crate::model::NodeId;
 use crate::plan::Graph;
-use crate::run::settings::Settings;
-
-/// What to do about complete outputs that other code made than today's, according to the run log: the function's
-/// signature or body has changed since, and its `version` has not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum OnCodeChange {
-    /// Ignore them.
-    Ignore,
-    /// Report them, in the events and in the report.
-    #[default]
-    Warn,
-    /// Make them again, and all that depends on them.
-    Rerun,
-}
+use crate::run::settings::{OnCodeChange, Settings};
 
 /// Returns the tasks of the graph whose outputs other code made. Reads nothing if the digest of the log shows no other
 /// code for any kind of task in the graph.

@@ -4,37 +4,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use crate::lease::{Claim, Claimed, Owner, Participant, Releases};
 use crate::model::NodeId;
 use crate::plan::{Graph, describe};
 use crate::report::RunError;
-use crate::run::settings::Settings;
+use crate::run::settings::{Coordination, Settings};
 use crate::run::shutdown;
-
-/// How runs on one workspace share or divide the work.
-///
-/// Outputs are safe in any case: one whose path holds its key never changes once it exists. Coordination avoids doing
-/// work twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Coordination {
-    /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In another
-    /// process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
-    /// [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one [ttl](crate::Runner::ttl).
-    /// Costs five requests for each run that has something to do.
-    #[default]
-    Exclusive,
-    /// Any number of runs share the work: each task runs in one of them, and the others wait for its output. Costs three
-    /// requests for each task that runs.
-    Shared,
-    /// No leases. For runs that are alone and want to save the requests, and for stores that do not support create-only
-    /// writes.
-    None,
-}
 
 /// The leases of a run. The run itself owns the participant, which ends with it.
 #[derive(Clone, Debug)]

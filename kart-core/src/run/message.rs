@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::attempt::task_lease::TaskLease;
 use super::output_cache::OutputRef;
-use super::remote::subtask_report::SubtaskReport;
+use super::subtask_report::SubtaskReport;
+use super::task_lease::TaskLease;
 use crate::error::{BoxError, Error, StoreError, chain};
 use crate::lease::Owner;
 use crate::model::{DynTask, Erased, NodeId};

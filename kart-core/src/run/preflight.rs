@@ -3,24 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::model::TaskSpec;
-use crate::plan::Plan;
 use crate::report::{MissingResource, RunError};
-use crate::run::runner::Runner;
 use crate::run::settings::Settings;
-
-impl Runner {
-    /// Checks that the runner has the resources and limits that the tasks of a plan need, complete or not.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError::Resources`] if a resource is missing, [`RunError::Settings`] if a limit is.
-    pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
-        check(
-            &self.settings,
-            plan.tasks().map(|planned| planned.task.spec()),
-        )
-    }
-}
 
 /// Checks that tasks of these kinds can run here.
 pub(crate) fn check(

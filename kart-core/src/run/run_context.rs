@@ -8,10 +8,10 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::coordination::Leases;
+use super::executor::Executor;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::output_cache::OutputCache;
-use super::remote::executor::Executor;
 use super::settings::Settings;
 use crate::model::{Resources, StopToken};
 use crate::plan::Graph;

@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::code_change::OnCodeChange;
-use super::coordination::Coordination;
-use super::remote::executor::Executor;
-use super::settings::Settings;
+use super::executor::Executor;
+use super::preflight;
+use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start::{self, History};
 use crate::log::RunId;
 use crate::model::{AnyTask, StopToken, Task};
@@ -261,6 +260,18 @@ impl Runner {
         let statuses = survey(&graph, &settings.workspace, &marks).await?;
         let expected = history.expected(&graph);
         Ok(Plan::new(graph, statuses, expected))
+    }
+
+    /// Checks that the runner has the resources and limits that the tasks of a plan need, complete or not.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Resources`] if a resource is missing, [`RunError::Settings`] if a limit is.
+    pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
+        preflight::check(
+            &self.settings,
+            plan.tasks().map(|planned| planned.task.spec()),
+        )
     }
 
     /// Runs what is missing of `root` and of all that it requires.

@@ -5,9 +5,9 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::code_change::OnCodeChange;
-use super::coordination::Coordination;
-use super::remote::executor::Executor;
+use serde::{Deserialize, Serialize};
+
+use super::executor::Executor;
 use crate::lease::TTL;
 use crate::log::RunId;
 use crate::model::{Resources, StopToken};
@@ -22,6 +22,43 @@ const MEMORY_BUDGET: usize = 256 << 20;
 const GRACE: Duration = Duration::from_secs(8);
 
 pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// How runs on one workspace share or divide the work.
+///
+/// Outputs are safe in any case: one whose path holds its key never changes once it exists. Coordination avoids doing
+/// work twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Coordination {
+    /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In another
+    /// process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
+    /// [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one [ttl](crate::Runner::ttl).
+    /// Costs five requests for each run that has something to do.
+    #[default]
+    Exclusive,
+    /// Any number of runs share the work: each task runs in one of them, and the others wait for its output. Costs three
+    /// requests for each task that runs.
+    Shared,
+    /// No leases. For runs that are alone and want to save the requests, and for stores that do not support create-only
+    /// writes.
+    None,
+}
+
+/// What to do about complete outputs that other code made than today's, according to the run log: the function's
+/// signature or body has changed since, and its `version` has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnCodeChange {
+    /// Ignore them.
+    Ignore,
+    /// Report them, in the events and in the report.
+    #[default]
+    Warn,
+    /// Make them again, and all that depends on them.
+    Rerun,
+}
 
 /// The settings of one run.
 #[derive(Clone)]

@@ -1,13 +1,11 @@
 //! One attempt of one task: claim it, load its requirements, run its body, encode, publish.
 
+mod acquire;
 pub(crate) mod body_clock;
 pub(crate) mod body_threads;
-pub(crate) mod dependency_failed;
-pub(crate) mod error_text;
 mod inputs;
 mod publish;
 mod run_handle;
-pub(crate) mod task_lease;
 
 use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
@@ -22,14 +20,15 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
-use self::error_text::redacted;
+use self::acquire::{Acquired, acquire};
 use self::inputs::LoadFailure;
 use self::run_handle::RunHandle;
-use self::task_lease::{Acquired, TaskLease};
+use super::errors::error_text::redacted;
+use super::executor::Executor;
 use super::message::{AttemptEnd, AttemptJob, AttemptResult, Message, Published};
 use super::remote::client;
-use super::remote::executor::Executor;
 use super::run_context::RunContext;
+use super::task_lease::TaskLease;
 use crate::error::{
     BoxError, Error, StoreError, causes, chain, is_interrupted, panic_text, permanent,
 };
@@ -72,7 +71,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
     let without = |end| result(Duration::ZERO, end, None);
     let lease = match job.lease {
         Some(lease) if lease.is_held() => lease,
-        _ => match caught(async { Ok(TaskLease::acquire(run, node, job.status).await?) }).await {
+        _ => match caught(async { Ok(acquire(run, node, job.status).await?) }).await {
             Ok(Acquired::Held(lease)) => lease,
             Ok(Acquired::Complete(lease)) => {
                 lease.release(true).await;

@@ -9,12 +9,12 @@ use crate::key::Key;
 use crate::lease::Owner;
 use crate::model::{NodeId, TaskSpec};
 use crate::report::{Completion, Failure, Interruption, Outcome};
-use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::task_lease::TaskLease;
+use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{AttemptEnd, AttemptResult, FailedAttempt, Published};
 use crate::run::record::tracker::RanRecord;
-use crate::run::scheduler::dependents::required;
 use crate::run::table::State;
+use crate::run::table::dependents::required;
+use crate::run::task_lease::TaskLease;
 
 /// The longest pause before a retry.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);

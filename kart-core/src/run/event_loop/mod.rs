@@ -7,10 +7,11 @@
 mod attempts;
 mod background;
 mod foreign;
+pub(crate) mod opening;
 mod remote_subtasks;
 pub(crate) mod state;
 mod subtasks;
-pub(crate) mod survey;
+mod survey;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -8,10 +8,10 @@ use crate::log::RecordedOutcome;
 use crate::model::{AnyTask, NodeId};
 use crate::plan::Status;
 use crate::report::Outcome;
-use crate::run::attempt::error_text::ErrorText;
+use crate::run::errors::error_text::ErrorText;
 use crate::run::message::{FailedAttempt, Published};
 use crate::run::record::tracker::RanRecord;
-use crate::run::remote::subtask_report::{SubtaskEnd, SubtaskReport};
+use crate::run::subtask_report::{SubtaskEnd, SubtaskReport};
 use crate::run::table::State;
 
 impl RunState {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::background::BackgroundTasks;
-use super::survey::Opening;
+use super::opening::Opening;
 use crate::log::Known;
 use crate::model::NodeId;
 use crate::plan::{Graph, GraphExtender};
 use crate::report::{Interruption, Outcome, Report, RunError, StopReason};
-use crate::run::attempt::dependency_failed::DependencyFailed;
+use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{AttemptJob, Message};
 use crate::run::record::log_sink::LogSink;
 use crate::run::record::tracker::RunTracker;

@@ -7,7 +7,7 @@ use crate::error::{Error, interrupted};
 use crate::model::{DynTask, NodeId};
 use crate::plan::{ExpandLimits, GraphExtender, marks};
 use crate::report::Outcome;
-use crate::run::attempt::dependency_failed::DependencyFailed;
+use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{Reply, SubtaskRequest, SubtaskResult};
 use crate::run::output_cache::OutputRef;
 use crate::run::subtask_waits::Waiter;

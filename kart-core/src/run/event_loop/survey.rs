@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::opening::Prepared;
 use super::state::RunState;
 use crate::error::{Error, StoreError, chain};
-use crate::log::RunId;
 use crate::model::NodeId;
 use crate::plan::{Graph, Status, check_outputs};
 use crate::report::{Interruption, Outcome, RunError};
@@ -20,50 +20,6 @@ use crate::workspace::Workspace;
 
 /// How long a survey may take before tasks start early.
 const EARLY_START_DELAY: Duration = Duration::from_millis(200);
-
-/// What has to happen before the first task starts.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    /// The log to start with the plan, if the run writes one.
-    log: Option<RunId>,
-    /// Whether the plan was emitted, and the events that waited for it.
-    pub(super) is_planned: bool,
-    is_early: bool,
-    workspace: Prepared,
-}
-
-/// Whether the workspace can be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prepared {
-    Unknown,
-    Asked,
-    Yes,
-}
-
-impl Opening {
-    /// Returns the state of a run that surveys its graph first.
-    pub(crate) fn new(log: Option<RunId>) -> Self {
-        Opening {
-            log,
-            is_planned: false,
-            is_early: false,
-            workspace: Prepared::Unknown,
-        }
-    }
-
-    /// Returns the state of a run that needs no survey.
-    pub(crate) fn planned() -> Self {
-        Opening {
-            is_planned: true,
-            ..Opening::new(None)
-        }
-    }
-
-    /// Returns whether the plan was emitted and the workspace is not being prepared.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_planned && self.workspace != Prepared::Asked
-    }
-}
 
 impl RunState {
     /// Makes these tasks run again although their output may exist; `changed` are those whose outputs other code made.

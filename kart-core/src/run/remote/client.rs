@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::executor::{AttemptRequest, AttemptResponse, Executor};
-use super::subtask_report::SubtaskReport;
 use crate::error::{BoxError, permanent};
 use crate::model::{AnyTask, NodeId};
 use crate::plan::Status;
 use crate::registry;
-use crate::run::attempt::dependency_failed::DependencyFailed;
-use crate::run::attempt::error_text::ErrorText;
+use crate::run::errors::dependency_failed::DependencyFailed;
+use crate::run::errors::error_text::ErrorText;
+use crate::run::executor::{AttemptRequest, AttemptResponse, Executor};
 use crate::run::message::{AttemptEnd, Message, Published};
 use crate::run::run_context::RunContext;
+use crate::run::subtask_report::SubtaskReport;
 
 /// How long NFS may hide a new file with its usual settings, and a little more.
 const NFS_VISIBILITY: Duration = Duration::from_secs(40);

@@ -1,8 +1,4 @@
-//! Remote attempts: requests and responses, the client in the run, the worker in another process.
+//! Remote attempts, as the dispatching run sees them: the client of an executor, and the progress of bodies.
 
 pub(crate) mod client;
-pub(crate) mod executor;
 pub(crate) mod progress;
-mod response;
-pub(crate) mod subtask_report;
-pub(crate) mod worker;

@@ -3,7 +3,6 @@
 //! Ready tasks wait in a heap; those that lack a limit wait in a heap of that limit, so an event touches only the tasks
 //! that it concerns. A body that waits for subtasks holds no worker and no limits, and queues for them again to resume.
 
-pub(crate) mod dependents;
 mod slots;
 
 use std::cmp::Reverse;

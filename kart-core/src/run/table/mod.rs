@@ -5,6 +5,7 @@
 //! for the rest of the run.
 
 mod cycle;
+pub(crate) mod dependents;
 mod need;
 mod state;
 
@@ -13,10 +14,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::attempt::task_lease::TaskLease;
+use self::dependents::{Dependents, required};
 use super::message::FailedAttempt;
-use super::scheduler::dependents::{Dependents, required};
 use super::subtask_waits::{SubtaskWaits, Waiter};
+use super::task_lease::TaskLease;
 use crate::lease::Owner;
 use crate::model::NodeId;
 use crate::plan::{Graph, Status};

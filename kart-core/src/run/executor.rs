@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use crate::error::{BoxError, is_permanent};
 use crate::key::Key;
-use crate::run::attempt::error_text::texts;
-use crate::run::remote::subtask_report::SubtaskReport;
+use crate::run::errors::error_text::texts;
+use crate::run::subtask_report::SubtaskReport;
 
 /// The future that [`Executor::attempt`] returns.
 pub type AttemptFuture<'a> =

@@ -1,6 +1,8 @@
 //! A worker: makes attempts that runs in other processes dispatch. Requests that arrive together are the roots of one run
 //! of the worker's own.
 
+mod response;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
@@ -9,10 +11,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::executor::{AttemptRequest, AttemptResponse};
-use super::progress::ProgressPublisher;
-use super::response::response;
-use super::subtask_report::SubtaskReport;
+use self::response::response;
 use crate::error::{BoxError, Error, permanent};
 use crate::key::Key;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
@@ -20,17 +19,20 @@ use crate::plan::{Graph, Rerun, Status, check_outputs};
 use crate::registry;
 use crate::report::{Report, RunError};
 use crate::run::attempt::caught;
-use crate::run::coordination::{Coordination, Leases};
+use crate::run::coordination::Leases;
 use crate::run::event_loop;
+use crate::run::event_loop::opening::Opening;
 use crate::run::event_loop::state::RunState;
-use crate::run::event_loop::survey::Opening;
+use crate::run::executor::{AttemptRequest, AttemptResponse};
 use crate::run::preflight;
 use crate::run::record::log_sink::{LogSink, Notes};
+use crate::run::remote::progress::ProgressPublisher;
 use crate::run::run_context::RunContext;
 use crate::run::runner::Runner;
-use crate::run::settings::Settings;
+use crate::run::settings::{Coordination, Settings};
 use crate::run::shutdown::Closing;
 use crate::run::start;
+use crate::run::subtask_report::SubtaskReport;
 
 /// Makes attempts that an [`Executor`](crate::Executor) brings, at most as many at once as its runner has workers and
 /// limits. The requirements of each task have to be complete. A worker claims nothing: the caller must not send one task

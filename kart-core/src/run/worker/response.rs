@@ -1,11 +1,11 @@
 //! The response to the dispatching run, made from the report of the worker's own run.
 
-use super::executor::AttemptResponse;
-use super::subtask_report::SubtaskReport;
 use crate::lease::this_process;
 use crate::model::NodeId;
 use crate::report::{Interruption, Outcome, Report};
-use crate::run::attempt::error_text::texts;
+use crate::run::errors::error_text::texts;
+use crate::run::executor::AttemptResponse;
+use crate::run::subtask_report::SubtaskReport;
 
 pub(super) fn response(report: &Report, root: NodeId) -> AttemptResponse {
     match report.task(root).outcome {

@@ -15,7 +15,7 @@ use crate::log::{Note, RecordedOutcome};
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{Graph, describe};
 use crate::report::{Outcome, Report};
-use crate::run::attempt::error_text::texts;
+use crate::run::errors::error_text::texts;
 
 /// The subtasks of a remote attempt, and all that they require, with their outcomes.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]

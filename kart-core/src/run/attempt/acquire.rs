@@ -1,0 +1,90 @@
+//! Claims what an attempt needs: its task if each task is claimed, and its path if that has no key.
+
+use std::sync::Arc;
+
+use crate::error::{Error, interrupted};
+use crate::lease::{Claim, Claimed, Owner};
+use crate::model::NodeId;
+use crate::plan::{Status, check_outputs, describe};
+use crate::run::coordination::Leases;
+use crate::run::run_context::RunContext;
+use crate::run::task_lease::TaskLease;
+
+/// The result of claiming a task.
+pub(crate) enum Acquired {
+    /// It may run: this run holds it, and its output was missing a moment ago.
+    Held(TaskLease),
+    /// Its output exists.
+    Complete(TaskLease),
+    Foreign(Owner),
+    /// All attempts failed at another process that shares the run.
+    Failed {
+        attempts: u32,
+        error: String,
+    },
+}
+
+/// Returns the claim, or why there is none.
+fn won(claimed: Claimed) -> Result<Arc<Claim>, Box<Acquired>> {
+    match claimed {
+        Claimed::Won(claim) => Ok(Arc::new(claim)),
+        Claimed::Held(owner) => Err(Box::new(Acquired::Foreign(owner))),
+        Claimed::Failed {
+            attempts, error, ..
+        } => Err(Box::new(Acquired::Failed { attempts, error })),
+    }
+}
+
+/// Claims what an attempt of `node` needs in addition to the claims of the run.
+pub(crate) async fn acquire(
+    run: &RunContext,
+    id: NodeId,
+    status: Status,
+) -> Result<Acquired, Error> {
+    let node = run.graph.node(id);
+    let is_keyed = node.task.spec().is_keyed();
+    let (participant, claims_task) = match &run.leases {
+        Leases::Nothing => return Ok(Acquired::Held(TaskLease::default())),
+        Leases::Roots { .. } if is_keyed => return Ok(Acquired::Held(TaskLease::default())),
+        Leases::Roots { participant, .. } => (participant, false),
+        Leases::PerTask(participant) => (participant, true),
+    };
+    let Some(participant) = participant.upgrade() else {
+        return Err(interrupted().into());
+    };
+    let what = describe(node.task.as_ref());
+    let mut lease = TaskLease::default();
+    if claims_task {
+        match won(participant.claim(node.key, &what).await?) {
+            Ok(claim) => lease.task = Some(claim),
+            Err(acquired) => return Ok(*acquired),
+        }
+    }
+    if !is_keyed {
+        let claimed = participant.claim_path(&node.path()?).await.map(won);
+        match claimed {
+            Ok(Ok(claim)) => lease.path = Some(claim),
+            Ok(Err(acquired)) => {
+                lease.release(false).await;
+                return Ok(*acquired);
+            }
+            Err(error) => {
+                lease.release(false).await;
+                return Err(error.into());
+            }
+        }
+    }
+    if status.replaces() {
+        return Ok(Acquired::Held(lease));
+    }
+    match check_outputs(&run.graph, vec![id], &run.workspace).await {
+        Ok(found) if found.iter().all(|(_, status)| status.is_complete()) => {
+            Ok(Acquired::Complete(lease))
+        }
+        Ok(_) => Ok(Acquired::Held(lease)),
+        Err(error) => {
+            lease.release(false).await;
+            Err(error)
+        }
+    }
+}
