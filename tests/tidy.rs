@@ -166,11 +166,8 @@ fn names_of_crate(source: &Path) -> Vec<Vec<String>> {
     let module = module(source);
     let text = fs::read_to_string(source).unwrap();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let text: String = text
-        .lines()
-        .filter(is_code)
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(is_code).collect();
+    let text = lines.join("\n");
     let mut found = Vec::new();
     let starts = text
         .match_indices("crate::")
