@@ -107,6 +107,7 @@ const PARTS_OF_RUN: &[&str] = &[
     "mailbox",
     "code_change",
     "coordination",
+    "reruns",
     "run_context",
     "subtask_waits",
     "table",

@@ -296,6 +296,7 @@ impl Config {
         for (name, (units, _)) in &self.limits {
             runner = runner.limit(name, *units);
         }
+        runner = runner.abandon_reruns(parsed.flag("abandon"));
         for name in parsed.all("rerun") {
             runner = runner.rerun(name);
         }

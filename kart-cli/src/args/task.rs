@@ -68,7 +68,8 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 48] = [
+const OWN: [&str; 49] = [
+    "abandon",
     "ack-permanent",
     "all",
     "allow",

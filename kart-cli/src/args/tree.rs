@@ -123,8 +123,9 @@ fn with_settings(command: clap::Command, of: Command) -> clap::Command {
                     .long("rerun")
                     .value_name("TASK")
                     .action(ArgAction::Append)
-                    .help("Run the tasks of this name again, and all that depends on them; to be given again if the run is cut off"),
-            );
+                    .help("Run the tasks of this name again, and all that depends on them; remembered until all of it is made"),
+            )
+            .arg(switch("abandon", "Drop the unfinished reruns of this root: what they have not made stays as it is"));
     }
     command
 }

@@ -133,6 +133,10 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             let rest = format!("{reason}; {running} under way have {grace}");
             Line::trouble(WARNING, "stopping:", rest)
         }
+        Event::RerunResumed { tasks, since, made } => Line::warning(format!(
+            "going on with the rerun of {tasks} that began at {} ({made} made so far); --abandon drops it",
+            humantime::format_rfc3339_seconds(*since),
+        )),
         Event::StaleCode { task } => Line::warning(format!(
             "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
             task.description(),

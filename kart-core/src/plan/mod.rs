@@ -8,6 +8,7 @@ mod info;
 mod key_map;
 mod limits;
 mod planned;
+mod rerun;
 mod survey;
 
 pub use ext::TaskExt;
@@ -18,4 +19,5 @@ pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
 pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
-pub(crate) use survey::{Rerun, check_outputs, marks, pending, sidecar, survey};
+pub(crate) use rerun::{Selector, marks};
+pub(crate) use survey::{check_outputs, pending, sidecar, survey};

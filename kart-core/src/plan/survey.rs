@@ -1,12 +1,11 @@
 //! What is missing, and why. The walk starts at the roots and checks nothing below a complete task.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::graph::Graph;
 use crate::error::{Error, StoreError};
 use crate::key::Key;
-use crate::model::{NodeId, linked};
+use crate::model::NodeId;
 use crate::workspace::Workspace;
 
 /// Whether a task has to run, and why.
@@ -50,51 +49,6 @@ impl Status {
             Status::RerunRequested | Status::CodeChanged | Status::Downstream
         )
     }
-}
-
-/// Which tasks run again although their output exists.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Rerun {
-    /// None.
-    #[default]
-    None,
-    /// All that the run needs.
-    All,
-    /// Those of these names, and all that depends on them. A name is the whole stable name of a
-    /// task or the last part of it.
-    Named(Vec<String>),
-}
-
-impl Rerun {
-    fn names(&self, name: &str) -> bool {
-        match self {
-            Rerun::None => false,
-            Rerun::All => true,
-            Rerun::Named(names) => names.iter().any(|wanted| matches_name(wanted, name)),
-        }
-    }
-
-    /// Returns the names that match no task of the graph and no linked task, which a body could ask for.
-    pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
-        let Rerun::Named(names) = self else {
-            return Vec::new();
-        };
-        let unknown = |wanted: &&String| {
-            !graph
-                .nodes()
-                .map(|node| node.task.spec())
-                .chain(linked())
-                .any(|spec| matches_name(wanted, spec.name))
-        };
-        names.iter().filter(unknown).cloned().collect()
-    }
-}
-
-fn matches_name(wanted: &str, name: &str) -> bool {
-    name == wanted
-        || name
-            .strip_suffix(wanted)
-            .is_some_and(|above| above.ends_with('/'))
 }
 
 /// Returns the path of the sidecar of a path without a key. The sidecar names the key that wrote the output.
@@ -141,44 +95,6 @@ fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &
             level.push(node);
         }
     }
-}
-
-/// Returns the tasks that run again although their output may exist: those that you asked for, those whose code has
-/// changed, and all that depends on them. The marks spread upwards along reversed edges, since nodes have no helpful order.
-pub(crate) fn marks(
-    graph: &Graph,
-    rerun: &Rerun,
-    changed: &HashSet<NodeId>,
-) -> HashMap<NodeId, Status> {
-    let mut marks = HashMap::new();
-    if matches!(rerun, Rerun::None) && changed.is_empty() {
-        return marks;
-    }
-    let mut dependents: Vec<Vec<NodeId>> = vec![Vec::new(); graph.len()];
-    let mut marked = Vec::new();
-    for id in graph.ids() {
-        graph
-            .node(id)
-            .for_each_requirement(|required| dependents[required.index()].push(id));
-        let spec = graph.node(id).task.spec();
-        let status = match (rerun.names(spec.name), changed.contains(&id)) {
-            _ if spec.external => continue,
-            (true, _) => Status::RerunRequested,
-            (_, true) => Status::CodeChanged,
-            _ => continue,
-        };
-        marks.insert(id, status);
-        marked.push(id);
-    }
-    while let Some(id) = marked.pop() {
-        for &dependent in &dependents[id.index()] {
-            if let Entry::Vacant(entry) = marks.entry(dependent) {
-                entry.insert(Status::Downstream);
-                marked.push(dependent);
-            }
-        }
-    }
-    marks
 }
 
 /// Checks the outputs of these tasks in the workspace, all in flight together up to a bound.

@@ -1,7 +1,7 @@
 //! Events: what happens in a run, as it happens.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::outcome::Interruption;
 use crate::lease::Owner;
@@ -77,6 +77,15 @@ pub enum Event<'a> {
         families: &'a [TaskCounts],
         /// The plan, a snapshot of the start of the run; its graph grows by subtasks. You can clone and keep it.
         plan: &'a Plan,
+    },
+    /// An earlier run of these roots began a rerun and did not finish it: this run goes on with it.
+    RerunResumed {
+        /// Which tasks run again, with all that depends on them; for people.
+        tasks: &'a str,
+        /// When the rerun began.
+        since: SystemTime,
+        /// How many outputs were made for it so far.
+        made: usize,
     },
     /// An attempt starts.
     Started {

@@ -137,6 +137,9 @@ impl Event<'_> {
                 task,
                 "another process published other bytes first: the task is not deterministic"
             ),
+            Event::RerunResumed { tasks, made, .. } => {
+                tracing::info!(target: "kart::event", tasks, made, "going on with a rerun");
+            }
             Event::StaleCode { task } => {
                 tell!(warn, task, "made by other code than today's");
             }

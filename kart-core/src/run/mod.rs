@@ -14,6 +14,7 @@ mod output_cache;
 mod preflight;
 mod record;
 mod remote;
+mod reruns;
 mod run_context;
 mod runner;
 mod scheduler;

@@ -12,6 +12,7 @@ use super::executor::Executor;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::output_cache::OutputCache;
+use super::reruns::Reruns;
 use super::settings::Settings;
 use crate::model::{Resources, StopToken};
 use crate::plan::Graph;
@@ -30,6 +31,7 @@ pub(crate) struct RunContext {
     pub(crate) guard: CommitGuard,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) leases: Leases,
+    pub(crate) reruns: Reruns,
     /// Makes the attempts, if not this process.
     pub(crate) executor: Option<Arc<dyn Executor>>,
     /// Whether this process has seen an output of a remote attempt in its own directory.
@@ -42,7 +44,12 @@ pub(crate) struct RunContext {
 }
 
 impl RunContext {
-    pub(crate) fn new(settings: &Settings, graph: &Arc<Graph>, leases: &Leases) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: &Settings,
+        graph: &Arc<Graph>,
+        leases: &Leases,
+        reruns: Reruns,
+    ) -> Arc<Self> {
         Arc::new(RunContext {
             graph: Arc::clone(graph),
             workspace: settings.workspace.clone(),
@@ -53,6 +60,7 @@ impl RunContext {
             guard: guard(leases),
             mailbox: Arc::default(),
             leases: leases.clone(),
+            reruns,
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),
             large: Mutex::default(),

@@ -10,11 +10,12 @@ use tracing::Instrument as _;
 
 use super::executor::Executor;
 use super::preflight;
+use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start::{self, History};
 use crate::log::RunId;
 use crate::model::{AnyTask, StopToken, Task};
-use crate::plan::{Plan, Rerun, TaskExt, survey};
+use crate::plan::{Plan, Selector, TaskExt, survey};
 use crate::report::{Event, Report, RunError};
 use crate::workspace::Workspace;
 
@@ -141,21 +142,32 @@ impl Runner {
     /// Runs the tasks of that name again although their outputs exist, and all that depends on them. A name is the whole
     /// stable name of a task or the last part of it. You can call this for several names.
     ///
-    /// Reruns are not remembered: if the run is cut off, run it again with the same names. It starts over with them.
+    /// The workspace remembers a rerun until all of it is made. If the run is cut off, a run of the same roots goes on with
+    /// it, with or without these names, and so do all processes that share the work.
     #[must_use]
     pub fn rerun(mut self, name: impl Into<String>) -> Self {
         match &mut self.settings.rerun {
-            Rerun::All => {}
-            Rerun::Named(names) => names.push(name.into()),
-            Rerun::None => self.settings.rerun = Rerun::Named(vec![name.into()]),
+            Some(Selector::Named(names)) => {
+                names.insert(name.into());
+            }
+            Some(_) => {}
+            none => *none = Some(Selector::Named([name.into()].into())),
         }
         self
     }
 
-    /// Runs every task again although its output exists.
+    /// Runs every task again although its output exists; see [`rerun`](Self::rerun).
     #[must_use]
     pub fn rerun_all(mut self) -> Self {
-        self.settings.rerun = Rerun::All;
+        self.settings.rerun = Some(Selector::All);
+        self
+    }
+
+    /// Sets whether the run drops the unfinished reruns of its roots: outputs that they have not made yet stay as they are.
+    /// `false` by default.
+    #[must_use]
+    pub fn abandon_reruns(mut self, abandon: bool) -> Self {
+        self.settings.abandons_reruns = abandon;
         self
     }
 
@@ -256,7 +268,16 @@ impl Runner {
         let settings = &self.settings;
         let graph = start::expand(settings, roots, &Arc::default()).await?;
         let history = History::load(settings, &graph).await;
-        let marks = history.marks(settings, &graph);
+        let mut reruns = Reruns::none(&settings.workspace);
+        if !settings.abandons_reruns {
+            reruns = Reruns::load(&settings.workspace, &graph)
+                .await
+                .map_err(RunError::Store)?;
+        }
+        for tasks in history.reruns(settings, &graph) {
+            reruns.propose(tasks);
+        }
+        let marks = reruns.marks(&graph, &history.changed);
         let statuses = survey(&graph, &settings.workspace, &marks).await?;
         let expected = history.expected(&graph);
         Ok(Plan::new(graph, statuses, expected))

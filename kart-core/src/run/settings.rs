@@ -11,7 +11,7 @@ use super::executor::Executor;
 use crate::lease::TTL;
 use crate::log::RunId;
 use crate::model::{Resources, StopToken};
-use crate::plan::{MAX_TASKS, Rerun};
+use crate::plan::{MAX_TASKS, Selector};
 use crate::report::Event;
 use crate::workspace::Workspace;
 
@@ -73,7 +73,10 @@ pub(crate) struct Settings {
     pub(crate) deadline: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) stop: StopToken,
-    pub(crate) rerun: Rerun,
+    /// The tasks to run again although their output exists.
+    pub(crate) rerun: Option<Selector>,
+    /// Whether to drop the unfinished reruns of the roots.
+    pub(crate) abandons_reruns: bool,
     pub(crate) on_code_change: OnCodeChange,
     pub(crate) run_log: bool,
     pub(crate) run_id: Option<RunId>,
@@ -98,7 +101,8 @@ impl Settings {
             deadline: None,
             grace: GRACE,
             stop: StopToken::new(),
-            rerun: Rerun::None,
+            rerun: None,
+            abandons_reruns: false,
             on_code_change: OnCodeChange::default(),
             run_log: true,
             run_id: None,

@@ -15,13 +15,15 @@ use super::event_loop::opening::Opening;
 use super::event_loop::state::RunState;
 use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
+use super::reruns::Reruns;
 use super::run_context::RunContext;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::shutdown::{self, Closing};
+use crate::error::StoreError;
 use crate::lease::Participant;
 use crate::log::{Known, RunId};
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandLimits, ExpandProgress, Graph, Status, check_outputs, marks};
+use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs};
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::threads;
 
@@ -71,14 +73,13 @@ impl History {
         expected
     }
 
-    /// Returns the tasks that run again although their output may exist.
-    pub(crate) fn marks(&self, settings: &Settings, graph: &Graph) -> HashMap<NodeId, Status> {
-        let none = HashSet::new();
-        let changed = match settings.on_code_change {
-            OnCodeChange::Rerun => &self.changed,
-            OnCodeChange::Ignore | OnCodeChange::Warn => &none,
-        };
-        marks(graph, &settings.rerun, changed)
+    /// Returns the reruns that the settings ask for.
+    pub(crate) fn reruns(&self, settings: &Settings, graph: &Graph) -> Vec<Selector> {
+        let mut reruns: Vec<Selector> = settings.rerun.iter().cloned().collect();
+        if settings.on_code_change == OnCodeChange::Rerun && !self.changed.is_empty() {
+            reruns.push(Selector::OtherCode(code_of(graph)));
+        }
+        reruns
     }
 }
 
@@ -127,20 +128,24 @@ async fn start(
     closing: &Closing,
 ) -> Result<Report, RunError> {
     let known = async {
-        tokio::join!(
+        let (history, roots, reruns) = tokio::join!(
             History::load(settings, &graph),
-            root_statuses(settings, &graph)
-        )
+            root_statuses(settings, &graph),
+            Reruns::load(&settings.workspace, &graph)
+        );
+        let reruns = begin_reruns(settings, run_id, &graph, &history, reruns).await;
+        (history, roots, reruns)
     };
-    let Some((history, roots)) = shutdown::within_grace(settings, started, known).await else {
+    let known = shutdown::within_grace(settings, started, known).await;
+    let Some((history, roots, reruns)) = known else {
         return Err(nothing_done(settings, &graph, started));
     };
-    let roots = roots?;
+    let (roots, mut reruns) = (roots?, reruns?);
     let is_complete = roots.iter().all(|(_, status)| status.is_complete());
-    let marks = history.marks(settings, &graph);
+    let mut marks = reruns.marks(&graph, &history.changed);
     let is_exclusive = settings.coordination == Coordination::Exclusive;
     if is_exclusive && is_complete && marks.is_empty() {
-        let run = RunContext::new(settings, &graph, &Leases::Nothing);
+        let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns);
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
@@ -152,8 +157,24 @@ async fn start(
     let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
-    let leases = leases?;
-    let run = RunContext::new(settings, &graph, &leases);
+    let leases = match leases {
+        Ok(leases) => leases,
+        Err(error) => {
+            if matches!(error, RunError::AlreadyRunning(_)) {
+                closing.within(reruns.withdraw()).await;
+            }
+            return Err(error);
+        }
+    };
+    if is_exclusive && !reruns.is_empty() {
+        // Another run may have gone on with them while this one waited for it.
+        if let Err(error) = reruns.reload().await {
+            closing.within(leases.release(false)).await;
+            return Err(RunError::Store(error));
+        }
+        marks = reruns.marks(&graph, &history.changed);
+    }
+    let run = RunContext::new(settings, &graph, &leases, reruns);
     let log = settings.run_log.then_some(run_id);
     let log_sink = LogSink::silent(history.known);
     let mut state = RunState::new(settings, &run, log_sink, Opening::new(log), started);
@@ -173,12 +194,58 @@ async fn start(
     };
     let left = async {
         finished.write().await;
+        if finished.is_complete() {
+            run.reruns.end().await;
+        }
         leases.release(finished.is_complete()).await;
     };
     if closing.within(left).await.is_none() {
         tracing::warn!("gave up on the end of the run log: the store does not answer");
     }
     finished.into_report()
+}
+
+/// Begins the reruns that the settings ask for, and tells of those that another run has begun.
+async fn begin_reruns(
+    settings: &Settings,
+    run_id: RunId,
+    graph: &Graph,
+    history: &History,
+    reruns: Result<Reruns, StoreError>,
+) -> Result<Reruns, RunError> {
+    let mut reruns = reruns.map_err(RunError::Store)?;
+    if settings.abandons_reruns && !reruns.is_empty() {
+        reruns.end().await;
+        reruns = Reruns::load(&settings.workspace, graph)
+            .await
+            .map_err(RunError::Store)?;
+    }
+    for tasks in history.reruns(settings, graph) {
+        let begun = reruns.begin(tasks, run_id).await;
+        begun.map_err(RunError::Store)?;
+    }
+    for rerun in reruns.iter().filter(|rerun| !rerun.is_new()) {
+        emit(
+            settings,
+            &Event::RerunResumed {
+                tasks: &rerun.to_string(),
+                since: rerun.since(),
+                made: rerun.made(),
+            },
+        );
+    }
+    Ok(reruns)
+}
+
+/// Returns a fingerprint of the code of all tasks in a graph.
+fn code_of(graph: &Graph) -> String {
+    let specs = graph.nodes().map(|node| node.task.spec());
+    let codes: BTreeSet<(&str, &str)> = specs.map(|spec| (spec.name, spec.code)).collect();
+    let mut hasher = blake3::Hasher::new();
+    for (name, code) in codes {
+        hasher.update(format!("{name}\t{code}\n").as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// Reports a run that was stopped before anything was known.
@@ -239,7 +306,8 @@ pub(crate) async fn expand(
     let graph = threads::run(move |_| Graph::expand(roots, &limits))
         .await
         .map_err(|error| RunError::Runtime(error.into()))??;
-    if let [first, ..] = settings.rerun.unknown(&graph).as_slice() {
+    let unknown = settings.rerun.as_ref().map(|tasks| tasks.unknown(&graph));
+    if let [first, ..] = unknown.unwrap_or_default().as_slice() {
         return Err(RunError::Settings(format!(
             "no task named `{first}` to run again; there are {}",
             names(&graph)

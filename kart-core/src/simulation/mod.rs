@@ -45,9 +45,8 @@ pub(crate) mod facade {
 }
 
 /// What the runtime is known not to bear yet: the consumers of a path that tasks of several days write in turns read what
-/// lies there, whose day it may not be; and what a rerun has made is not told apart from what was there before. Only
-/// provenance can tell.
-const NOT_YET: &[Kind] = &[Kind::Days, Kind::Reruns];
+/// lies there, whose day it may not be. Only provenance can tell.
+const NOT_YET: &[Kind] = &[Kind::Days];
 
 /// The promises that it is known not to keep yet: nobody looks for saved state beside a complete output.
 const NOT_KEPT_YET: &[Promise] = &[Promise::NothingSaved];

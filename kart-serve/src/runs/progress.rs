@@ -249,6 +249,12 @@ impl Progress {
                 ));
                 tell("differed", task, None, json!({}))
             }
+            Event::RerunResumed { tasks, made, .. } => {
+                self.warn(&format!(
+                    "going on with an unfinished rerun of {tasks}: {made} made so far"
+                ));
+                None
+            }
             Event::StaleCode { task } => {
                 self.warn(&format!(
                     "{} was made by other code, and is kept: bump its `version`",

@@ -74,17 +74,21 @@ pub(crate) async fn acquire(
             }
         }
     }
-    if status.replaces() {
-        return Ok(Acquired::Held(lease));
-    }
-    match check_outputs(&run.graph, vec![id], &run.workspace).await {
-        Ok(found) if found.iter().all(|(_, status)| status.is_complete()) => {
-            Ok(Acquired::Complete(lease))
-        }
-        Ok(_) => Ok(Acquired::Held(lease)),
+    match is_complete(run, id, status).await {
+        Ok(true) => Ok(Acquired::Complete(lease)),
+        Ok(false) => Ok(Acquired::Held(lease)),
         Err(error) => {
             lease.release(false).await;
             Err(error)
         }
     }
+}
+
+/// Returns whether the output of a task is in the workspace, and made for the rerun if the task runs again.
+async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<bool, Error> {
+    if status.replaces() {
+        return Ok(run.reruns.is_made(run.graph.node(id).key).await?);
+    }
+    let found = check_outputs(&run.graph, vec![id], &run.workspace).await?;
+    Ok(found.iter().all(|(_, status)| status.is_complete()))
 }

@@ -101,6 +101,9 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
     let Some((end, elapsed)) = made else {
         return without(AttemptEnd::LeaseLost);
     };
+    if job.status.replaces() && matches!(end, AttemptEnd::Published(_)) {
+        run.reruns.record_made(run.graph.node(node).key).await;
+    }
     let lease = match &end {
         AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
         end => {

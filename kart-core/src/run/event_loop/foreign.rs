@@ -11,9 +11,10 @@ use crate::error::{Error, chain};
 use crate::key::Key;
 use crate::lease::{Owner, path_key};
 use crate::model::NodeId;
-use crate::plan::{Graph, check_outputs};
+use crate::plan::check_outputs;
 use crate::run::coordination::pause;
 use crate::run::message::{ClaimPoll, ForeignStatus, Message};
+use crate::run::run_context::RunContext;
 use crate::run::table::{Foreign, State};
 use crate::workspace::Workspace;
 
@@ -21,8 +22,14 @@ use crate::workspace::Workspace;
 /// out that the process was killed.
 const LONGEST_LOCAL_PAUSE: Duration = Duration::from_millis(500);
 
-/// A task to poll, and whether to try its claim again in any case: its holder may be dead.
-type Polled = (NodeId, bool);
+/// A task to poll.
+struct Polled {
+    node: NodeId,
+    /// Whether it runs again although its output may exist.
+    replaces: bool,
+    /// Whether to try its claim again in any case: its holder may be dead.
+    again: bool,
+}
 
 impl RunState {
     pub(super) fn set_foreign(&mut self, node: NodeId, owner: Option<Owner>) {
@@ -55,15 +62,19 @@ impl RunState {
             };
             let owner = foreign.owner.as_ref();
             let has_exited = owner.is_some_and(Owner::has_exited);
-            polled.push((node, has_exited || foreign.tried.elapsed() >= again));
+            polled.push(Polled {
+                node,
+                replaces: self.table.status(node).replaces(),
+                again: has_exited || foreign.tried.elapsed() >= again,
+            });
             if is_directory && owner.is_some_and(Owner::is_here) {
                 pause = pause.min(LONGEST_LOCAL_PAUSE);
             }
         }
-        let (graph, workspace) = (Arc::clone(&self.graph), self.settings.workspace.clone());
+        let run = Arc::clone(&self.run);
         self.background.poll(async move {
             sleep(pause).await;
-            Message::ClaimsPolled(poll(&graph, &workspace, polled).await)
+            Message::ClaimsPolled(poll(&run, polled).await)
         });
     }
 
@@ -94,29 +105,35 @@ impl RunState {
     }
 }
 
-async fn poll(graph: &Graph, workspace: &Workspace, polled: Vec<Polled>) -> ClaimPoll {
-    let nodes = polled.iter().map(|(node, _)| *node).collect();
+async fn poll(run: &RunContext, polled: Vec<Polled>) -> ClaimPoll {
+    let (graph, workspace) = (&run.graph, &run.workspace);
+    let nodes = polled.iter().map(|polled| polled.node).collect();
+    let mut complete = Vec::with_capacity(polled.len());
     let statuses = check_outputs(graph, nodes, workspace).await?;
-    let claimed = if statuses.iter().all(|(_, status)| status.is_complete()) {
+    for (polled, (node, status)) in polled.iter().zip(statuses) {
+        let is_made = !polled.replaces || run.reruns.is_made(graph.node(node).key).await?;
+        complete.push(status.is_complete() && is_made);
+    }
+    let claimed = if complete.iter().all(|is_complete| *is_complete) {
         HashSet::new()
     } else {
         claimed(workspace).await?
     };
     let mut found = Vec::with_capacity(polled.len());
-    for ((node, status), (_, again)) in statuses.into_iter().zip(polled) {
-        let task = graph.node(node);
+    for (polled, is_complete) in polled.into_iter().zip(complete) {
+        let task = graph.node(polled.node);
         let mut is_claimed = claimed.contains(&task.key);
         if !task.task.spec().is_keyed() {
             is_claimed |= claimed.contains(&path_key(&task.path()?));
         }
-        let status = if status.is_complete() {
+        let status = if is_complete {
             ForeignStatus::Complete
-        } else if again || !is_claimed {
+        } else if polled.again || !is_claimed {
             ForeignStatus::Free
         } else {
             ForeignStatus::Held
         };
-        found.push((node, status));
+        found.push((polled.node, status));
     }
     Ok(found)
 }

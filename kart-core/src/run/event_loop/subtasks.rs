@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state::RunState;
 use crate::error::{Error, interrupted};
 use crate::model::{DynTask, NodeId};
-use crate::plan::{ExpandLimits, GraphExtender, marks};
+use crate::plan::{ExpandLimits, GraphExtender};
 use crate::report::Outcome;
 use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{Reply, SubtaskRequest, SubtaskResult};
@@ -71,7 +71,7 @@ impl RunState {
         if self.graph.len() > before {
             self.table.grow();
             self.table
-                .mark(marks(&self.graph, &self.settings.rerun, &self.changed));
+                .mark(self.run.reruns.marks(&self.graph, &self.changed));
         }
         Ok(target)
     }

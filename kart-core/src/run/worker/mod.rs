@@ -15,7 +15,7 @@ use self::response::response;
 use crate::error::{BoxError, Error, permanent};
 use crate::key::Key;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
-use crate::plan::{Graph, Rerun, Status, check_outputs};
+use crate::plan::{Graph, Status, check_outputs};
 use crate::registry;
 use crate::report::{Report, RunError};
 use crate::run::attempt::caught;
@@ -27,6 +27,7 @@ use crate::run::executor::{AttemptRequest, AttemptResponse};
 use crate::run::preflight;
 use crate::run::record::log_sink::{LogSink, Notes};
 use crate::run::remote::progress::ProgressPublisher;
+use crate::run::reruns::Reruns;
 use crate::run::run_context::RunContext;
 use crate::run::runner::Runner;
 use crate::run::settings::{Coordination, Settings};
@@ -114,7 +115,7 @@ impl Worker {
                 executor: None,
                 fail_fast: false,
                 deadline: None,
-                rerun: Rerun::None,
+                rerun: None,
                 run_log: false,
                 coordination: Coordination::None,
                 on_event: None,
@@ -246,7 +247,12 @@ impl Worker {
             on_event: Some(Arc::new(move |event| progress.take(event, &keys))),
             ..self.settings.clone()
         });
-        let run = RunContext::new(&settings, graph, &Leases::Nothing);
+        let run = RunContext::new(
+            &settings,
+            graph,
+            &Leases::Nothing,
+            Reruns::none(&settings.workspace),
+        );
         let log_sink = LogSink::kept(notes);
         let mut state = RunState::new(&settings, &run, log_sink, Opening::planned(), started);
         let number = |root: NodeId| {

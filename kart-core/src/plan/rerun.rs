@@ -1,0 +1,111 @@
+//! Which tasks run again although their outputs exist.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::graph::Graph;
+use super::survey::Status;
+use crate::key::Key;
+use crate::model::{NodeId, TaskSpec, linked};
+
+/// The tasks that a rerun begins with; all that depends on them is part of it too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Selector {
+    /// All tasks.
+    All,
+    /// Those of these names. A name is the whole stable name of a task or the last part of it.
+    Named(BTreeSet<String>),
+    /// Those whose outputs other code made than that of this fingerprint.
+    OtherCode(String),
+}
+
+impl Selector {
+    /// Returns why a task is one of them.
+    fn selects(&self, spec: &TaskSpec, is_changed: bool) -> Option<Status> {
+        match self {
+            Selector::All => Some(Status::RerunRequested),
+            Selector::Named(names) => {
+                let is_named = names.iter().any(|name| matches_name(name, spec.name));
+                is_named.then_some(Status::RerunRequested)
+            }
+            Selector::OtherCode(_) => is_changed.then_some(Status::CodeChanged),
+        }
+    }
+
+    /// Returns the names that match no task of the graph and no linked task, which a body could ask for.
+    pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
+        let Selector::Named(names) = self else {
+            return Vec::new();
+        };
+        let unknown = |wanted: &&String| {
+            !graph
+                .nodes()
+                .map(|node| node.task.spec())
+                .chain(linked())
+                .any(|spec| matches_name(wanted, spec.name))
+        };
+        names.iter().filter(unknown).cloned().collect()
+    }
+}
+
+fn matches_name(wanted: &str, name: &str) -> bool {
+    name == wanted
+        || name
+            .strip_suffix(wanted)
+            .is_some_and(|above| above.ends_with('/'))
+}
+
+/// Returns the tasks that run again although their output may exist: those that the reruns select, and all that depends on
+/// them, but for those that were made for their rerun. `changed` are those whose outputs other code made.
+///
+/// The marks spread upwards along reversed edges, since nodes have no helpful order.
+pub(crate) fn marks<'r>(
+    graph: &Graph,
+    reruns: impl IntoIterator<Item = (&'r Selector, &'r HashSet<Key>)>,
+    changed: &HashSet<NodeId>,
+) -> HashMap<NodeId, Status> {
+    let mut marks = HashMap::new();
+    let mut dependents = None;
+    for (selector, made) in reruns {
+        let dependents = dependents.get_or_insert_with(|| dependents_of(graph));
+        let mut open = Vec::new();
+        for id in graph.ids() {
+            let node = graph.node(id);
+            let spec = node.task.spec();
+            if spec.external {
+                continue;
+            }
+            let status = selector.selects(spec, changed.contains(&id));
+            let is_made = made.contains(&node.key);
+            if let Some(status) = status.filter(|_| !is_made) {
+                marks.insert(id, status);
+            }
+            if is_made || status.is_some() {
+                open.push(id);
+            }
+        }
+        let mut reached: HashSet<NodeId> = open.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            for &dependent in &dependents[id.index()] {
+                if reached.insert(dependent) {
+                    open.push(dependent);
+                    if !made.contains(&graph.node(dependent).key) {
+                        marks.entry(dependent).or_insert(Status::Downstream);
+                    }
+                }
+            }
+        }
+    }
+    marks
+}
+
+fn dependents_of(graph: &Graph) -> Vec<Vec<NodeId>> {
+    let mut dependents = vec![Vec::new(); graph.len()];
+    for id in graph.ids() {
+        let node = graph.node(id);
+        node.for_each_requirement(|required| dependents[required.index()].push(id));
+    }
+    dependents
+}

@@ -1,0 +1,311 @@
+//! Reruns that the workspace remembers. A run that was cut off, a plain run of the same roots and all processes that share
+//! the work go on with them, and what was made for a rerun is not made for it again.
+//!
+//! `_kart/reruns/{roots}/{tasks}.json` says what is to be made again. It is created before anything runs, and deleted when all
+//! of it is made. `_kart/reruns/{roots}/{tasks}/{id}/{key}` says that an output was made for it, and follows the output.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{StoreError, chain};
+use crate::key::Key;
+use crate::log::RunId;
+use crate::model::NodeId;
+use crate::plan::{Graph, Selector, marks};
+use crate::workspace::{Commit, Workspace};
+
+/// The unfinished reruns of the roots of one run.
+#[derive(Debug)]
+pub(crate) struct Reruns {
+    workspace: Workspace,
+    /// The directory of all reruns of these roots.
+    directory: String,
+    open: Vec<Rerun>,
+}
+
+/// One rerun.
+#[derive(Debug)]
+pub(crate) struct Rerun {
+    record: Record,
+    /// What was made for it, as far as is known.
+    made: HashSet<Key>,
+    /// Whether this run began it.
+    is_new: bool,
+}
+
+/// What the workspace holds of a rerun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// The run that began it.
+    id: RunId,
+    tasks: Selector,
+}
+
+impl Record {
+    fn name(&self) -> String {
+        name(&self.tasks)
+    }
+}
+
+/// Returns the name of the reruns of these tasks, the same in all processes.
+fn name(tasks: &Selector) -> String {
+    let hashed = |kind: &str, text: &str| format!("{kind}-{}", Key::of(text.as_bytes()));
+    match tasks {
+        Selector::All => "all".to_owned(),
+        Selector::Named(names) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            hashed("tasks", &names.join("\n"))
+        }
+        Selector::OtherCode(code) => hashed("code", code),
+    }
+}
+
+impl Rerun {
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Returns when it began.
+    pub(crate) fn since(&self) -> SystemTime {
+        self.record.id.time()
+    }
+
+    /// Returns how many outputs were made for it before this run.
+    pub(crate) fn made(&self) -> usize {
+        self.made.len()
+    }
+}
+
+/// Names the tasks, for people.
+impl fmt::Display for Rerun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.record.tasks {
+            Selector::All => f.write_str("all tasks"),
+            Selector::Named(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
+            Selector::OtherCode(_) => f.write_str("tasks whose code has changed"),
+        }
+    }
+}
+
+impl Reruns {
+    /// Returns no reruns.
+    pub(crate) fn none(workspace: &Workspace) -> Self {
+        Reruns {
+            workspace: workspace.clone(),
+            directory: String::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Reads the unfinished reruns of the roots of a graph.
+    pub(crate) async fn load(workspace: &Workspace, graph: &Graph) -> Result<Self, StoreError> {
+        let mut roots: Vec<String> = graph
+            .roots
+            .iter()
+            .map(|root| graph.node(*root).key.to_string())
+            .collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let mut reruns = Reruns::none(workspace);
+        let roots = Key::of(format!("roots:{}", roots.join(",")).as_bytes());
+        reruns.directory = format!("_kart/reruns/{roots}");
+        let found = reruns.list().await?;
+        let names = found.iter().filter_map(|path| path.strip_suffix(".json"));
+        let records = names.map(|name| reruns.read(name));
+        for record in try_join_all(records).await?.into_iter().flatten() {
+            reruns.push(record, &found, false);
+        }
+        Ok(reruns)
+    }
+
+    /// Returns the paths below the directory.
+    async fn list(&self) -> Result<Vec<String>, StoreError> {
+        let below = format!("{}/", self.directory);
+        let paths = self.workspace.list(&self.directory).await?;
+        let below = |path: &String| path.strip_prefix(&below).map(str::to_owned);
+        Ok(paths.iter().filter_map(below).collect())
+    }
+
+    fn push(&mut self, record: Record, found: &[String], is_new: bool) {
+        let below = format!("{}/{}/", record.name(), record.id);
+        let keys = found.iter().filter_map(|path| path.strip_prefix(&below));
+        let made = keys.filter_map(|key| key.parse().ok()).collect();
+        self.open.push(Rerun {
+            record,
+            made,
+            is_new,
+        });
+    }
+
+    fn record_path(&self, name: &str) -> String {
+        format!("{}/{name}.json", self.directory)
+    }
+
+    fn made_path(&self, record: &Record, key: Key) -> String {
+        format!("{}/{}/{}/{key}", self.directory, record.name(), record.id)
+    }
+
+    /// Reads the record of that name; `None` if there is none, or one of a later release.
+    async fn read(&self, name: &str) -> Result<Option<Record>, StoreError> {
+        let path = self.record_path(name);
+        let Some(bytes) = self.workspace.read(&path).await? else {
+            return Ok(None);
+        };
+        let record = serde_json::from_slice(&bytes);
+        if let Err(error) = &record {
+            let location = self.workspace.locate(&path);
+            tracing::warn!(%error, %location, "failed to read what is to be made again");
+        }
+        Ok(record.ok())
+    }
+
+    /// Adds a rerun without a word to the workspace, unless it is open already.
+    pub(crate) fn propose(&mut self, tasks: Selector) {
+        if self.find(&tasks).is_none() {
+            let record = Record {
+                id: RunId::now(),
+                tasks,
+            };
+            self.push(record, &[], true);
+        }
+    }
+
+    /// Begins a rerun, unless it is open already.
+    pub(crate) async fn begin(&mut self, tasks: Selector, id: RunId) -> Result<(), StoreError> {
+        if self.find(&tasks).is_some() {
+            return Ok(());
+        }
+        let record = Record { id, tasks };
+        let path = self.record_path(&record.name());
+        let bytes = serde_json::to_vec(&record).map_err(|error| self.broken(&path, error))?;
+        match self.workspace.create(&path, Bytes::from(bytes)).await? {
+            Commit::Written => self.push(record, &[], true),
+            Commit::Exists(first) => {
+                let first: Record =
+                    serde_json::from_slice(&first).map_err(|error| self.broken(&path, error))?;
+                let is_new = first == record;
+                let found = self.list().await?;
+                self.push(first, &found, is_new);
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(&self, path: &str, error: serde_json::Error) -> StoreError {
+        StoreError {
+            operation: "read",
+            location: self.workspace.locate(path),
+            advice: Some("another release of kart may have written it: delete it".to_owned()),
+            transient: false,
+            source: error.into(),
+        }
+    }
+
+    fn find(&self, tasks: &Selector) -> Option<&Rerun> {
+        self.open.iter().find(|rerun| rerun.record.tasks == *tasks)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rerun> {
+        self.open.iter()
+    }
+
+    /// Returns the tasks that run again although their output may exist. `changed` are those whose outputs other code made.
+    pub(crate) fn marks(
+        &self,
+        graph: &Graph,
+        changed: &HashSet<NodeId>,
+    ) -> HashMap<NodeId, crate::plan::Status> {
+        let open = self.open.iter();
+        let reruns = open.map(|rerun| (&rerun.record.tasks, &rerun.made));
+        marks(graph, reruns, changed)
+    }
+
+    /// Reads anew what was made, and drops what other runs have finished.
+    pub(crate) async fn reload(&mut self) -> Result<(), StoreError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let found = self.list().await?;
+        for Rerun { record, is_new, .. } in std::mem::take(&mut self.open) {
+            if self.is_open(&record).await? {
+                self.push(record, &found, is_new);
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_open(&self, record: &Record) -> Result<bool, StoreError> {
+        let current = self.read(&record.name()).await?;
+        Ok(current.is_some_and(|current| current.id == record.id))
+    }
+
+    /// Records that the output of a task was made for the reruns.
+    pub(crate) async fn record_made(&self, key: Key) {
+        let writes = self.open.iter().map(|rerun| async move {
+            let path = self.made_path(&rerun.record, key);
+            let by = Bytes::from(rerun.record.id.to_string());
+            self.workspace.replace(&path, by).await
+        });
+        for written in join_all(writes).await {
+            if let Err(error) = written {
+                tracing::warn!(
+                    error = chain(&error),
+                    "failed to record that an output was made again: a later run makes it once more"
+                );
+            }
+        }
+    }
+
+    /// Returns whether any run has made the output of a task for all the reruns.
+    pub(crate) async fn is_made(&self, key: Key) -> Result<bool, StoreError> {
+        for Rerun { record, .. } in &self.open {
+            let path = self.made_path(record, key);
+            // The record goes first, so without one all was made.
+            if !self.workspace.exists(&path).await? && self.is_open(record).await? {
+                return Ok(false);
+            }
+        }
+        Ok(!self.open.is_empty())
+    }
+
+    /// Deletes the reruns that this run began: it does not run.
+    pub(crate) async fn withdraw(&self) {
+        for rerun in self.open.iter().filter(|rerun| rerun.is_new) {
+            self.delete(&rerun.record).await;
+        }
+    }
+
+    /// Deletes the reruns: all is made, or nobody wants it any more.
+    pub(crate) async fn end(&self) {
+        for rerun in &self.open {
+            self.delete(&rerun.record).await;
+        }
+    }
+
+    async fn delete(&self, record: &Record) {
+        let deleted = async {
+            if self.is_open(record).await? {
+                let path = self.record_path(&record.name());
+                self.workspace.delete(&path).await?;
+            }
+            let below = format!("{}/{}/{}", self.directory, record.name(), record.id);
+            let made = self.workspace.list(&below).await?;
+            try_join_all(made.iter().map(|path| self.workspace.delete(path))).await
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(error = chain(&error), "failed to delete a finished rerun");
+        }
+    }
+}

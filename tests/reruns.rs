@@ -1,0 +1,239 @@
+//! Reruns are remembered by the workspace until all that they are for is made.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Log, memory};
+use kart::{Coordination, Event, OnCodeChange, RunError, Runner, Status, TaskExt, Workspace, task};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a source has to say changes with each time that it is asked.
+#[task]
+async fn source(#[resource] log: &Log) -> kart::Result<usize> {
+    let turn = log.all().iter().filter(|line| *line == "source").count();
+    log.note("source");
+    tokio::time::sleep(5 * SECOND).await;
+    Ok(turn)
+}
+
+#[task]
+async fn derived(#[requires(Source)] source: usize, #[resource] log: &Log) -> kart::Result<usize> {
+    log.note("derived");
+    tokio::time::sleep(6 * SECOND).await;
+    Ok(source * 10)
+}
+
+#[task]
+async fn sleeper(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
+    log.note(format!("sleeper {n}"));
+    tokio::time::sleep(SECOND).await;
+    Ok(n)
+}
+
+#[task]
+async fn sum(#[requires((0..6).map(|n| Sleeper { n }))] sleepers: Vec<u64>) -> kart::Result<u64> {
+    Ok(sleepers.iter().sum())
+}
+
+fn runner(workspace: &Workspace, log: &Log) -> Runner {
+    Runner::new(workspace).workers(1).resource(log.clone())
+}
+
+async fn remembered(workspace: &Workspace) -> Vec<String> {
+    workspace.list("_kart/reruns").await.unwrap()
+}
+
+fn is_interrupted<T>(result: &Result<T, RunError>) -> bool {
+    matches!(result, Err(RunError::Interrupted(_)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    log.take();
+    let cut_off = runner(&workspace, &log)
+        .rerun("Sleeper")
+        .deadline(2 * SECOND + SECOND / 2)
+        .grace(Duration::ZERO);
+    for _ in 0..2 {
+        assert!(is_interrupted(&cut_off.run(Sum).await));
+    }
+    let report = cut_off.run(Sum).await.unwrap();
+    assert_eq!((report.counts().ran, report.counts().complete), (3, 4));
+    let each_once: Vec<String> = (0..6).map(|n| format!("sleeper {n}")).collect();
+    assert_eq!(log.take(), each_once);
+    assert!(remembered(&workspace).await.is_empty());
+    let again = runner(&workspace, &log).run(Sum).await.unwrap();
+    assert_eq!(again.counts().ran, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let cut_off = runner(&workspace, &log)
+        .rerun("Sleeper")
+        .deadline(2 * SECOND + SECOND / 2)
+        .grace(Duration::ZERO);
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    log.take();
+
+    let plan = runner(&workspace, &log).plan(Sum).await.unwrap();
+    assert_eq!(plan.count(Status::RerunRequested), 4);
+    assert_eq!(plan.count(Status::Downstream), 1);
+    let told = Log::default();
+    let notes = told.clone();
+    let telling = runner(&workspace, &log).on_event(move |event| {
+        if let Event::RerunResumed { tasks, made, .. } = event {
+            notes.note(format!("{tasks}: {made}"));
+        }
+    });
+    let report = telling.run(Sum).await.unwrap();
+    assert_eq!(report.counts().ran, 5);
+    assert_eq!(told.take(), ["Sleeper: 2"]);
+    assert_eq!(log.take().len(), 4);
+    assert!(remembered(&workspace).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_share_a_rerun_make_each_task_once_and_from_new_inputs() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    log.take();
+    log.note("source");
+    let shared = runner(&workspace, &log)
+        .coordination(Coordination::Shared)
+        .rerun("Source");
+    let (one, other) = tokio::join!(shared.run(Derived), shared.run(Derived));
+    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 2);
+    assert_eq!(log.take(), ["source", "source", "derived"]);
+    assert_eq!(Source.load(&workspace).await.unwrap(), 1);
+    assert_eq!(Derived.load(&workspace).await.unwrap(), 10);
+    assert!(remembered(&workspace).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    let shared = runner(&workspace, &log).coordination(Coordination::Shared);
+    let rerun = shared.clone().rerun("Source");
+    let (one, other) = tokio::join!(rerun.run(Derived), async {
+        tokio::time::sleep(SECOND).await;
+        shared.run(Derived).await
+    });
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one.output(&Derived).await.unwrap(), 10);
+    assert_eq!(other.output(&Derived).await.unwrap(), 10);
+    assert_eq!(one.counts().ran + other.counts().ran, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_one_rerun_in_one_process_share_it() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    let rerun = runner(&workspace, &log).rerun("Source");
+    let (one, other) = tokio::join!(rerun.run(Derived), rerun.run(Derived));
+    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 2);
+    // A later one is another rerun.
+    assert_eq!(rerun.run(Derived).await.unwrap().counts().ran, 2);
+    assert_eq!(Derived.load(&workspace).await.unwrap(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_is_dropped_on_demand() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let cut_off = runner(&workspace, &log)
+        .rerun("Sleeper")
+        .deadline(2 * SECOND + SECOND / 2)
+        .grace(Duration::ZERO);
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    log.take();
+    let abandoning = runner(&workspace, &log).abandon_reruns(true);
+    assert_eq!(abandoning.plan(Sum).await.unwrap().runs(), 0);
+    assert!(!remembered(&workspace).await.is_empty());
+    assert_eq!(abandoning.run(Sum).await.unwrap().counts().ran, 0);
+    assert!(remembered(&workspace).await.is_empty());
+    // With a name it begins afresh.
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    let afresh = cut_off.abandon_reruns(true).deadline(60 * SECOND);
+    assert_eq!(afresh.run(Sum).await.unwrap().counts().ran, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_rerun_of_other_tasks_makes_again_what_the_first_has_made() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let cut_off = |name: &str| {
+        runner(&workspace, &log)
+            .rerun(name)
+            .deadline(2 * SECOND + SECOND / 2)
+            .grace(Duration::ZERO)
+    };
+    assert!(is_interrupted(&cut_off("Sleeper").run(Sum).await));
+    log.take();
+    let all = runner(&workspace, &log).rerun_all();
+    assert_eq!(all.plan(Sum).await.unwrap().runs(), 7);
+    assert_eq!(all.run(Sum).await.unwrap().counts().ran, 7);
+    assert!(remembered(&workspace).await.is_empty());
+}
+
+mod one {
+    use super::{Log, task};
+
+    #[task(name = "Price")]
+    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
+        log.note("one");
+        Ok(n + 1)
+    }
+}
+
+mod two {
+    use super::{Log, task};
+
+    #[task(name = "Price")]
+    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
+        log.note("two");
+        Ok(n + 2)
+    }
+}
+
+/// Requires the price, by today's code.
+#[task]
+async fn bill(#[requires(two::Price { n: 1 })] price: u64) -> kart::Result<u64> {
+    tokio::time::sleep(10 * SECOND).await;
+    Ok(price * 100)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_depends_on_changed_code_is_made_again_although_the_run_was_cut_off() {
+    let (workspace, log) = (memory(), Log::default());
+    let runner = runner(&workspace, &log);
+    runner.run(one::Price { n: 1 }).await.unwrap();
+    assert_eq!(*kart::build(Bill, &workspace).await.unwrap(), 200);
+    let rerunning = runner.clone().on_code_change(OnCodeChange::Rerun);
+    let cut_off = rerunning.clone().deadline(SECOND).grace(Duration::ZERO);
+    assert!(is_interrupted(&cut_off.run(Bill).await));
+    assert_eq!(log.take(), ["one", "two"]);
+    let report = rerunning.run(Bill).await.unwrap();
+    assert_eq!(report.output(&Bill).await.unwrap(), 300);
+    assert!(log.take().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_that_does_not_get_its_root_begins_nothing() {
+    let (workspace, log) = (memory(), Log::default());
+    let first = runner(&workspace, &log);
+    let impatient = first.clone().rerun("Source").deadline(2 * SECOND);
+    let (first, refused) = tokio::join!(first.run(Derived), async {
+        tokio::time::sleep(SECOND).await;
+        impatient.run(Derived).await
+    });
+    assert!(matches!(refused, Err(RunError::AlreadyRunning(_))));
+    assert_eq!(first.unwrap().counts().ran, 2);
+    assert!(remembered(&workspace).await.is_empty());
+}
