@@ -87,7 +87,8 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let started = Instant::now();
     let progress = Arc::default();
     let expanded = with_news(&progress, expand(&settings, roots, &progress));
-    let Some(graph) = shutdown::within_grace(&settings, started, expanded).await else {
+    let closing = Closing::new(&settings, started);
+    let Some(graph) = closing.within_grace(expanded).await else {
         return Err(nothing_done(&settings, &Arc::default(), started));
     };
     let graph = graph?;
@@ -95,7 +96,6 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
-    let closing = Closing::new(&settings, started);
     let result = start(&settings, run_id, &participant, graph, started, &closing).await;
     let leaving = async {
         if settings.run_log {
@@ -132,7 +132,7 @@ async fn start(
             root_statuses(settings, &graph)
         )
     };
-    let Some((history, roots)) = shutdown::within_grace(settings, started, known).await else {
+    let Some((history, roots)) = closing.within_grace(known).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let roots = roots?;
@@ -149,7 +149,7 @@ async fn start(
         return finished.into_report();
     }
     let taken = Leases::take(settings, participant, &graph, started);
-    let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
+    let Some(leases) = closing.within_grace(taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let leases = leases?;

@@ -205,7 +205,7 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
         let is_beside = |other: &&Attempt| {
             (other.day, other.at) == (mine.day, mine.at) && !notes.runs[other.run].is_over
         };
-        notes.live().find(is_beside).map(|other| other.life)
+        notes.live().find(is_beside).copied()
     };
     let is_twice = beside.is_some() || is_keyed && !reruns && meanwhile.is_some();
     if is_twice {
@@ -217,14 +217,15 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
         .any(|kind| counts.of(*kind) > 0);
     let claims_all =
         world.coordination == Coordination::Exclusive && (world.kinds.has(Kind::Roots));
-    let is_own = beside == Some(mine.life);
+    let is_own = beside.is_some_and(|other| other.run == mine.run);
     world.check(
         Promise::NoDoubleWork,
         !is_twice || (may_be || claims_all) && !is_own,
         || {
             format!(
-                "p{} runs {name}; beside p{beside:?}, made by {meanwhile:?}",
-                mine.life
+                "p{} runs {name}; beside {:?}, made by {meanwhile:?}",
+                mine.life,
+                beside.map(|other| other.life)
             )
         },
     );

@@ -86,7 +86,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
             Err(error) => return without(failed(error)),
         },
     };
-    if run.leases.are_per_task() {
+    if run.leases.are_per_task() || !lease.is_empty() {
         run.send(Message::AttemptStarted(node, number));
     }
     let attempt = Attempt {
