@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod circles;
 mod commits;
 mod costs;
 mod joining;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kart::{Coordination, RunError, StopToken, TaskExt as _, Workspace};
+use kart::{Coordination, RunError, StopToken, TaskExt as _, Workspace, task};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::common::{Log, memory};
+use crate::common::{Fault, Flaky, Log, memory};
 use crate::{SECOND, Sum, Unit, all_objects, runner, started};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -174,4 +174,28 @@ async fn what_a_run_that_was_dropped_has_claimed_is_taken_over_at_once() {
         let left = all_objects(&workspace).await;
         assert_eq!(left, Vec::<String>::new(), "{coordination:?}");
     }
+}
+
+#[task]
+async fn broken() -> anyhow::Result<u64> {
+    anyhow::bail!("out of paper")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_whose_answer_is_lost_leaves_the_claim_of_the_next_holder_alone() {
+    let (bucket, log) = (Flaky::default(), Log::default());
+    let workspace = bucket.workspace();
+    bucket.fail("delete", "_kart/claims/", 1, Fault::LoseAnswer);
+    let claim = format!("_kart/claims/{}/1", Broken.key());
+    let next = async {
+        let is_release = |request: &String| request.starts_with("delete _kart/claims/");
+        while !bucket.take_requests().iter().any(is_release) {
+            tokio::time::sleep(SECOND / 1000).await;
+        }
+        claim_from_afar(&workspace, &Broken).await;
+    };
+    let run = runner(&workspace, &log).ttl(TTL);
+    let (result, ()) = tokio::join!(run.run(Broken), next);
+    assert!(matches!(result, Err(RunError::Failed(_))), "{result:?}");
+    assert!(workspace.exists(&claim).await.unwrap());
 }

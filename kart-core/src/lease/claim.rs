@@ -42,6 +42,7 @@ impl Claim {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -107,7 +108,12 @@ impl Claim {
                 return;
             }
             let path = claim_path(self.key, generation);
-            if let Err(error) = self.shared.delete(&path).await {
+            let deleted = if generation == self.generation {
+                self.shared.delete_claim(&path, self.record.nonce).await
+            } else {
+                self.shared.delete(&path).await.map(drop)
+            };
+            if let Err(error) = deleted {
                 tracing::warn!(
                     error = crate::error::chain(&error),
                     "failed to release a claim"
@@ -115,6 +121,39 @@ impl Claim {
             }
         }
         self.liveness.released();
+    }
+
+    /// Releases the key with all generations up to `highest`, which dead processes have left. The first one becomes its own
+    /// before its own is deleted, and goes last: whenever this process ends, what is left says who held the key, and a slow
+    /// contender for the next generation sees that the one below has changed.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer.
+    pub(crate) async fn clear(&self, highest: u64) -> Result<(), StoreError> {
+        let path = |generation| claim_path(self.key, generation);
+        // A late request may have left a generation above one that was free.
+        for generation in 2..=highest.max(self.generation) {
+            if generation != self.generation && self.is_held() {
+                self.shared.delete(&path(generation)).await?;
+            }
+        }
+        if self.generation > 1 && self.is_held() {
+            let first = path(1);
+            let write = self.shared.workspace.replace(&first, json(&self.record));
+            self.shared.in_time("write", &first, write).await?;
+            if self.is_held() {
+                let own = path(self.generation);
+                self.shared.delete_claim(&own, self.record.nonce).await?;
+            }
+        }
+        if self.is_held() {
+            self.shared
+                .delete_claim(&path(1), self.record.nonce)
+                .await?;
+        }
+        self.liveness.released();
+        Ok(())
     }
 
     /// Keeps the key, and says in the claim that the work failed for good. Other processes that share the work do

@@ -42,10 +42,7 @@ impl Liveness {
             is_leaving: watch::Sender::new(false),
             released: watch::Sender::new(0),
         });
-        // A simulated process is not this one.
-        if shared.identity == *super::this_process() {
-            live_participants().insert(id, Arc::downgrade(&liveness));
-        }
+        live_participants().insert(id, Arc::downgrade(&liveness));
         liveness.write(0).await?;
         spawn(heartbeat_loop(Arc::clone(&liveness)));
         Ok(liveness)
@@ -97,6 +94,7 @@ impl Liveness {
             origin: self.shared.identity.clone(),
             run: self.shared.run.clone(),
             since: SystemTime::now(),
+            waits: self.shared.waits().clone(),
         })
     }
 

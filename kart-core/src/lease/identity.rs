@@ -45,6 +45,16 @@ fn boot() -> Option<String> {
     Some(format!("{} {}", boot.trim(), space.display()))
 }
 
+/// Returns the identity of the process that makes a run: this one, unless it is simulated.
+pub(super) fn of_run(run: &str) -> ProcessIdentity {
+    #[cfg(test)]
+    if let Some(identity) = crate::simulation::identity(run) {
+        return identity;
+    }
+    let _ = run;
+    this_process().clone()
+}
+
 /// What `/proc` says of a process.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -99,11 +109,15 @@ pub(super) enum Local {
     Unknown,
 }
 
-pub(super) fn look(id: ProcessId, identity: &ProcessIdentity) -> Local {
-    if heartbeat::is_live(id) {
+/// Looks at a process from this one.
+pub(super) fn look(this: &ProcessIdentity, id: ProcessId, identity: &ProcessIdentity) -> Local {
+    if identity == this && heartbeat::is_live(id) {
         return Local::ThisProcess;
     }
-    let this = this_process();
+    #[cfg(test)]
+    if crate::simulation::has_exited(identity) {
+        return Local::Exited;
+    }
     if this.boot.is_empty() || identity.boot != this.boot || identity.host != this.host {
         return Local::Unknown;
     }
@@ -124,8 +138,12 @@ pub(super) fn look(id: ProcessId, identity: &ProcessIdentity) -> Local {
 }
 
 /// Returns whether a process is known to have exited. Only one of this machine can be.
-pub(super) fn has_exited(id: ProcessId, identity: &ProcessIdentity) -> bool {
-    look(id, identity) == Local::Exited
+pub(super) fn has_exited(
+    this: &ProcessIdentity,
+    id: ProcessId,
+    identity: &ProcessIdentity,
+) -> bool {
+    look(this, id, identity) == Local::Exited
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -149,20 +167,20 @@ mod tests {
             started,
             ..this_process().clone()
         };
-        assert_eq!(look(id(), &identity), Local::Running);
+        assert_eq!(look(this_process(), id(), &identity), Local::Running);
         let reused = ProcessIdentity {
             started: "1".to_owned(),
             ..identity.clone()
         };
-        assert_eq!(look(id(), &reused), Local::Exited);
+        assert_eq!(look(this_process(), id(), &reused), Local::Exited);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(look(id(), &identity), Local::Exited);
+        assert_eq!(look(this_process(), id(), &identity), Local::Exited);
         let elsewhere = ProcessIdentity {
             host: "elsewhere".to_owned(),
             ..identity
         };
-        assert_eq!(look(id(), &elsewhere), Local::Unknown);
+        assert_eq!(look(this_process(), id(), &elsewhere), Local::Unknown);
     }
 
     #[test]
@@ -173,10 +191,10 @@ mod tests {
             started: String::new(),
             ..this_process().clone()
         };
-        assert_eq!(look(id(), &identity), Local::Running);
+        assert_eq!(look(this_process(), id(), &identity), Local::Running);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(look(id(), &identity), Local::Exited);
+        assert_eq!(look(this_process(), id(), &identity), Local::Exited);
     }
 
     #[test]
@@ -196,12 +214,12 @@ mod tests {
             pid,
             ..this_process().clone()
         };
-        assert_eq!(look(id(), &identity), Local::Exited);
+        assert_eq!(look(this_process(), id(), &identity), Local::Exited);
         child.wait().unwrap();
     }
 
     #[test]
     fn of_this_process_only_live_participants_are_alive() {
-        assert_eq!(look(id(), this_process()), Local::Exited);
+        assert_eq!(look(this_process(), id(), this_process()), Local::Exited);
     }
 }

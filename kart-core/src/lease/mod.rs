@@ -10,6 +10,7 @@ mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub(crate) use claim::Claim;
 pub(crate) use heartbeat::Releases;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::Releases;
-use super::identity::{has_exited, this_process};
+use super::identity::has_exited;
 use crate::lease_protocol::{ClaimRecord, Health, ProcessId, ProcessIdentity};
 
 /// The process that holds what another wants to run. Its text is for people.
@@ -24,10 +24,12 @@ pub struct Owner {
     process: ProcessId,
     identity: ProcessIdentity,
     health: Health,
+    /// The process that met it.
+    this: ProcessIdentity,
 }
 
 impl Owner {
-    pub(super) fn new(claim: ClaimRecord, health: Health) -> Self {
+    pub(super) fn new(claim: ClaimRecord, health: Health, this: &ProcessIdentity) -> Self {
         Owner {
             host: claim.origin.host.clone(),
             pid: claim.origin.pid,
@@ -37,18 +39,23 @@ impl Owner {
             process: claim.process,
             identity: claim.origin,
             health,
+            this: this.clone(),
         }
+    }
+
+    pub(crate) fn process(&self) -> ProcessId {
+        self.process
     }
 
     /// Returns whether it is a process of this machine, as far as that is known.
     pub(crate) fn is_here(&self) -> bool {
-        let this = this_process();
+        let this = &self.this;
         !this.boot.is_empty() && self.identity.boot == this.boot && self.identity.host == this.host
     }
 
     /// Returns whether it is known to have exited, without asking the store: then its claim is worth a try.
     pub(crate) fn has_exited(&self) -> bool {
-        has_exited(self.process, &self.identity)
+        has_exited(&self.this, self.process, &self.identity)
     }
 
     /// Returns whether its heartbeat was recent at the last look.
@@ -58,7 +65,8 @@ impl Owner {
 
     /// Returns the releases of a holder in this very process.
     pub(crate) fn releases(&self) -> Option<Releases> {
-        Releases::of(self.process)
+        let is_this = self.identity == self.this;
+        is_this.then(|| Releases::of(self.process)).flatten()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::heartbeat::Liveness;
-use super::identity::{self, Local, this_process};
+use super::identity::{self, Local};
 use super::shared::Shared;
 use super::{Claim, Owner, claim_path, claims, liveness_path, path_key};
 use crate::error::StoreError;
@@ -56,7 +56,8 @@ enum OnFailure {
 
 impl Participant {
     pub(crate) fn new(workspace: &Workspace, ttl: Duration, run: String) -> Self {
-        Self::with_identity(workspace, ttl, run, this_process().clone())
+        let identity = identity::of_run(&run);
+        Self::with_identity(workspace, ttl, run, identity)
     }
 
     /// A participant that stands for a process of that identity.
@@ -211,6 +212,18 @@ impl Participant {
                 Request::Look(process) => {
                     Response::Health(self.health(process, holder.as_ref()).await?)
                 }
+                Request::Delete(generation) => {
+                    // Nobody was taken over after all.
+                    holder = None;
+                    let path = claim_path(key, generation);
+                    match shared.delete_claim(&path, record.nonce).await {
+                        Ok(()) => Response::Deleted,
+                        Err(error) => {
+                            failure = Some(error);
+                            Response::NotDeleted
+                        }
+                    }
+                }
             };
             let health = match acquire.next(&response) {
                 Action::Request(next) => {
@@ -229,7 +242,7 @@ impl Participant {
                     let failed = holder.as_mut().and_then(|holder| holder.failed.take());
                     if let (Some(holder), Some(failed)) = (holder, failed) {
                         let FailureRecord { attempts, error } = failed;
-                        let owner = Owner::new(holder, Health::Alive);
+                        let owner = Owner::new(holder, Health::Alive, &shared.identity);
                         return Ok(Claimed::Failed {
                             owner,
                             attempts,
@@ -243,7 +256,7 @@ impl Participant {
                 }
             };
             return match holder {
-                Some(holder) => Ok(Claimed::Held(Owner::new(holder, health))),
+                Some(holder) => Ok(Claimed::Held(Owner::new(holder, health, &shared.identity))),
                 None => Err(failure.unwrap_or_else(|| self.contended(key))),
             };
         }
@@ -268,7 +281,7 @@ impl Participant {
         holder: Option<&ClaimRecord>,
     ) -> Result<Health, StoreError> {
         let local = holder.map_or(Local::Unknown, |holder| {
-            identity::look(process, &holder.origin)
+            identity::look(&self.shared.identity, process, &holder.origin)
         });
         match local {
             Local::ThisProcess => Ok(Health::Alive),
@@ -290,7 +303,7 @@ impl Participant {
 
     async fn took_over(&self, from: ClaimRecord, what: &str) {
         let process = from.process;
-        tracing::info!(%what, from = %Owner::new(from, Health::Dead), "took over");
+        tracing::info!(%what, from = %Owner::new(from, Health::Dead, &self.shared.identity), "took over");
         self.sweeps();
         // It is dead: others that wait for it need not look for long.
         let _ = self.shared.delete(&liveness_path(process)).await;

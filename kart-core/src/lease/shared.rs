@@ -2,19 +2,19 @@
 //! the protocol.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{claims, liveness_path};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::lease_protocol::{
-    ClaimRecord, FailureDetector, Health, LivenessRecord, Moment, Observation, ProcessId,
-    ProcessIdentity,
+    ClaimRecord, FailureDetector, Health, LivenessRecord, Moment, Nonce, Observation, ProcessId,
+    ProcessIdentity, WaitRecord,
 };
 use crate::workspace::Workspace;
 
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) ttl: Duration,
     pub(super) run: String,
     pub(super) identity: ProcessIdentity,
+    /// What is written with each heartbeat.
+    waits: Mutex<Vec<WaitRecord>>,
     peers: Arc<Peers>,
 }
 
@@ -62,8 +64,13 @@ impl Shared {
             ttl,
             run,
             identity,
+            waits: Mutex::default(),
             peers: workspace.extension(),
         }
+    }
+
+    pub(super) fn waits(&self) -> MutexGuard<'_, Vec<WaitRecord>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the present moment on this process's own clock.
@@ -99,6 +106,26 @@ impl Shared {
 
     pub(super) async fn delete(&self, path: &str) -> Result<bool, StoreError> {
         let delete = self.workspace.delete(path);
+        self.in_time("delete", path, delete).await
+    }
+
+    /// Deletes a claim of this process. After a request without an answer it looks whether the claim is still there: another
+    /// process may have created it anew, and hold the key.
+    pub(super) async fn delete_claim(&self, path: &str, nonce: Nonce) -> Result<(), StoreError> {
+        let delete = async {
+            loop {
+                match self.workspace.delete_once(path).await {
+                    Err(error) if error.is_transient() => {}
+                    answer => return answer,
+                }
+                sleep((self.ttl / 36).mul_f64(fastrand::f64())).await;
+                let found = self.workspace.read(path).await?;
+                let found = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                if found.is_none_or(|found: ClaimRecord| found.nonce != nonce) {
+                    return Ok(());
+                }
+            }
+        };
         self.in_time("delete", path, delete).await
     }
 

@@ -53,7 +53,8 @@ impl Participant {
                 continue;
             };
             let record = serde_json::from_slice::<LivenessRecord>(&text);
-            let has_exited = record.is_ok_and(|record| identity::has_exited(id, &record.origin));
+            let has_exited = record
+                .is_ok_and(|record| identity::has_exited(&shared.identity, id, &record.origin));
             if has_exited || shared.observe(id, false).await? == Health::Dead {
                 shared.workspace.delete(&path).await?;
             } else {
@@ -63,17 +64,10 @@ impl Participant {
         Ok(is_alone)
     }
 
-    /// Takes a key over from a dead process and releases all its generations: the lower ones first, while it
-    /// holds the highest, so that another contender either waits or is alone.
+    /// Takes a key over from a dead process and releases all its generations.
     async fn clear(&self, key: Key, orphaned: u64) -> Result<(), StoreError> {
         if let Claimed::Won(claim) = self.claim_anew(key, "nothing: it sweeps").await? {
-            // A late request may have left a generation above one that was free.
-            let generations = 1..=orphaned.max(claim.generation());
-            for generation in generations.filter(|number| *number != claim.generation()) {
-                let path = claim_path(key, generation);
-                self.shared().workspace.delete(&path).await?;
-            }
-            claim.release(false).await;
+            claim.clear(orphaned).await?;
         }
         Ok(())
     }
@@ -100,7 +94,7 @@ impl Participant {
         if record.failed.is_some() && self.id().await == Some(process) {
             return Ok(true);
         }
-        if identity::has_exited(process, &record.origin) {
+        if identity::has_exited(&self.shared().identity, process, &record.origin) {
             return Ok(true);
         }
         Ok(!workspace.exists(&liveness_path(process)).await?)

@@ -137,6 +137,7 @@ async fn a_holder_that_one_run_saw_silent_is_taken_over_by_the_next_at_once() {
         origin: this_process().clone(),
         run: "another".to_owned(),
         since: std::time::SystemTime::now(),
+        waits: Vec::new(),
     };
     let liveness = liveness_path(process);
     let bytes = shared::json(&record);

@@ -1,5 +1,8 @@
 //! One try of one process to acquire the lease on one key.
 
+#[cfg(test)]
+mod tests;
+
 use super::failure_detector::Health;
 use super::record::{Nonce, ProcessId};
 
@@ -14,6 +17,8 @@ pub(crate) enum Request {
     Read(u64),
     /// Look at the heartbeat of that process.
     Look(ProcessId),
+    /// Delete this process's claim of that generation.
+    Delete(u64),
 }
 
 /// The response to a [`Request`].
@@ -28,13 +33,19 @@ pub(crate) enum Response {
     /// Who claims, by what nonce.
     Claim(ProcessId, Nonce),
     /// The holder says that its work failed for good; whether this run has seen it hold the claim before.
-    Failed { by: ProcessId, was_seen: bool },
+    Failed {
+        by: ProcessId,
+        was_seen: bool,
+    },
     /// The claim is gone.
     NoClaim,
     /// The claim is not readable: it is nobody's.
     Unreadable,
     /// Whether the process is alive.
     Health(Health),
+    Deleted,
+    /// The store did not answer.
+    NotDeleted,
 }
 
 /// What to do next.
@@ -75,6 +86,10 @@ enum State {
     Listing,
     /// After a takeover: checking that it is the highest generation.
     Confirming(u64),
+    /// After that: checking that the claim that was taken over is still there.
+    Comparing(u64),
+    /// Giving up a generation whose predecessor has changed.
+    Abandoning(u64),
     Reading(u64),
     Looking(u64, ProcessId),
     /// The same for a holder whose work failed for good.
@@ -91,6 +106,9 @@ pub(crate) struct Acquire {
     nonce: Nonce,
     state: State,
     rounds: u32,
+    /// What the last claim that was read said, and the one that was taken over.
+    last_read: Response,
+    taken_over: Response,
     #[cfg(test)]
     flaw: Flaw,
 }
@@ -115,6 +133,8 @@ impl Acquire {
             nonce,
             state: State::Creating(1),
             rounds: 0,
+            last_read: Response::NoClaim,
+            taken_over: Response::NoClaim,
             #[cfg(test)]
             flaw: Flaw::None,
         }
@@ -136,6 +156,9 @@ impl Acquire {
 
     /// Takes the response to the last request.
     pub(crate) fn next(&mut self, response: &Response) -> Action {
+        if let State::Reading(_) | State::Rereading(..) = self.state {
+            self.last_read = response.clone();
+        }
         match (self.state, response) {
             (State::Creating(1), Response::Created) => self.won(1),
             (State::Creating(generation), Response::Created) => {
@@ -156,11 +179,20 @@ impl Acquire {
             }
             (State::Confirming(mine), Response::Generations(generations)) => {
                 if generations.iter().max() == Some(&mine) {
-                    self.won(mine)
+                    self.compare(mine)
                 } else {
                     self.look_again()
                 }
             }
+            (State::Comparing(mine), found) if *found == self.taken_over => self.won(mine),
+            (State::Comparing(mine), _) => {
+                self.request(State::Abandoning(mine), Request::Delete(mine))
+            }
+            (State::Abandoning(_), Response::Deleted) if self.rounds < ROUNDS => {
+                self.rounds += 1;
+                self.request(State::Creating(1), Self::START)
+            }
+            (State::Abandoning(_), _) => Action::Contended,
             (State::Reading(generation), Response::Claim(process, nonce)) => {
                 self.read(generation, *process, *nonce)
             }
@@ -217,6 +249,9 @@ impl Acquire {
         if process != self.process {
             return self.request(look.0, look.1);
         }
+        if nonce == self.nonce && generation > 1 {
+            return self.compare(generation);
+        }
         if nonce == self.nonce {
             return self.won(generation);
         }
@@ -236,7 +271,15 @@ impl Acquire {
         self.request(State::LookingFailed(generation, by), Request::Look(by))
     }
 
+    /// Compares what lies below a generation that was won with what was taken over. Whoever sweeps deletes all generations
+    /// of a key while it holds the highest, and a slow contender may create that one again: the first generation would be
+    /// free beside it.
+    fn compare(&mut self, generation: u64) -> Action {
+        self.request(State::Comparing(generation), Request::Read(generation - 1))
+    }
+
     fn take_over(&mut self, generation: u64) -> Action {
+        self.taken_over = self.last_read.clone();
         self.request(
             State::Creating(generation + 1),
             Request::Create(generation + 1),
@@ -261,95 +304,5 @@ impl Acquire {
             generation,
             nonce: self.nonce,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OTHER: ProcessId = ProcessId(2);
-
-    /// A try that has read the claim of generation 1.
-    fn reading(read: &Response) -> (Acquire, Action) {
-        let mut acquire = Acquire::new(ProcessId(1), Nonce(1));
-        acquire.next(&Response::NotCreated);
-        acquire.next(&Response::Generations(vec![1]));
-        let action = acquire.next(read);
-        (acquire, action)
-    }
-
-    /// A slow contender creates a generation that others have passed and cleared meanwhile.
-    #[test]
-    fn a_takeover_wins_only_while_it_is_the_highest_generation() {
-        let (mut acquire, _) = reading(&Response::Unreadable);
-        assert_eq!(
-            acquire.next(&Response::Created),
-            Action::Request(Request::List)
-        );
-        let action = acquire.next(&Response::Generations(vec![2, 3]));
-        assert_eq!(action, Action::Request(Request::List));
-
-        let (mut acquire, _) = reading(&Response::Unreadable);
-        acquire.next(&Response::Created);
-        let action = acquire.next(&Response::Generations(vec![1, 2]));
-        let won = Won {
-            generation: 2,
-            nonce: Nonce(1),
-        };
-        assert_eq!(action, Action::Won(won));
-    }
-
-    #[test]
-    fn work_that_failed_for_good_is_not_tried_again_where_its_holder_was_seen_or_is_alive() {
-        let failed = |was_seen| Response::Failed {
-            by: OTHER,
-            was_seen,
-        };
-        let ended = Action::Failed {
-            by: OTHER,
-            generation: 1,
-        };
-        assert_eq!(reading(&failed(true)).1, ended);
-
-        let (mut acquire, action) = reading(&failed(false));
-        assert_eq!(action, Action::Request(Request::Look(OTHER)));
-        assert_eq!(acquire.next(&Response::Health(Health::Alive)), ended);
-    }
-
-    #[test]
-    fn work_that_failed_for_good_right_before_the_end_of_its_holder_is_not_tried_again() {
-        let (mut acquire, _) = reading(&Response::Claim(OTHER, Nonce(2)));
-        let action = acquire.next(&Response::Health(Health::Dead));
-        assert_eq!(action, Action::Request(Request::Read(1)));
-        let failed = Response::Failed {
-            by: OTHER,
-            was_seen: false,
-        };
-        let ended = Action::Failed {
-            by: OTHER,
-            generation: 1,
-        };
-        assert_eq!(acquire.next(&failed), ended);
-    }
-
-    #[test]
-    fn work_that_failed_for_good_is_free_where_its_holder_is_dead_and_was_never_seen() {
-        let failed = Response::Failed {
-            by: OTHER,
-            was_seen: false,
-        };
-        let (mut acquire, _) = reading(&failed);
-        let action = acquire.next(&Response::Health(Health::Dead));
-        assert_eq!(action, Action::Request(Request::Create(2)));
-
-        let (mut acquire, _) = reading(&failed);
-        let action = acquire.next(&Response::Health(Health::Unknown));
-        let held = Action::Held {
-            by: OTHER,
-            generation: 1,
-            health: Health::Unknown,
-        };
-        assert_eq!(action, held);
     }
 }

@@ -36,7 +36,9 @@
 //!    without liveness belongs to nobody.
 //! 5. After winning a claim, a process checks the output once more before it runs anything: a claim that was
 //!    free because its work is done runs nothing.
-//! 6. A lost answer is neither a win nor a loss: the contender reads the claim and compares its nonce.
+//! 6. Whoever takes a generation over makes sure that the one below is still as it was: otherwise somebody has
+//!    swept the key, its first generation is free, and the one above guards nothing.
+//! 7. A lost answer is neither a win nor a loss: the contender reads the claim and compares its nonce.
 //!
 //! `simulation` checks them over a store with faults.
 
@@ -46,13 +48,15 @@ mod lease_clock;
 mod record;
 #[cfg(test)]
 mod simulation;
+mod wait_cycle;
 
 pub(crate) use acquire::{Acquire, Action, Request, Response, Won};
 pub(crate) use failure_detector::{FailureDetector, Health, Observation};
 pub(crate) use lease_clock::LeaseClock;
 pub(crate) use record::{
-    ClaimRecord, FailureRecord, LivenessRecord, Nonce, ProcessId, ProcessIdentity,
+    ClaimRecord, FailureRecord, LivenessRecord, Nonce, ProcessId, ProcessIdentity, WaitRecord,
 };
+pub(crate) use wait_cycle::{WaitCycle, gives_way, wait_cycle};
 
 use std::time::Duration;
 

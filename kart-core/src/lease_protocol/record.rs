@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::key::Key;
+
 /// One participation of a process in a workspace. A process that lost its leases comes back under another id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProcessId(pub(crate) u128);
@@ -96,6 +98,22 @@ pub(crate) struct LivenessRecord {
     /// When it was written, by its machine's clock. Only processes of that machine look at it, and none is
     /// called dead for it.
     pub(crate) since: SystemTime,
+    /// What it waits for while it holds what others may want.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waits: Vec<WaitRecord>,
+}
+
+/// A wait for what another process holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitRecord {
+    /// The key whose work waits.
+    pub(crate) held: Key,
+    /// That work, as a person would name it.
+    pub(crate) what: String,
+    /// The key that it waits for.
+    pub(crate) wanted: Key,
+    /// Who holds that one.
+    pub(crate) from: ProcessId,
 }
 
 /// What a claim holds.

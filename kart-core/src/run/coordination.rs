@@ -78,6 +78,16 @@ impl Leases {
         matches!(self, Leases::PerTask(_))
     }
 
+    /// Returns this run as a participant, if it claims anything.
+    pub(crate) fn participant(&self) -> Option<Arc<Participant>> {
+        match self {
+            Leases::Nothing => None,
+            Leases::Roots { participant, .. } | Leases::PerTask(participant) => {
+                participant.upgrade()
+            }
+        }
+    }
+
     /// Returns a claim on a root. All of them are lost together.
     pub(crate) fn root(&self) -> Option<Arc<Claim>> {
         match self {

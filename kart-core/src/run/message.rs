@@ -12,6 +12,7 @@ use super::subtask_report::SubtaskReport;
 use super::task_lease::TaskLease;
 use crate::error::{BoxError, Error, StoreError, chain};
 use crate::lease::Owner;
+use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, Erased, NodeId};
 use crate::plan::Status;
 
@@ -41,6 +42,8 @@ pub(crate) enum Message {
     /// The subtasks of a remote attempt.
     RemoteSubtasks(NodeId, SubtaskReport),
     ClaimsPolled(ClaimPoll),
+    /// Cycles of waits through other processes.
+    WaitCycles(Result<Vec<WaitCycle>, StoreError>),
     BackoffElapsed(NodeId),
     /// The run's own code panicked, or user code that it calls outside an attempt.
     Panicked(Box<dyn Any + Send>),

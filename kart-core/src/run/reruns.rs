@@ -26,6 +26,8 @@ pub(crate) struct Reruns {
     /// The directory of all reruns of these roots.
     directory: String,
     open: Vec<Rerun>,
+    /// What an ended rerun has left, because the process that ended it was killed.
+    left: Vec<String>,
 }
 
 /// One rerun.
@@ -102,6 +104,7 @@ impl Reruns {
             workspace: workspace.clone(),
             directory: String::new(),
             open: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -123,7 +126,43 @@ impl Reruns {
         for record in try_join_all(records).await?.into_iter().flatten() {
             reruns.push(record, &found, false);
         }
+        reruns.left = reruns.without_rerun(found).await?;
         Ok(reruns)
+    }
+
+    /// Returns those paths that belong to no open rerun.
+    async fn without_rerun(&self, found: Vec<String>) -> Result<Vec<String>, StoreError> {
+        let mut left = Vec::new();
+        for path in found {
+            let mut parts = path.split('/');
+            let (Some(name), Some(id)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let is_of =
+                |rerun: &Rerun| rerun.record.name() == name && rerun.record.id.to_string() == id;
+            // Listings may lag behind.
+            if !self.open.iter().any(is_of)
+                && self
+                    .read(name)
+                    .await?
+                    .is_none_or(|record| record.id.to_string() != id)
+            {
+                left.push(format!("{}/{path}", self.directory));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Deletes what ended reruns have left.
+    pub(crate) async fn sweep(&mut self) {
+        let deletes = self.left.iter().map(|path| self.workspace.delete(path));
+        if let Err(error) = try_join_all(deletes).await {
+            tracing::warn!(
+                error = chain(&error),
+                "failed to delete what a rerun has left"
+            );
+        }
+        self.left.clear();
     }
 
     /// Returns the paths below the directory.

@@ -40,34 +40,15 @@ pub(crate) async fn requested(stop: StopToken, deadline: Option<Instant>) -> Shu
     }
 }
 
-/// Waits until the grace period is over.
-pub(crate) async fn grace(grace: Duration) -> Shutdown {
-    tokio::time::sleep(grace).await;
-    Shutdown::GraceExpired
-}
-
-/// Does work that even a stopping run needs. Gives up when the grace period after a stop is over.
-pub(crate) async fn within_grace<T>(
-    settings: &Settings,
-    started: Instant,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let expired = async {
-        requested(settings.stop.clone(), deadline(settings, started)).await;
-        grace(settings.grace).await;
-    };
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = expired => None,
-    }
-}
-
-/// What is left to do at the end of a run. Once the run has stopped, all of it together has [`CLOSING_TIME`].
+/// How long a run may go on that has to stop: one grace period, in whatever phase it is, and then [`CLOSING_TIME`] for all
+/// that is left to do at its end.
 #[derive(Debug)]
 pub(crate) struct Closing {
     stop: StopToken,
     deadline: Option<Instant>,
+    grace: Duration,
+    /// When the grace period began.
+    stopped: OnceLock<Instant>,
     end: OnceLock<Instant>,
 }
 
@@ -76,7 +57,36 @@ impl Closing {
         Closing {
             stop: settings.stop.clone(),
             deadline: deadline(settings, started),
+            grace: settings.grace,
+            stopped: OnceLock::new(),
             end: OnceLock::new(),
+        }
+    }
+
+    /// Waits until the grace period is over. It begins at the deadline, or when the run first notices that it has to stop.
+    pub(crate) fn grace(&self) -> impl Future<Output = Shutdown> + Send + use<> {
+        let now = Instant::now();
+        let began = || self.deadline.map_or(now, |deadline| deadline.min(now));
+        let end = self.stopped.get_or_init(began).checked_add(self.grace);
+        async move {
+            match end {
+                Some(end) => sleep_until(end).await,
+                None => future::pending().await,
+            }
+            Shutdown::GraceExpired
+        }
+    }
+
+    /// Does work that even a stopping run needs. Gives up when the grace period is over.
+    pub(crate) async fn within_grace<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let expired = async {
+            requested(self.stop.clone(), self.deadline).await;
+            self.grace().await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = expired => None,
         }
     }
 

@@ -88,7 +88,8 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let started = Instant::now();
     let progress = Arc::default();
     let expanded = with_news(&progress, expand(&settings, roots, &progress));
-    let Some(graph) = shutdown::within_grace(&settings, started, expanded).await else {
+    let closing = Closing::new(&settings, started);
+    let Some(graph) = closing.within_grace(expanded).await else {
         return Err(nothing_done(&settings, &Arc::default(), started));
     };
     let graph = graph?;
@@ -96,7 +97,6 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
-    let closing = Closing::new(&settings, started);
     let result = start(&settings, run_id, &participant, graph, started, &closing).await;
     let leaving = async {
         if settings.run_log {
@@ -136,8 +136,7 @@ async fn start(
         let reruns = begin_reruns(settings, run_id, &graph, &history, reruns).await;
         (history, roots, reruns)
     };
-    let known = shutdown::within_grace(settings, started, known).await;
-    let Some((history, roots, reruns)) = known else {
+    let Some((history, roots, reruns)) = closing.within_grace(known).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let (roots, mut reruns) = (roots?, reruns?);
@@ -154,7 +153,7 @@ async fn start(
         return finished.into_report();
     }
     let taken = Leases::take(settings, participant, &graph, started);
-    let Some(leases) = shutdown::within_grace(settings, started, taken).await else {
+    let Some(leases) = closing.within_grace(taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let leases = match leases {
@@ -214,6 +213,7 @@ async fn begin_reruns(
     reruns: Result<Reruns, StoreError>,
 ) -> Result<Reruns, RunError> {
     let mut reruns = reruns.map_err(RunError::Store)?;
+    reruns.sweep().await;
     if settings.abandons_reruns && !reruns.is_empty() {
         reruns.end().await;
         reruns = Reruns::load(&settings.workspace, graph)

@@ -92,6 +92,22 @@ impl Kind {
         Kind::Refused,
         Kind::Hidden,
     ];
+
+    /// Those that a history has or has not; all others happen in it, any number of times.
+    pub(super) const PROPERTIES: &[Kind] = &[
+        Kind::FailsForGood,
+        Kind::Plain,
+        Kind::Named,
+        Kind::Gets,
+        Kind::Circles,
+        Kind::Saves,
+        Kind::Days,
+        Kind::Roots,
+        Kind::Reruns,
+        Kind::Twins,
+        Kind::Logs,
+        Kind::FailFast,
+    ];
 }
 
 impl fmt::Display for Kind {
@@ -154,7 +170,7 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// How often something of each kind has happened.
+/// How often something of each kind has happened, or in how many histories. Its text leaves out what never has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts([u64; Kind::COUNT]);
 
@@ -182,10 +198,10 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, kind) in Kind::ALL.iter().enumerate() {
-            let separator = if at == 0 { "" } else { ", " };
-            write!(f, "{separator}{kind} {}", self.of(*kind))?;
-        }
-        Ok(())
+        let counted = Kind::ALL.iter().filter(|kind| self.of(**kind) > 0);
+        let counted: Vec<String> = counted
+            .map(|kind| format!("{kind} {}", self.of(*kind)))
+            .collect();
+        f.write_str(&counted.join(", "))
     }
 }

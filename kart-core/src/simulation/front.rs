@@ -14,6 +14,7 @@ use super::faults::Kind;
 use super::objects::{Objects, Sent};
 use super::roll::Roll;
 use super::world::World;
+use crate::Workspace;
 
 /// Whether requests of a process get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,11 @@ impl Front {
             trap: Mutex::default(),
             sprung: Notify::new(),
         }))
+    }
+
+    /// The store as a workspace; what a process knows of others it knows in one workspace.
+    pub(super) fn workspace(&self) -> Workspace {
+        Workspace::from_store(Arc::new(self.clone()), "")
     }
 
     pub(super) fn world(&self) -> &Arc<World> {

@@ -129,6 +129,30 @@ impl Shape {
         }
     }
 
+    /// Whether any task has a property that tasks have.
+    pub(super) fn has(&self, property: Kind) -> bool {
+        let does = |is_one: fn(&Move) -> bool| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|node| node.moves.iter().any(is_one))
+        };
+        let is = |flavors: &[Flavor]| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|node| flavors.contains(&node.flavor))
+        };
+        let mut faults = self.nodes.iter().filter_map(|node| node.fault);
+        match property {
+            Kind::FailsForGood => faults.any(|(_, times)| times == u32::MAX),
+            Kind::Plain => is(&[Flavor::Plain, Flavor::PlainRetried]),
+            Kind::Named => is(&[Flavor::Named]),
+            Kind::Gets => does(|step| matches!(step, Move::Get { .. })),
+            Kind::Circles => does(|step| matches!(step, Move::Circle(_))),
+            Kind::Saves => {
+                does(|step| matches!(step, Move::Step(_) | Move::Save(_) | Move::Map(_)))
+            }
+            _ => true,
+        }
+    }
+
     fn reaches(&self, from: u32, to: u32) -> bool {
         from == to || self.below(from).iter().any(|next| self.reaches(*next, to))
     }

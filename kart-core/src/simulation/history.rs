@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::faults::{Counts, Kind, Kinds};
 use super::front::Front;
 use super::graph::Kept;
+use super::identity;
 use super::life;
 use super::notes::Broken;
 use super::order::{Order, Running};
 use super::plain::Active;
 use super::promises::{self, Promise};
 use super::world::{Settings, TTL, World};
-use crate::{Outcome, RunError};
+use crate::{Outcome, RunError, Workspace};
 
 /// A clean run has nothing to wait for but the silence of the dead.
 const CLEAN: Duration = Duration::from_mins(10);
@@ -42,6 +43,8 @@ pub(super) struct Tally {
     pub(super) runs: u64,
     pub(super) virtual_time: Duration,
     pub(super) counts: Counts,
+    /// How many of the histories have each property.
+    pub(super) properties: Counts,
     pub(super) kept: [u64; Promise::COUNT],
 }
 
@@ -54,6 +57,7 @@ impl AddAssign<&Tally> for Tally {
         self.runs += other.runs;
         self.virtual_time += other.virtual_time;
         self.counts.add(&other.counts);
+        self.properties.add(&other.properties);
         for (mine, theirs) in self.kept.iter_mut().zip(other.kept) {
             *mine += theirs;
         }
@@ -73,6 +77,7 @@ impl fmt::Display for Tally {
             self.virtual_time.as_secs_f64() / 86_400.0,
         )?;
         writeln!(f, "faults: {}", self.counts)?;
+        writeln!(f, "histories: {}", self.properties)?;
         f.write_str("promises checked:")?;
         for promise in Promise::ALL {
             write!(f, "\n{:>12}  {promise}", self.kept[promise as usize])?;
@@ -86,6 +91,7 @@ pub(super) fn run(settings: &Settings) -> History {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let _active = Active::new();
+    identity::forget();
     fastrand::seed(settings.seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     #[cfg(tokio_unstable)]
@@ -132,6 +138,7 @@ async fn tell(settings: &Settings) -> History {
             runs: notes.runs.len() as u64,
             virtual_time: started.elapsed(),
             counts: notes.counts,
+            properties: world.properties(),
             kept: notes.kept,
         },
         broken: notes.broken.clone(),
@@ -140,7 +147,7 @@ async fn tell(settings: &Settings) -> History {
 }
 
 /// Ends all faults, runs each root once more, and looks at what is there.
-async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running>) {
+async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<(usize, Running)>) {
     world.heal();
     while world.is_anything_arriving() {
         sleep(Duration::from_secs(1)).await;
@@ -149,19 +156,21 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
     // The dead are found out at once on their own machine, and by their silence elsewhere.
     let are_here = rng.bool();
     if are_here {
-        for running in left {
+        for (life, running) in left {
+            identity::exits(life);
             running.abort();
             let _ = running.await;
         }
     }
     let front = Front::new(world, world.next_life());
+    let workspace = front.workspace();
     // One makes what is missing, one looks for what the dead have left, and one has heard their silence.
     for _ in 0..3 {
         for day in 0..world.days {
             // What a late request has left may cost a claim once: it is to be run again.
             let was_late = world.counts().of(Kind::Late) > 0;
-            if !(was_late && clean_run(world, &front, day, true).await) {
-                clean_run(world, &front, day, false).await;
+            if !(was_late && clean_run(world, &front, &workspace, day, true).await) {
+                clean_run(world, &front, &workspace, day, false).await;
             }
         }
         sleep(2 * TTL).await;
@@ -170,12 +179,20 @@ async fn clean_up(world: &Arc<World>, rng: &mut fastrand::Rng, left: Vec<Running
 }
 
 /// Whether it was well; it may be interrupted where it is to be run again.
-async fn clean_run(world: &Arc<World>, front: &Front, day: u32, may_be_interrupted: bool) -> bool {
+async fn clean_run(
+    world: &Arc<World>,
+    front: &Front,
+    workspace: &Workspace,
+    day: u32,
+    may_be_interrupted: bool,
+) -> bool {
     let root = world.shape.root();
     world.tell(front.life(), || format!("runs {day}.{root}, cleanly"));
-    let order = Order::new(front, (day, root), |runner| runner.workers(4).run_log(true));
+    let mut order = Order::new(front, workspace, (day, root), |runner| {
+        runner.workers(4).run_log(true)
+    });
     let result = timeout(CLEAN, order.start(world, false)).await;
-    world.ended(order.run);
+    order.end();
     let Ok(result) = result.map(|results| results.map(|mut results| results.remove(0))) else {
         world.check(Promise::Ends, false, || {
             "a clean run does not end".to_owned()

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::faults::Kind;
 use super::front::{Front, Mode, Trap};
+use super::identity;
 use super::order::{self, Order, Running};
 use super::outcomes::{self, Ended};
 use super::promises::Promise;
@@ -105,20 +106,22 @@ impl Plan {
 }
 
 /// Lives from its start to its last run; gives what is left of it where it was killed.
-pub(super) async fn live(world: Arc<World>, number: usize) -> Vec<Running> {
+pub(super) async fn live(world: Arc<World>, number: usize) -> Vec<(usize, Running)> {
     let mut rng = fastrand::Rng::with_seed(world.seed_of(1000 + number));
     let mut left = Vec::new();
     let mut front = Front::new(&world, world.next_life());
+    let mut workspace = front.workspace();
     sleep(Duration::from_millis(rng.u64(..3_000))).await;
     for _ in 0..rng.u8(1..5) {
         let mut drawn = rng.fork();
-        let order = order::draw(&mut drawn, &front);
-        let ended = run(&mut drawn, &front, &order).await;
+        let mut order = order::draw(&mut drawn, &front, &workspace);
+        let ended = run(&mut drawn, &front, &mut order).await;
         match ended {
             Ended::Killed(running) => {
-                left.extend(running);
+                left.extend(running.map(|running| (front.life(), running)));
                 // It comes back, as another.
                 front = Front::new(&world, world.next_life());
+                workspace = front.workspace();
             }
             Ended::Well if rng.u8(..4) > 0 => break,
             Ended::Well | Ended::Other => {}
@@ -130,16 +133,13 @@ pub(super) async fn live(world: Arc<World>, number: usize) -> Vec<Running> {
 }
 
 /// Sees one run to its end, or to the end of its process.
-async fn run(rng: &mut fastrand::Rng, front: &Front, order: &Order) -> Ended {
+async fn run(rng: &mut fastrand::Rng, front: &Front, order: &mut Order) -> Ended {
     let world = front.world();
     let before = world.counts();
     let (mut plan, trap) = Plan::draw(rng, world);
     let fate = plan.fate;
     front.set_trap(trap);
     let has_twin = rng.u8(..4) == 0 && world.may(Kind::Twins);
-    if has_twin {
-        world.count(Kind::Twins);
-    }
     let ((day, at), deadline) = (order.root, order.deadline);
     world.tell(front.life(), || {
         format!("runs {day}.{at}, deadline {deadline:?}")
@@ -182,7 +182,7 @@ async fn run(rng: &mut fastrand::Rng, front: &Front, order: &Order) -> Ended {
     front.set_trap(None);
     front.set(Mode::Up);
     world.check(Promise::Ends, true, String::new);
-    world.ended(order.run);
+    order.end();
     outcomes::check(world, front.life(), order, fate, &before, result)
 }
 
@@ -192,7 +192,7 @@ async fn end(front: &Front, order: &Order, fate: Fate, running: Running) -> Ende
     if fate == Fate::Dropped {
         running.abort();
         let _ = running.await;
-        world.ended(order.run);
+        order.end();
         front.set(Mode::Up);
         return Ended::Other;
     }
@@ -201,6 +201,7 @@ async fn end(front: &Front, order: &Order, fate: Fate, running: Running) -> Ende
     if fate == Fate::Killed {
         return Ended::Killed(Some(running));
     }
+    identity::exits(front.life());
     running.abort();
     let _ = running.await;
     Ended::Killed(None)

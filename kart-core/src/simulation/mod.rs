@@ -15,6 +15,7 @@ mod faults;
 mod front;
 mod graph;
 mod history;
+mod identity;
 mod life;
 mod notes;
 mod objects;
@@ -27,6 +28,7 @@ mod requests;
 mod roll;
 mod world;
 
+pub(crate) use identity::{has_exited, identity};
 pub(crate) use plain::{block_on, is_active, run as run_plain};
 
 use std::env;

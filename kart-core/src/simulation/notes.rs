@@ -58,6 +58,8 @@ pub(super) struct Notes {
     pub(super) counts: Counts,
     pub(super) kept: [u64; Promise::COUNT],
     pub(super) double_work: u64,
+    /// How many changes of claims took effect late.
+    pub(super) late_claims: u64,
     /// The states that bodies know to be saved, by task and place in it.
     pub(super) saved: BTreeMap<(u32, u32, usize), u64>,
     pub(super) broken: Option<Broken>,
@@ -74,6 +76,7 @@ impl Notes {
             counts: Counts::default(),
             kept: [0; Promise::COUNT],
             double_work: 0,
+            late_claims: 0,
             saved: BTreeMap::new(),
             broken: None,
             is_told,

@@ -19,8 +19,8 @@ pub(super) enum Ended {
     Stuck,
 }
 
-/// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease,
-/// and listings that lag behind claims.
+/// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease, listings that lag
+/// behind claims, and claims that a late request has left.
 const IN_THE_WAY: [Kind; 2] = [Kind::Late, Kind::Refused];
 
 pub(super) fn check(
@@ -34,8 +34,8 @@ pub(super) fn check(
     match results {
         Ok(results) => {
             let mut is_well = true;
-            for result in results {
-                is_well &= is_well_said(world, life, order, fate, before, &result);
+            for (run, result) in order.runs.iter().zip(results) {
+                is_well &= is_well_said(world, life, (order, *run), fate, before, &result);
             }
             if is_well { Ended::Well } else { Ended::Other }
         }
@@ -50,7 +50,7 @@ pub(super) fn check(
 fn is_well_said(
     world: &World,
     life: usize,
-    order: &Order,
+    (order, run): (&Order, usize),
     fate: Fate,
     before: &Counts,
     result: &Result<Report, RunError>,
@@ -59,12 +59,10 @@ fn is_well_said(
     let met = IN_THE_WAY
         .iter()
         .any(|kind| now.of(*kind) > before.of(*kind))
-        || world.may(Kind::Hidden) && now.of(Kind::Hidden) > 0;
+        || world.may(Kind::Hidden) && now.of(Kind::Hidden) > 0
+        || world.notes().late_claims > 0;
     let notes = world.notes();
-    let mut mine = notes
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.run == order.run);
+    let mut mine = notes.attempts.iter().filter(|attempt| attempt.run == run);
     let has_failed = mine.any(|attempt| attempt.has_failed);
     drop(notes);
     let is_told_to_stop = order.deadline.is_some() || fate == Fate::Stopped;
@@ -86,7 +84,7 @@ fn is_well_said(
         Ok(report) => Some(report),
         Err(error) => error.report(),
     };
-    let untrue = report.and_then(|report| untrue(world, order, report));
+    let untrue = report.and_then(|report| untrue(world, run, report));
     world.check(Promise::Outcomes, untrue.is_none(), || {
         format!("p{life} says of {untrue:?}")
     });
@@ -117,7 +115,7 @@ fn is_well_said(
         }
         Err(RunError::AlreadyRunning(_)) => {
             // One that waits for another of its own process until it is told to stop has not begun.
-            let is_true = is_told_to_stop || is_busy(world, life, order);
+            let is_true = is_told_to_stop || is_busy(world, life, order, run);
             check(Promise::Outcomes, is_true);
         }
         Err(RunError::Store(_)) => check(Promise::Outcomes, met || stood_still),
@@ -131,16 +129,13 @@ fn is_well_said(
 }
 
 /// A task of which a report says what is not so.
-fn untrue(world: &World, order: &Order, report: &Report) -> Option<String> {
+fn untrue(world: &World, run: usize, report: &Report) -> Option<String> {
     report.tasks().find_map(|task| {
         let path = task.task.path();
         let place = world.place(&path)?;
         let is_there = world.objects().get(&path).is_some();
         let notes = world.notes();
-        let mut mine = notes
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.run == order.run);
+        let mut mine = notes.attempts.iter().filter(|attempt| attempt.run == run);
         let was_tried = mine.any(|attempt| attempt.at == place.at);
         let is_true = match task.outcome {
             Outcome::Complete | Outcome::CompletedByOther => is_there,
@@ -162,9 +157,9 @@ fn others_failed(world: &World) -> bool {
 }
 
 /// Whether another run of the same root was under way a moment ago.
-fn is_busy(world: &World, life: usize, order: &Order) -> bool {
+fn is_busy(world: &World, life: usize, order: &Order, run: usize) -> bool {
     let now = world.now();
-    let begun = world.notes().runs[order.run].begun;
+    let begun = world.notes().runs[run].begun;
     world.notes().runs.iter().any(|other| {
         let is_recent = other.ended.is_none_or(|ended| ended + TTL * 2 > begun);
         other.life != life && other.root == order.root && other.begun < now && is_recent

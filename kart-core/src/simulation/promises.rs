@@ -1,6 +1,7 @@
 //! What a history has to keep, each promise with a name.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::faults::Kind;
 use super::notes::Attempt;
@@ -55,7 +56,7 @@ impl fmt::Display for Promise {
                 "work is done twice only where a request was late or a process stood still"
             }
             Promise::NoLitter => {
-                "a last clean run leaves no claims, liveness, uploads or temporaries"
+                "a last clean run leaves no claims, liveness, uploads, temporaries or reruns"
             }
             Promise::NothingSaved => {
                 "a last clean run leaves nothing that complete tasks had saved"
@@ -175,6 +176,24 @@ fn no_late_commit(world: &World, write: &Write, at: u32) {
     );
 }
 
+/// Whether an output was made for an open rerun before that moment.
+fn is_made_for_rerun(world: &World, path: &str, moment: Duration) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let key = name.split('.').next().unwrap_or_default();
+    let objects = world.objects();
+    let made = objects.below("_kart/reruns/").into_iter();
+    made.map(|path| (path, path.split('/').collect::<Vec<_>>()))
+        .any(|(path, parts)| {
+            let [_, _, roots, tasks, id, made] = parts[..] else {
+                return false;
+            };
+            let record = objects.get(&format!("_kart/reruns/{roots}/{tasks}.json"));
+            made == key
+                && objects.written_before(path, moment).is_some()
+                && record.is_some_and(|record| String::from_utf8_lossy(&record.bytes).contains(id))
+        })
+}
+
 /// A body begins.
 pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
     let began = world.notes().runs[run].begun;
@@ -199,13 +218,23 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
             )
         });
     }
+    // Reruns of other roots are no concern of a run, and it finds out by a listing what was made.
+    if reruns && !world.kinds.has(Kind::Roots) && !world.kinds.has(Kind::Hidden) {
+        let is_made = is_made_for_rerun(world, path, began);
+        world.check(Promise::RunsOnce, !is_made, || {
+            format!(
+                "p{} runs {name}, which was made for the rerun when its run began",
+                mine.life
+            )
+        });
+    }
     let beside = {
         let notes = world.notes();
         // A thread cannot be stopped, and may outlive its run.
         let is_beside = |other: &&Attempt| {
             (other.day, other.at) == (mine.day, mine.at) && !notes.runs[other.run].is_over
         };
-        notes.live().find(is_beside).map(|other| other.life)
+        notes.live().find(is_beside).copied()
     };
     let is_twice = beside.is_some() || is_keyed && !reruns && meanwhile.is_some();
     if is_twice {
@@ -217,14 +246,15 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
         .any(|kind| counts.of(*kind) > 0);
     let claims_all =
         world.coordination == Coordination::Exclusive && (world.kinds.has(Kind::Roots));
-    let is_own = beside == Some(mine.life);
+    let is_own = beside.is_some_and(|other| other.run == mine.run);
     world.check(
         Promise::NoDoubleWork,
         !is_twice || (may_be || claims_all) && !is_own,
         || {
             format!(
-                "p{} runs {name}; beside p{beside:?}, made by {meanwhile:?}",
-                mine.life
+                "p{} runs {name}; beside {:?}, made by {meanwhile:?}",
+                mine.life,
+                beside.map(|other| other.life)
             )
         },
     );
@@ -245,13 +275,17 @@ pub(super) fn litter(world: &World) {
         let left = left.filter(|path| !has_failed(path));
         left.map(|path| world.shown(path)).collect()
     };
-    let litter = left(&[
+    let mut litter = left(&[
         "_kart/claims/",
         "_kart/workers/",
         "_kart/liveness/",
         "_kart/uploads/",
         "_kart/tmp/",
     ]);
+    if !world.kinds.has(Kind::Roots) {
+        // The reruns of other roots wait for a run of these.
+        litter.extend(left(&["_kart/reruns/"]));
+    }
     world.check(Promise::NoLitter, litter.is_empty(), || {
         format!("{litter:?}")
     });

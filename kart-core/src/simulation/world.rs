@@ -202,6 +202,16 @@ impl World {
         self.may(Kind::Refused) && self.refusing.iter().any(is_now)
     }
 
+    /// The properties that this history has, each once.
+    pub(super) fn properties(&self) -> Counts {
+        let mut properties = Counts::default();
+        let has = |kind: &&Kind| self.kinds.has(**kind) && self.shape.has(**kind);
+        for kind in Kind::PROPERTIES.iter().filter(has) {
+            properties.count(*kind);
+        }
+        properties
+    }
+
     pub(super) fn count(&self, kind: Kind) {
         self.notes().counts.count(kind);
     }
@@ -310,7 +320,14 @@ impl Arriving {
     ) -> T {
         self.0
             .tell(request.sent.by, || "a late request takes effect".to_owned());
-        self.0.apply(request, effect)
+        let writes = self.0.objects().writes.len();
+        let result = self.0.apply(request, effect);
+        let objects = self.0.objects();
+        let write = objects.writes.get(writes);
+        if write.is_some_and(|write| write.path.starts_with("_kart/claims/")) {
+            self.0.notes().late_claims += 1;
+        }
+        result
     }
 }
 

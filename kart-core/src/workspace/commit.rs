@@ -116,6 +116,20 @@ impl Workspace {
         }
     }
 
+    /// Deletes an object by one request. Whoever repeats it makes sure that nobody has created the object again.
+    pub(crate) async fn delete_once(&self, path: &str) -> Result<(), StoreError> {
+        self.inner.counters.delete(1);
+        self.check("delete", path)?;
+        match &self.inner.backend {
+            Backend::Remote(remote) => remote
+                .delete_once(path)
+                .await
+                .map_err(self.failed("delete", path)),
+            #[cfg(feature = "fs")]
+            Backend::Local(local) => local.delete(path).await.map(drop),
+        }
+    }
+
     /// Writes an object in one step, over whatever was there.
     ///
     /// Dropping the future leaves either what was there or the whole new object.

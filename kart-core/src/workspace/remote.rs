@@ -254,6 +254,12 @@ impl Remote {
         Ok(self.found(deleted)?.is_some())
     }
 
+    /// Sends one request, and repeats nothing.
+    pub(super) async fn delete_once(&self, path: &str) -> Result<(), Error> {
+        let deleted = self.store.delete(&self.path(path)?).await;
+        self.found(deleted).map(drop)
+    }
+
     pub(super) async fn reader(&self, path: &str) -> Result<Option<Reader>, Error> {
         let whole = self.path(path)?;
         let opened = self.pass(path, || self.store.get(&whole)).await;

@@ -20,6 +20,7 @@ impl Process {
             Request::List => Op::List(self.task()),
             Request::Read(generation) => Op::Get(Path::Claim(self.task(), generation)),
             Request::Look(process) => Op::Get(Path::Liveness(process)),
+            Request::Delete(generation) => Op::Delete(Path::Claim(self.task(), generation)),
         };
         self.work = Work::Contending(acquire, request, now);
         self.send(op);
@@ -37,6 +38,8 @@ impl Process {
         let response = match (request, reply) {
             (Request::Create(_), Reply::Done) => Response::Created,
             (Request::Create(_), _) => Response::NotCreated,
+            (Request::Delete(_), Reply::Done) => Response::Deleted,
+            (Request::Delete(_), _) => Response::NotDeleted,
             (_, Reply::Failed) => return self.again(rng),
             (Request::Look(process), Reply::Object(found)) => {
                 Response::Health(self.health(process, sent, now, *found))

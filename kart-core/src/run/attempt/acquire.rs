@@ -16,7 +16,7 @@ pub(crate) enum Acquired {
     Held(TaskLease),
     /// Its output exists.
     Complete(TaskLease),
-    Foreign(Owner),
+    Foreign(Box<Owner>),
     /// All attempts failed at another process that shares the run.
     Failed {
         attempts: u32,
@@ -28,7 +28,7 @@ pub(crate) enum Acquired {
 fn won(claimed: Claimed) -> Result<Arc<Claim>, Box<Acquired>> {
     match claimed {
         Claimed::Won(claim) => Ok(Arc::new(claim)),
-        Claimed::Held(owner) => Err(Box::new(Acquired::Foreign(owner))),
+        Claimed::Held(owner) => Err(Box::new(Acquired::Foreign(Box::new(owner)))),
         Claimed::Failed {
             attempts, error, ..
         } => Err(Box::new(Acquired::Failed { attempts, error })),

@@ -77,7 +77,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
                 lease.release(true).await;
                 return without(AttemptEnd::AlreadyComplete);
             }
-            Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(owner)),
+            Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(*owner)),
             Ok(Acquired::Failed { attempts, error }) => {
                 let error = error.into();
                 return without(AttemptEnd::FailedByOther { attempts, error });
@@ -85,7 +85,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
             Err(error) => return without(failed(error)),
         },
     };
-    if run.leases.are_per_task() {
+    if run.leases.are_per_task() || !lease.is_empty() {
         run.send(Message::AttemptStarted(node, number));
     }
     let attempt = Attempt {

@@ -78,6 +78,16 @@ impl RunState {
         self.look_up();
     }
 
+    /// Notes that an attempt holds its lease.
+    pub(super) fn on_attempt_started(&mut self, node: NodeId, number: u32) {
+        if self.run.leases.are_per_task() {
+            self.record(move |tracker| tracker.emit_started(node, number));
+        }
+        if self.table.attempts_mut(node).foreign.take().is_some() {
+            self.watch_foreign_waits();
+        }
+    }
+
     fn on_published(
         &mut self,
         node: NodeId,

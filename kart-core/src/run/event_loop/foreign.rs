@@ -47,6 +47,10 @@ impl RunState {
     }
 
     fn poll_claims(&mut self) {
+        if self.background.is_polling() {
+            return;
+        }
+        self.watch_foreign_waits();
         let nodes = self.table.foreign();
         if nodes.is_empty() || self.table.is_closed() {
             return;

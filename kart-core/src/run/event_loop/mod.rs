@@ -12,6 +12,7 @@ mod remote_subtasks;
 pub(crate) mod state;
 mod subtasks;
 mod survey;
+mod wait_cycles;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -147,7 +148,7 @@ pub(crate) async fn run(state: RunState, closing: &Closing) -> Result<Finished, 
     loop {
         let stopping = |reason| {
             shared.with(|state| state.stop(reason));
-            shutdown::grace(settings.grace).boxed()
+            closing.grace().boxed()
         };
         match shared.step() {
             LoopAction::Spawn(jobs) => {

@@ -60,6 +60,7 @@ pub(crate) struct RunState {
     pub(super) deadline: Option<Instant>,
     /// How many polls of foreign tasks in a row have found nothing new.
     pub(super) idle_polls: u32,
+    pub(super) looks_for_cycles: bool,
 }
 
 impl RunState {
@@ -89,6 +90,7 @@ impl RunState {
             refused: None,
             deadline: shutdown::deadline(settings, started),
             idle_polls: 0,
+            looks_for_cycles: false,
             settings: Arc::clone(settings),
             run: Arc::clone(run),
             graph,
@@ -127,9 +129,7 @@ impl RunState {
             Message::StatusKnown(lookup) => self.on_status_known(lookup),
             Message::EarlyStartDue => self.on_early_start(),
             Message::Prepared(prepared) => self.on_prepared(prepared),
-            Message::AttemptStarted(node, number) => {
-                self.record(move |tracker| tracker.emit_started(node, number));
-            }
+            Message::AttemptStarted(node, number) => self.on_attempt_started(node, number),
             Message::BodyFinished(node) => self.scheduler.body_ended(&mut self.table, node),
             Message::BodyBlocked(node) => self.on_body_blocked(node),
             Message::Progress(node, now) => {
@@ -143,6 +143,7 @@ impl RunState {
             Message::OutputVanished(node) => self.on_output_vanished(node),
             Message::RemoteSubtasks(root, report) => self.on_remote_subtasks(root, report),
             Message::ClaimsPolled(poll) => self.on_claims_polled(poll),
+            Message::WaitCycles(found) => self.on_wait_cycles(found),
             Message::BackoffElapsed(node) => self.on_backoff_elapsed(node),
             Message::Panicked(payload) => return Err(payload),
         }
@@ -206,7 +207,6 @@ impl RunState {
         let attempts = self.table.attempts_mut(node);
         attempts.since = Some(Instant::now());
         attempts.failed = None;
-        attempts.foreign = None;
         let (number, lease) = (attempts.number, attempts.lease.take());
         if !self.run.leases.are_per_task() {
             self.record(move |tracker| tracker.emit_started(node, number));
@@ -296,6 +296,7 @@ impl RunState {
         self.background.stop_polling();
         self.end_backoffs();
         self.table.close();
+        self.watch_foreign_waits();
         self.settle();
         for by in self.table.waits.answered() {
             self.resume(by);

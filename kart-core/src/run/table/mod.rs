@@ -6,6 +6,7 @@
 
 mod cycle;
 pub(crate) mod dependents;
+mod foreign_waits;
 mod need;
 mod state;
 
@@ -23,6 +24,7 @@ use crate::model::NodeId;
 use crate::plan::{Graph, Status};
 use crate::report::Outcome;
 
+pub(crate) use foreign_waits::ForeignWait;
 pub(crate) use state::{Ending, State};
 
 /// What orders the ready queue: the highest priority among the task and what waits for it, then the length of the longest
@@ -54,7 +56,7 @@ pub(crate) struct Attempts {
     pub(crate) lease: Option<TaskLease>,
     /// How often its inputs have vanished.
     pub(crate) vanished: u32,
-    /// Set while another process holds the task.
+    /// Set while another process holds the task, as far as this run knows.
     pub(crate) foreign: Option<Foreign>,
 }
 
