@@ -41,7 +41,7 @@ async fn an_output_has_a_companion_that_names_its_key() {
 
     let before = workspace.requests();
     runner(&workspace, &log).run(task).await.unwrap();
-    assert_eq!(since(before, &workspace), [1, 1, 0, 0, 0]);
+    assert_eq!(since(before, &workspace), [1, 1, 0, 0, 1]);
     assert_eq!(log.all(), ["day 1"]);
 }
 

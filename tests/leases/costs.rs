@@ -35,5 +35,5 @@ async fn a_shared_run_alone_costs_three_requests_more_for_each_task_that_runs() 
     let shared = cost(&workspace, Coordination::Shared).await;
     // And two for its liveness, two to sweep.
     assert_eq!(shared - nothing, 41 * 3 + 4);
-    assert_eq!(cost(&workspace, Coordination::Shared).await, 1);
+    assert_eq!(cost(&workspace, Coordination::Shared).await, 2);
 }

@@ -149,6 +149,8 @@ async fn start(
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
         let finished = event_loop::run(state, closing).await?;
+        // Whoever made the last output for them was cut off before it could say so.
+        closing.within(run.reruns.end()).await;
         participant.sweeps();
         return finished.into_report();
     }

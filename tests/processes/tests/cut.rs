@@ -43,3 +43,46 @@ fn a_task_longer_than_the_deadline_finishes_over_several_runs() {
     assert!(epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
     assert!(!workspace.join("_kart/steps").exists());
 }
+
+#[test]
+fn a_rerun_longer_than_the_deadline_finishes_by_repeating_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = directory.path().join("workspace");
+    let naps = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_naps"))
+            .args(["--count", "6", "--ms", "300", "--workspace"])
+            .arg(&workspace)
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(naps(&["--workers", "6"]).0, Some(0));
+    let again = [
+        "--workers",
+        "1",
+        "--rerun",
+        "Nap",
+        "--deadline",
+        "1s",
+        "--grace",
+        "100ms",
+    ];
+    let mut runs = Vec::new();
+    while runs.len() < 20 {
+        runs.push(naps(&again));
+        if runs.last().is_some_and(|(status, _)| *status == Some(0)) {
+            break;
+        }
+    }
+    let (last, before) = runs.split_last().unwrap();
+    assert_eq!(last.0, Some(0), "{runs:?}");
+    assert!(
+        last.1.contains("going on with the rerun of Nap"),
+        "{runs:?}"
+    );
+    assert!(!before.is_empty() && before.iter().all(|(status, _)| *status == Some(75)));
+    assert!(!workspace.join("_kart/reruns").exists());
+}
