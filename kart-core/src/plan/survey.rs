@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::graph::Graph;
+use super::sidecar::sidecar;
 use crate::error::{Error, StoreError};
 use crate::key::Key;
 use crate::model::{NodeId, linked};
@@ -95,11 +96,6 @@ fn matches_name(wanted: &str, name: &str) -> bool {
         || name
             .strip_suffix(wanted)
             .is_some_and(|above| above.ends_with('/'))
-}
-
-/// Returns the path of the sidecar of a path without a key. The sidecar names the key that wrote the output.
-pub(crate) fn sidecar(path: &str) -> String {
-    format!("_kart/paths/{path}.key")
 }
 
 /// Returns the sidecar's text while the output is being written.

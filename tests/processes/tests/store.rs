@@ -94,3 +94,47 @@ fn a_workspace_that_is_renamed_under_a_run_is_75_and_named_and_not_made_again() 
     assert!(said.contains(&gone), "no {gone} in {said}");
     assert!(!workspace.exists());
 }
+
+/// A bucket that is busy: it answers every request so.
+#[cfg(feature = "aws")]
+fn busy_bucket() -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(&stream).lines();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let answer = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn a_bucket_that_is_busy_is_75_at_the_deadline() {
+    let child = Command::new(env!("CARGO_BIN_EXE_naps"))
+        .args(["--workspace", "s3://kart/naps", "--count", "1", "--ms", "1"])
+        .args(["--deadline", "1s", "--grace", "1s"])
+        .env("AWS_ENDPOINT", busy_bucket())
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let (status, said) = end(child);
+    let took = began.elapsed();
+    assert_eq!(status, Some(RUN_AGAIN), "after {took:?}: {said}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
