@@ -1,11 +1,14 @@
 //! Requirements that come to no end.
 
+#[path = "common/capture.rs"]
+mod capture;
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use capture::Capture;
 use common::memory;
 use kart::{Context, Error, RunError, Runner, StopToken, task};
 
@@ -159,5 +162,46 @@ async fn a_stop_and_a_drop_end_a_plan_without_end() {
         if NAMED.load(Ordering::SeqCst) == named {
             break;
         }
+    }
+}
+
+static IS_HELD: AtomicBool = AtomicBool::new(false);
+static MAY_GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// The third takes as long as the test wants.
+fn held(n: u64) -> Leaf {
+    while n == 2 && !MAY_GO_ON.load(Ordering::SeqCst) {
+        IS_HELD.store(true, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Leaf { n }
+}
+
+#[task]
+async fn slow(#[requires((0..4).map(held))] all: Vec<u64>) -> kart::Result<u64> {
+    Ok(all.into_iter().sum())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_takes_long_says_how_many_tasks_it_has_found_and_the_newest() {
+    let capture = Capture::default();
+    let _subscribed = capture.subscribe();
+    let runner = Runner::new(&memory());
+    let (report, told) = tokio::join!(runner.run(Slow), async {
+        while !IS_HELD.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        let before = capture.text();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let told = capture.text();
+        MAY_GO_ON.store(true, Ordering::SeqCst);
+        told.strip_prefix(&before).unwrap().to_owned()
+    });
+    assert_eq!(report.unwrap().counts().ran, 5);
+    for part in ["planning", "tasks=3", "newest=\"Leaf { n: 1 }\""] {
+        assert!(told.contains(part), "no {part} in {told:?}");
     }
 }

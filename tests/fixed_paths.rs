@@ -227,3 +227,38 @@ async fn an_external_output_that_is_there_is_used_and_left_alone() {
     // A companion is no business of what something else has made.
     assert!(workspace.list("_kart").await.unwrap().is_empty());
 }
+
+#[task(path = "out/x.json")]
+async fn short() -> kart::Result<u32> {
+    Ok(1)
+}
+
+#[task(path = "out/x.json.key/y.json")]
+async fn long(#[requires(Short)] short: u32) -> kart::Result<u32> {
+    Ok(short + 1)
+}
+
+#[task(path = "out/x.json.key_/y.json")]
+async fn longer(#[requires(Long)] long: u32) -> kart::Result<u32> {
+    Ok(long + 1)
+}
+
+#[cfg(feature = "fs")]
+#[tokio::test]
+async fn a_path_below_what_looks_like_the_companion_of_another_stands_in_nobodys_way() {
+    let directory = tempfile::tempdir().unwrap();
+    for workspace in [Workspace::open(directory.path()).unwrap(), memory()] {
+        let runner = Runner::new(&workspace);
+        assert_eq!(runner.run(Longer).await.unwrap().counts().ran, 3);
+        assert_eq!(workspace.list("_kart/paths").await.unwrap().len(), 3);
+        assert_eq!(runner.run(Longer).await.unwrap().counts().complete, 1);
+        for removed in [
+            Short.remove(&workspace).await,
+            Long.remove(&workspace).await,
+        ] {
+            assert!(removed.unwrap());
+        }
+        assert_eq!(workspace.list("_kart/paths").await.unwrap().len(), 1);
+        assert!(Longer.is_complete(&workspace).await.unwrap());
+    }
+}

@@ -407,3 +407,17 @@ async fn the_reason_that_is_told_is_the_deadline_where_the_deadline_came() {
         assert_eq!(told.all(), ["Asked"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_comes_with_the_deadline_is_told_as_the_deadline() {
+    let stop = StopToken::new();
+    let (runner, told) = telling(Runner::new(&memory()).stop(&stop));
+    let stopping = async {
+        sleep(2 * SECOND).await;
+        stop.stop();
+    };
+    let runner = runner.deadline(2 * SECOND);
+    let ((), result) = tokio::join!(stopping, runner.run(Beside));
+    interrupted(result);
+    assert_eq!(told.all(), ["Deadline"]);
+}

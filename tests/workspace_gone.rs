@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use kart::{Runner, StoreError, Workspace, task};
+use kart::{RunError, Runner, StoreError, Workspace, task};
 
 fn assert_gone<T: std::fmt::Debug>(done: Result<T, StoreError>, path: &Path) {
     let error = done.unwrap_err();
@@ -65,6 +65,53 @@ async fn an_empty_directory_in_place_of_a_removed_workspace_is_filled_anew() {
         assert!(story.contains("is gone"), "{story}");
         fs::create_dir(&path).unwrap();
     }
+}
+
+#[task]
+async fn first() -> kart::Result<u32> {
+    Ok(1)
+}
+
+/// Takes the workspace away, as somebody else might.
+#[task]
+async fn renames(
+    #[requires(First)] first: u32,
+    #[resource] paths: &[PathBuf; 2],
+) -> anyhow::Result<u32> {
+    fs::rename(&paths[0], &paths[1])?;
+    Ok(first)
+}
+
+#[task]
+async fn needs(
+    n: u32,
+    #[requires(First)] first: u32,
+    #[requires(Renames)] renames: u32,
+) -> kart::Result<u32> {
+    Ok(n + first + renames)
+}
+
+#[task]
+async fn all(#[requires((0..100).map(|n| Needs { n }))] all: Vec<u32>) -> kart::Result<usize> {
+    Ok(all.len())
+}
+
+#[tokio::test]
+async fn a_run_whose_workspace_goes_away_is_interrupted_and_says_that_it_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("workspace");
+    let workspace = Workspace::open(&path).unwrap();
+    // Without a budget outputs are read back from the workspace.
+    let runner = Runner::new(&workspace)
+        .memory_budget(0)
+        .resource([path.clone(), directory.path().join("elsewhere")]);
+    let error = runner.run(All {}).await.unwrap_err();
+    let story = format!("{error:#}");
+    assert!(matches!(error, RunError::Interrupted(_)), "{story}");
+    let gone = format!("the workspace `{}` is gone", path.display());
+    assert!(story.contains(&gone), "no {gone} in {story}");
+    assert!(!story.contains("run it first"), "{story}");
+    assert!(!path.exists(), "nothing of it is made again");
 }
 
 #[tokio::test]

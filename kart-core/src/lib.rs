@@ -30,6 +30,8 @@ pub use model::{
     AnyTask, Artifact, Command, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec,
     Redactor, StopToken, Task, TaskSpec, Writer, dep,
 };
+#[doc(hidden)]
+pub use plan::path_of_sidecar;
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
     Completion, Counts, Estimate, Event, Failure, Interruption, MissingResource, Outcome, Report,

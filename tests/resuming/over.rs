@@ -1,30 +1,31 @@
 //! What the context of an attempt that is over still does: nothing.
 
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use kart::{Context, Runner, StopToken, task};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::common::{Hooked, memory};
+use crate::common::{Hooked, memory, unless_stuck};
 use crate::{SECOND, saved};
 
 type Answers = UnboundedSender<(&'static str, Result<(), kart::Error>)>;
 
-/// Leaves a task of the runtime behind that goes on saving when the attempt is over.
+/// Leaves a task of the runtime behind that goes on saving when the run is over.
 #[task(timeout = "3s")]
 async fn outlived(
     seconds: u32,
     #[context] cx: &Context,
     #[resource] answers: &Answers,
+    #[resource] is_over: &Arc<Notify>,
 ) -> anyhow::Result<u32> {
-    let (late, answers) = (cx.clone(), answers.clone());
+    let (late, answers, is_over) = (cx.clone(), answers.clone(), Arc::clone(is_over));
     cx.save("state", &1).await?;
     tokio::spawn(async move {
-        late.stopped().await;
+        is_over.notified().await;
         let say = |what, answer| answers.send((what, answer)).unwrap();
-        assert!(late.is_stopping());
         say("save", late.save("state", &2).await);
         say("restore", late.restore::<u64>("state").await.map(drop));
         let step = late.step("step", async { Ok::<_, kart::Error>(1) });
@@ -37,6 +38,9 @@ async fn outlived(
             "stream",
             items.into_iter().try_for_each(|item| item.map(drop)),
         );
+        late.stopped().await;
+        assert!(late.is_stopping());
+        say("stopped", Err(kart::interrupted().into()));
     });
     tokio::time::sleep(SECOND * seconds).await;
     Ok(seconds)
@@ -45,23 +49,27 @@ async fn outlived(
 /// The answers to a body's requests after its attempt.
 async fn late_answers(seconds: u32) -> (Vec<String>, Vec<String>) {
     let (workspace, (sender, mut answers)) = (memory(), unbounded_channel());
-    let runner = Runner::new(&workspace).resource::<Answers>(sender);
+    let is_over = Arc::new(Notify::new());
+    let runner = Runner::new(&workspace)
+        .resource::<Answers>(sender)
+        .resource(Arc::clone(&is_over));
     let _ = runner.run(Outlived { seconds }).await;
     drop(runner);
+    is_over.notify_one();
     let mut told = Vec::new();
-    while told.len() < 5 {
-        let (what, answer) = answers.recv().await.unwrap();
+    while let Some((what, answer)) = unless_stuck(answers.recv()).await {
         let error = answer.expect_err(what);
         assert!(kart::chain(&error).contains("interrupted"), "{error:?}");
         told.push(format!("{what}: {error}"));
     }
+    assert_eq!(told.len(), 6, "{told:?}");
     (told, saved(&workspace).await)
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_timed_out_saves_nothing_any_more() {
     let (told, saved) = late_answers(60).await;
-    for told in &told {
+    for told in &told[..5] {
         assert!(told.contains("the attempt is over"), "{told}");
     }
     assert_eq!(saved.len(), 1, "{saved:?}");
@@ -100,11 +108,12 @@ fn late(#[context] cx: &Context, #[resource] ended: &mpsc::Sender<String>) -> an
     if cx.attempt() > 1 {
         return Ok(cx.block_on(cx.restore("attempt"))?.unwrap_or_default());
     }
-    while !cx.is_stopping() {
+    let began = Instant::now();
+    while !cx.is_stopping() && began.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let saved = cx.block_on(cx.save("attempt", &1));
-    ended.send(saved.unwrap_err().to_string())?;
+    ended.send(format!("{}: {saved:?}", cx.is_stopping()))?;
     Ok(0)
 }
 
@@ -115,6 +124,7 @@ async fn a_plain_fn_sees_its_timeout_and_saves_nothing_after_it() {
     let report = runner.run(Late).await.unwrap();
     assert_eq!(report.output(&Late).await.unwrap(), 0);
     let error = ended.recv().unwrap();
+    assert!(error.starts_with("true: Err("), "{error}");
     assert!(error.contains("the attempt is over"), "{error}");
     assert_eq!(saved(&workspace).await, Vec::<String>::new());
 }

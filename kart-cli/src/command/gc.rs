@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Entry, Key, Plan, RecordedOutcome, TaskRecord};
+use kart_core::{AnyTask, Entry, Key, Plan, RecordedOutcome, TaskRecord, path_of_sidecar};
 use serde_json::json;
 
 use crate::ask::ask;
@@ -12,7 +12,6 @@ use crate::target::rebuilt;
 use crate::{End, Session, params};
 
 const TRASH: &str = "_kart/trash";
-const COMPANIONS: &str = "_kart/paths/";
 const STEPS: &str = "_kart/steps/";
 /// Unless said otherwise.
 const OLDER_THAN: Duration = Duration::from_hours(7 * 24);
@@ -164,22 +163,19 @@ async fn garbage(session: &Session) -> Result<Vec<Entry>, End> {
         .records(|record| record.outcome == RecordedOutcome::Ran)
         .await?;
     let needed = needed(session, roots, &records).await?;
-    let companions: HashSet<&str> = entries
+    let sidecars: HashSet<String> = entries
         .iter()
-        .filter_map(|entry| entry.path.strip_prefix(COMPANIONS)?.strip_suffix(".key"))
+        .filter_map(|entry| path_of_sidecar(&entry.path))
         .collect();
     let written: HashSet<&str> = records
         .iter()
         .map(|record| record.path.as_str())
-        .chain(companions)
+        .chain(sidecars.iter().map(String::as_str))
         .collect();
     let is_garbage = |entry: &&Entry| {
         let path = entry.path.as_str();
-        if let Some(of) = path
-            .strip_prefix(COMPANIONS)
-            .and_then(|path| path.strip_suffix(".key"))
-        {
-            return !needed.paths.contains(of);
+        if let Some(of) = path_of_sidecar(path) {
+            return !needed.paths.contains(&of);
         }
         if let Some(rest) = path.strip_prefix(STEPS) {
             let key = rest

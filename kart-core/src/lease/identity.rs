@@ -88,7 +88,12 @@ fn state(pid: u32) -> State {
 fn is_absent(pid: u32) -> bool {
     use rustix::process::{Pid, test_kill_process};
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    pid.is_some_and(|pid| says_absent(test_kill_process(pid)))
+}
+
+#[cfg(unix)]
+fn says_absent(answer: rustix::io::Result<()>) -> bool {
+    answer == Err(rustix::io::Errno::SRCH)
 }
 
 #[cfg(not(unix))]
@@ -198,8 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_nobody_may_signal_is_alive() {
+    fn a_process_that_may_not_be_signalled_is_there() {
+        use rustix::io::Errno;
         assert!(!is_absent(1));
+        assert!(!says_absent(Err(Errno::PERM)) && !says_absent(Ok(())));
+        assert!(says_absent(Err(Errno::SRCH)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::graph::{Graph, describe};
 use super::limits::ExpandLimits;
-use super::survey::sidecar;
+use super::sidecar::sidecar;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
+use super::sidecar::sidecar;
 use crate::error::{Error, StoreError};
 use crate::key::Key;
 use crate::model::NodeId;
@@ -49,11 +50,6 @@ impl Status {
             Status::RerunRequested | Status::CodeChanged | Status::Downstream
         )
     }
-}
-
-/// Returns the path of the sidecar of a path without a key. The sidecar names the key that wrote the output.
-pub(crate) fn sidecar(path: &str) -> String {
-    format!("_kart/paths/{path}.key")
 }
 
 /// Returns the sidecar's text while the output is being written.

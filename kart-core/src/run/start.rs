@@ -97,7 +97,15 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
-    let result = start(&settings, run_id, &participant, graph, started, &closing).await;
+    let result = Box::pin(start(
+        &settings,
+        run_id,
+        &participant,
+        graph,
+        started,
+        &closing,
+    ))
+    .await;
     let leaving = async {
         if settings.run_log {
             participant.sweep_unclaimed().await;

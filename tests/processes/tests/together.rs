@@ -163,6 +163,81 @@ fn a_process_that_is_killed_on_this_machine_is_taken_over_however_long_the_ttl_i
     assert_eq!(status, Some(0), "{out}{said}");
 }
 
+/// Where `/proc` shows users their own processes only, `kill(2)` alone tells that another's is there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_of_another_user_that_is_hidden_here_is_alive() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    // Both users write there, and both start a program from there.
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place.directory.path(), open).unwrap();
+    let program = place.directory.path().join("naps");
+    fs::copy(env!("CARGO_BIN_EXE_naps"), &program).unwrap();
+    let start = |before: &[&str], script: &str| {
+        let (shell, args) = (
+            ["sh", "-c", script, "sh"],
+            ["--count", "1", "--ms", "20000"],
+        );
+        let words = [before, &shell].concat();
+        Command::new(words[0])
+            .args(&words[1..])
+            .arg(&program)
+            .args(args)
+            .args(["--workspace", &place.workspace()])
+            .env(STARTS, &place.notes)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut holder = start(&[], "umask 0; exec \"$@\"");
+    wait_for_starts(&place.notes, 1);
+    let hidden = "mount -t proc -o hidepid=2 proc /proc && echo hidden && \
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+    let (status, out, said) = end(start(&["unshare", "--mount"], hidden));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    if !out.contains("hidden") {
+        eprintln!("left out: this user may not hide processes: {said}");
+        return;
+    }
+    assert_eq!(status, Some(BUSY), "{out}{said}");
+    let owner = format!("busy: process {} on host ", holder.id());
+    assert!(said.contains(&owner), "no {owner} in {said}");
+    assert_eq!(starts(&place.notes).1, 1);
+}
+
+fn files(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| if path.is_dir() { files(&path) } else { 1 })
+        .sum()
+}
+
+#[test]
+fn a_run_that_finds_all_complete_sweeps_what_a_killed_process_has_left() {
+    let place = Place::new();
+    let args = ["--count", "2", "--ms", "1"];
+    let (status, _, said) = end(naps(&place.workspace(), &place.notes, &args));
+    assert_eq!(status, Some(0), "{said}");
+    let other = ["--count", "1", "--ms", "600000"];
+    let mut killed = naps(&place.workspace(), &place.notes, &other);
+    wait_for_starts(&place.notes, 3);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let own = Path::new(&place.workspace()).join("_kart");
+    let left = || ["claims", "workers"].map(|name| files(&own.join(name)));
+    assert_eq!(left(), [1, 1]);
+    let (status, out, said) = end(naps(&place.workspace(), &place.notes, &args));
+    assert_eq!(status, Some(0), "{said}");
+    assert!(out.starts_with("1 complete before, 0 ran"), "{out}");
+    assert_eq!(left(), [0, 0]);
+}
+
 #[test]
 fn one_is_killed_and_one_is_stopped_and_continued_and_all_completes() {
     let place = Place::new();
