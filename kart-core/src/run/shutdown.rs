@@ -86,7 +86,7 @@ impl Closing {
         tokio::select! {
             biased;
             done = work => Some(done),
-            _ = expired => None,
+            () = expired => None,
         }
     }
 
