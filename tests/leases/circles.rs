@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::SECOND;
 use crate::common::{memory, unless_stuck};
 
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 #[task]
 async fn ping(#[context] cx: &Context) -> kart::Result<u64> {

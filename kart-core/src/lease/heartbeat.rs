@@ -91,7 +91,7 @@ impl Liveness {
         json(&LivenessRecord {
             process: self.id,
             counter,
-            origin: self.shared.identity.clone(),
+            origin: self.shared.identity.as_ref().clone(),
             run: self.shared.run.clone(),
             since: SystemTime::now(),
             waits: self.shared.waits().clone(),

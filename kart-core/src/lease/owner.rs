@@ -1,6 +1,7 @@
 //! The holder of a lease, as a person would name it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Releases;
@@ -25,11 +26,11 @@ pub struct Owner {
     identity: ProcessIdentity,
     health: Health,
     /// The process that met it.
-    this: ProcessIdentity,
+    this: Arc<ProcessIdentity>,
 }
 
 impl Owner {
-    pub(super) fn new(claim: ClaimRecord, health: Health, this: &ProcessIdentity) -> Self {
+    pub(super) fn new(claim: ClaimRecord, health: Health, this: &Arc<ProcessIdentity>) -> Self {
         Owner {
             host: claim.origin.host.clone(),
             pid: claim.origin.pid,
@@ -39,7 +40,7 @@ impl Owner {
             process: claim.process,
             identity: claim.origin,
             health,
-            this: this.clone(),
+            this: Arc::clone(this),
         }
     }
 
@@ -65,7 +66,7 @@ impl Owner {
 
     /// Returns the releases of a holder in this very process.
     pub(crate) fn releases(&self) -> Option<Releases> {
-        let is_this = self.identity == self.this;
+        let is_this = self.identity == *self.this;
         is_this.then(|| Releases::of(self.process)).flatten()
     }
 }

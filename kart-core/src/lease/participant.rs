@@ -175,7 +175,7 @@ impl Participant {
         let record = ClaimRecord {
             process: liveness.id,
             nonce: acquire.nonce(),
-            origin: shared.identity.clone(),
+            origin: shared.identity.as_ref().clone(),
             run: shared.run.clone(),
             since: SystemTime::now(),
             what: what.to_owned(),

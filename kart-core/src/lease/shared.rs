@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) workspace: Workspace,
     pub(super) ttl: Duration,
     pub(super) run: String,
-    pub(super) identity: ProcessIdentity,
+    pub(super) identity: Arc<ProcessIdentity>,
     /// What is written with each heartbeat.
     waits: Mutex<Vec<WaitRecord>>,
     peers: Arc<Peers>,
@@ -63,7 +63,7 @@ impl Shared {
             workspace: workspace.clone(),
             ttl,
             run,
-            identity,
+            identity: Arc::new(identity),
             waits: Mutex::default(),
             peers: workspace.extension(),
         }

@@ -116,8 +116,23 @@ impl Front {
         self.up().await;
     }
 
-    /// Sends a request; gives with its answer whether the body of it is cut off.
+    /// Sends a request; gives with its answer whether the body of it is cut off. Notes how long it fails.
     pub(super) async fn request<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        effect: impl FnOnce(&mut Objects, Request) -> Result<T> + Send + 'static,
+    ) -> Result<(T, bool)> {
+        let world = &self.0.world;
+        let sent = world.now();
+        let answer = self.send(operation, path, effect).await;
+        let has_failed = matches!(&answer, Ok((_, true)) | Err(Error::Generic { .. }));
+        let (request, now) = ((self.life(), operation, path.to_owned()), world.now());
+        world.notes().answered(request, (sent, now), has_failed);
+        answer
+    }
+
+    async fn send<T: Send + 'static>(
         &self,
         operation: &'static str,
         path: &str,

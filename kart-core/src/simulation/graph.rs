@@ -109,24 +109,26 @@ impl Shape {
                 fault,
             });
         }
-        let circle = rng.u32(..count.max(2) - 1);
-        if kinds.has(Kind::Circles)
-            && count > 2
-            && !nodes[count as usize - 1].requires.contains(&circle)
-        {
-            let mut shape = Shape { nodes };
-            shape.close(circle, rng.u32(..count - 1));
-            return shape;
+        let mut shape = Shape { nodes };
+        let pairs: Vec<(u32, u32)> = (0..8)
+            .map(|_| (rng.u32(..count - 1), rng.u32(..count - 1)))
+            .collect();
+        if kinds.has(Kind::Circles) {
+            let mut pairs = pairs.into_iter();
+            let may_close = |(one, other): &(u32, u32)| {
+                !shape.reaches(*one, *other) && !shape.reaches(*other, *one)
+            };
+            if let Some((one, other)) = pairs.find(may_close) {
+                shape.close(one, other);
+            }
         }
-        Shape { nodes }
+        shape
     }
 
-    /// Lets two nodes ask for each other, where neither reaches the other by what it requires.
+    /// Lets two nodes ask for each other, neither of which reaches the other by what it requires.
     fn close(&mut self, one: u32, other: u32) {
-        if one != other && !self.reaches(one, other) && !self.reaches(other, one) {
-            self.nodes[one as usize].moves.push(Move::Circle(other));
-            self.nodes[other as usize].moves.push(Move::Circle(one));
-        }
+        self.nodes[one as usize].moves.push(Move::Circle(other));
+        self.nodes[other as usize].moves.push(Move::Circle(one));
     }
 
     /// Whether any task has a property that tasks have.

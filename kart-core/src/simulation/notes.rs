@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::faults::Counts;
 use super::promises::Promise;
+use super::world::TTL;
+
+/// Whatever leases need gives up after that time.
+const OUTAGE: Duration = Duration::from_secs(TTL.as_secs() / 3);
 
 /// One attempt of a body.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,9 @@ impl fmt::Display for Broken {
     }
 }
 
+/// A request that is sent again while it fails: by which process, what, and where.
+type Repeated = (usize, &'static str, String);
+
 #[derive(Debug)]
 pub(super) struct Notes {
     pub(super) attempts: Vec<Attempt>,
@@ -63,6 +70,10 @@ pub(super) struct Notes {
     /// The states that bodies know to be saved, by task and place in it.
     pub(super) saved: BTreeMap<(u32, u32, usize), u64>,
     pub(super) broken: Option<Broken>,
+    /// Since when requests fail that are repeated.
+    failing: BTreeMap<Repeated, Duration>,
+    /// Which processes had a request that failed for long, and until when.
+    outages: Vec<(usize, Duration)>,
     is_told: bool,
     story: String,
 }
@@ -79,6 +90,8 @@ impl Notes {
             late_claims: 0,
             saved: BTreeMap::new(),
             broken: None,
+            failing: BTreeMap::new(),
+            outages: Vec::new(),
             is_told,
             story: String::new(),
         }
@@ -101,6 +114,32 @@ impl Notes {
 
     pub(super) fn story(&self) -> &str {
         &self.story
+    }
+
+    /// A request that was sent at some time has its answer, or has failed.
+    pub(super) fn answered(
+        &mut self,
+        request: Repeated,
+        (sent, now): (Duration, Duration),
+        has_failed: bool,
+    ) {
+        let life = request.0;
+        if has_failed {
+            self.failing.entry(request).or_insert(sent);
+        } else if let Some(since) = self.failing.remove(&request)
+            && since + OUTAGE <= now
+        {
+            self.outages.push((life, now));
+        }
+    }
+
+    /// Whether a request of a process failed since some moment for longer than a lease allows.
+    pub(super) fn had_outage(&self, life: usize, since: Duration, now: Duration) -> bool {
+        let mut over = self.outages.iter();
+        let mut failing = self.failing.iter();
+        over.any(|(by, until)| *by == life && *until >= since)
+            || failing
+                .any(|((by, ..), from)| *by == life && *from >= since && *from + OUTAGE <= now)
     }
 
     /// The attempts under way.

@@ -20,7 +20,7 @@ pub(super) enum Ended {
 }
 
 /// What may keep a run from its end although requests are repeated: whatever lasts longer than a lease, listings that lag
-/// behind claims, and claims that a late request has left.
+/// behind claims, claims that a late request has left, and requests that fail again and again.
 const IN_THE_WAY: [Kind; 2] = [Kind::Late, Kind::Refused];
 
 pub(super) fn check(
@@ -56,11 +56,16 @@ fn is_well_said(
     result: &Result<Report, RunError>,
 ) -> bool {
     let now = world.counts();
+    let is_hampered = {
+        let notes = world.notes();
+        let begun = notes.runs[run].begun;
+        notes.late_claims > 0 || notes.had_outage(life, begun, world.now())
+    };
     let met = IN_THE_WAY
         .iter()
         .any(|kind| now.of(*kind) > before.of(*kind))
         || world.may(Kind::Hidden) && now.of(Kind::Hidden) > 0
-        || world.notes().late_claims > 0;
+        || is_hampered;
     let notes = world.notes();
     let mut mine = notes.attempts.iter().filter(|attempt| attempt.run == run);
     let has_failed = mine.any(|attempt| attempt.has_failed);
