@@ -36,8 +36,6 @@ pub(crate) struct Rerun {
     record: Record,
     /// What was made for it, as far as is known.
     made: HashSet<Key>,
-    /// Whether this run began it.
-    is_new: bool,
 }
 
 /// What the workspace holds of a rerun.
@@ -68,8 +66,9 @@ fn name(tasks: &Selector) -> String {
 }
 
 impl Rerun {
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
+    /// Returns whether that run began it.
+    pub(crate) fn is_of(&self, run: RunId) -> bool {
+        self.record.id == run
     }
 
     /// Returns when it began.
@@ -124,7 +123,7 @@ impl Reruns {
         let names = found.iter().filter_map(|path| path.strip_suffix(".json"));
         let records = names.map(|name| reruns.read(name));
         for record in try_join_all(records).await?.into_iter().flatten() {
-            reruns.push(record, &found, false);
+            reruns.push(record, &found);
         }
         reruns.left = reruns.without_rerun(found).await?;
         Ok(reruns)
@@ -173,15 +172,11 @@ impl Reruns {
         Ok(paths.iter().filter_map(below).collect())
     }
 
-    fn push(&mut self, record: Record, found: &[String], is_new: bool) {
+    fn push(&mut self, record: Record, found: &[String]) {
         let below = format!("{}/{}/", record.name(), record.id);
         let keys = found.iter().filter_map(|path| path.strip_prefix(&below));
         let made = keys.filter_map(|key| key.parse().ok()).collect();
-        self.open.push(Rerun {
-            record,
-            made,
-            is_new,
-        });
+        self.open.push(Rerun { record, made });
     }
 
     fn record_path(&self, name: &str) -> String {
@@ -213,7 +208,7 @@ impl Reruns {
                 id: RunId::now(),
                 tasks,
             };
-            self.push(record, &[], true);
+            self.push(record, &[]);
         }
     }
 
@@ -226,13 +221,12 @@ impl Reruns {
         let path = self.record_path(&record.name());
         let bytes = serde_json::to_vec(&record).map_err(|error| self.broken(&path, error))?;
         match self.workspace.create(&path, Bytes::from(bytes)).await? {
-            Commit::Written => self.push(record, &[], true),
+            Commit::Written => self.push(record, &[]),
             Commit::Exists(first) => {
                 let first: Record =
                     serde_json::from_slice(&first).map_err(|error| self.broken(&path, error))?;
-                let is_new = first == record;
                 let found = self.list().await?;
-                self.push(first, &found, is_new);
+                self.push(first, &found);
             }
         }
         Ok(())
@@ -277,9 +271,9 @@ impl Reruns {
             return Ok(());
         }
         let found = self.list().await?;
-        for Rerun { record, is_new, .. } in std::mem::take(&mut self.open) {
+        for Rerun { record, .. } in std::mem::take(&mut self.open) {
             if self.is_open(&record).await? {
-                self.push(record, &found, is_new);
+                self.push(record, &found);
             }
         }
         Ok(())
@@ -311,19 +305,12 @@ impl Reruns {
     pub(crate) async fn is_made(&self, key: Key) -> Result<bool, StoreError> {
         for Rerun { record, .. } in &self.open {
             let path = self.made_path(record, key);
-            // The record goes first, so without one all was made.
+            // The record is deleted first, so without one all was made.
             if !self.workspace.exists(&path).await? && self.is_open(record).await? {
                 return Ok(false);
             }
         }
         Ok(!self.open.is_empty())
-    }
-
-    /// Deletes the reruns that this run began: it does not run.
-    pub(crate) async fn withdraw(&self) {
-        for rerun in self.open.iter().filter(|rerun| rerun.is_new) {
-            self.delete(&rerun.record).await;
-        }
     }
 
     /// Deletes the reruns: all is made, or nobody wants it any more.

@@ -166,15 +166,7 @@ async fn start(
     let Some(leases) = closing.within_grace(taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
-    let leases = match leases {
-        Ok(leases) => leases,
-        Err(error) => {
-            if matches!(error, RunError::AlreadyRunning(_)) {
-                closing.within(reruns.withdraw()).await;
-            }
-            return Err(error);
-        }
-    };
+    let leases = leases?;
     if is_exclusive && !reruns.is_empty() {
         // Another run may have gone on with them while this one waited for it.
         if let Err(error) = reruns.reload().await {
@@ -234,7 +226,7 @@ async fn begin_reruns(
         let begun = reruns.begin(tasks, run_id).await;
         begun.map_err(RunError::Store)?;
     }
-    for rerun in reruns.iter().filter(|rerun| !rerun.is_new()) {
+    for rerun in reruns.iter().filter(|rerun| !rerun.is_of(run_id)) {
         emit(
             settings,
             &Event::RerunResumed {

@@ -86,8 +86,8 @@ pub(crate) async fn acquire(
 
 /// Returns whether the output of a task is in the workspace, and made for the rerun if the task runs again.
 async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<bool, Error> {
-    if status.replaces() {
-        return Ok(run.reruns.is_made(run.graph.node(id).key).await?);
+    if status.replaces() && !run.reruns.is_made(run.graph.node(id).key).await? {
+        return Ok(false);
     }
     let found = check_outputs(&run.graph, vec![id], &run.workspace).await?;
     Ok(found.iter().all(|(_, status)| status.is_complete()))
