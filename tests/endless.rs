@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use capture::Capture;
-use common::memory;
-use kart::{Context, Error, RunError, Runner, StopToken, task};
+use common::{Log, memory};
+use kart::{Context, Error, Event, RunError, Runner, StopToken, task};
 
 static NAMED: AtomicU64 = AtomicU64::new(0);
 
@@ -186,7 +186,13 @@ async fn slow(#[requires((0..4).map(held))] all: Vec<u64>) -> kart::Result<u64> 
 async fn a_plan_that_takes_long_says_how_many_tasks_it_has_found_and_the_newest() {
     let capture = Capture::default();
     let _subscribed = capture.subscribe();
-    let runner = Runner::new(&memory());
+    let events = Log::default();
+    let notes = events.clone();
+    let runner = Runner::new(&memory()).on_event(move |event| {
+        if let Event::Planning { tasks, newest, .. } = event {
+            notes.note(format!("{tasks}, now {}", newest.unwrap_or_default()));
+        }
+    });
     let (report, told) = tokio::join!(runner.run(Slow), async {
         while !IS_HELD.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
@@ -201,6 +207,7 @@ async fn a_plan_that_takes_long_says_how_many_tasks_it_has_found_and_the_newest(
         told.strip_prefix(&before).unwrap().to_owned()
     });
     assert_eq!(report.unwrap().counts().ran, 5);
+    assert_eq!(events.take(), ["3, now Leaf { n: 1 }"]);
     for part in ["planning", "tasks=3", "newest=\"Leaf { n: 1 }\""] {
         assert!(told.contains(part), "no {part} in {told:?}");
     }

@@ -75,6 +75,14 @@ impl Line {
 /// The line of an event, if it has one.
 pub(super) fn line(event: &Event<'_>) -> Option<Line> {
     Some(match event {
+        Event::Planning {
+            tasks,
+            looked_up,
+            newest,
+        } => Line::note(match newest {
+            Some(newest) => format!("planning: {tasks} tasks so far, now {newest}"),
+            None => format!("planning: {looked_up} of {tasks} tasks looked up"),
+        }),
         Event::Planned {
             tasks,
             complete,

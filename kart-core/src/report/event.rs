@@ -63,6 +63,15 @@ impl TaskCounts {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Planning takes longer than a second. Emitted after a second, and then less and less often.
+    Planning {
+        /// How many tasks the graph has so far.
+        tasks: usize,
+        /// How many of them were looked up in the workspace.
+        looked_up: usize,
+        /// The newest task, while the graph still grows.
+        newest: Option<&'a str>,
+    },
     /// The survey has ended, and tasks start. If surveying was slow, some tasks have already started; their events follow.
     Planned {
         /// How many tasks the graph has.

@@ -23,6 +23,11 @@ impl Event<'_> {
     /// Writes the event to the `tracing` subscriber. Without one this costs nothing: no field is looked at.
     pub(crate) fn trace(&self) {
         match self {
+            Event::Planning {
+                tasks,
+                looked_up,
+                newest,
+            } => tracing::info!(target: "kart::event", tasks, looked_up, newest, "planning"),
             Event::Planned {
                 tasks,
                 complete,

@@ -23,6 +23,8 @@ pub(crate) enum Message {
     StatusKnown(Lookup),
     /// The survey takes long: ready tasks may start early.
     EarlyStartDue,
+    /// The survey takes long: time to tell how far it is. With the pause since the last time.
+    SurveyNewsDue(Duration),
     /// The workspace is known to be writable, or not.
     Prepared(Result<(), StoreError>),
     /// The attempt of that number holds its lease: its body starts.

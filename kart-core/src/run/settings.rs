@@ -21,6 +21,14 @@ const MEMORY_BUDGET: usize = 256 << 20;
 /// The default grace period: container platforms give 10 seconds between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// When to first tell how far a long plan is.
+pub(crate) const FIRST_NEWS: Duration = Duration::from_secs(1);
+
+/// Returns the pause between two of them that follows `pause`.
+pub(crate) fn pause_after(pause: Duration) -> Duration {
+    (pause * 2).min(Duration::from_secs(30))
+}
+
 pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// How runs on one workspace share or divide the work.

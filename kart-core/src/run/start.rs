@@ -17,7 +17,7 @@ use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
 use super::reruns::Reruns;
 use super::run_context::RunContext;
-use super::settings::{Coordination, OnCodeChange, Settings};
+use super::settings::{Coordination, FIRST_NEWS, OnCodeChange, Settings, pause_after};
 use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
@@ -26,10 +26,6 @@ use crate::model::{AnyTask, NodeId};
 use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs};
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::threads;
-
-/// When to first log how far a long expansion is, and the longest pause after that.
-const FIRST_NEWS: Duration = Duration::from_secs(1);
-const LONGEST_NEWS: Duration = Duration::from_secs(30);
 
 /// What past runs have shown, according to the run log.
 #[derive(Debug, Default)]
@@ -87,7 +83,7 @@ impl History {
 pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
     let started = Instant::now();
     let progress = Arc::default();
-    let expanded = with_news(&progress, expand(&settings, roots, &progress));
+    let expanded = with_news(&settings, &progress, expand(&settings, roots, &progress));
     let closing = Closing::new(&settings, started);
     let Some(graph) = closing.within_grace(expanded).await else {
         return Err(nothing_done(&settings, &Arc::default(), started));
@@ -318,8 +314,12 @@ pub(crate) async fn expand(
     Ok(Arc::new(graph))
 }
 
-/// Logs how far a long expansion is, after a second and then less and less often.
-async fn with_news<T>(progress: &ExpandProgress, expansion: impl Future<Output = T>) -> T {
+/// Tells how far a long expansion is.
+async fn with_news<T>(
+    settings: &Settings,
+    progress: &ExpandProgress,
+    expansion: impl Future<Output = T>,
+) -> T {
     let mut expansion = pin!(expansion);
     let mut pause = FIRST_NEWS;
     loop {
@@ -328,13 +328,14 @@ async fn with_news<T>(progress: &ExpandProgress, expansion: impl Future<Output =
             expanded = &mut expansion => return expanded,
             () = sleep(pause) => {}
         }
-        tracing::info!(
-            target: "kart::event",
-            tasks = progress.tasks(),
-            newest = progress.newest(),
-            "planning"
-        );
-        pause = (pause * 2).min(LONGEST_NEWS);
+        let newest = progress.newest();
+        let planning = Event::Planning {
+            tasks: progress.tasks(),
+            looked_up: 0,
+            newest: newest.as_deref(),
+        };
+        emit(settings, &planning);
+        pause = pause_after(pause);
     }
 }
 

@@ -128,6 +128,7 @@ impl RunState {
         match message {
             Message::StatusKnown(lookup) => self.on_status_known(lookup),
             Message::EarlyStartDue => self.on_early_start(),
+            Message::SurveyNewsDue(pause) => self.on_survey_news(pause),
             Message::Prepared(prepared) => self.on_prepared(prepared),
             Message::AttemptStarted(node, number) => self.on_attempt_started(node, number),
             Message::BodyFinished(node) => self.scheduler.body_ended(&mut self.table, node),

@@ -12,9 +12,11 @@ use super::state::RunState;
 use crate::error::{Error, StoreError, chain};
 use crate::model::NodeId;
 use crate::plan::{Graph, Status, check_outputs};
-use crate::report::{Interruption, Outcome, RunError};
+use crate::report::{Event, Interruption, Outcome, RunError};
 use crate::run::message::{FailedAttempt, Lookup, Message};
 use crate::run::preflight;
+use crate::run::record::tracker::emit;
+use crate::run::settings::{FIRST_NEWS, pause_after};
 use crate::run::table::State;
 use crate::workspace::Workspace;
 
@@ -143,11 +145,32 @@ impl RunState {
 
     /// Starts tasks early, if the preflight passes for the whole graph.
     pub(super) fn on_early_start(&mut self) {
+        if self.opening.is_planned {
+            return;
+        }
+        let news = Message::SurveyNewsDue(FIRST_NEWS);
+        let pause = FIRST_NEWS.saturating_sub(EARLY_START_DELAY);
+        self.background.after(pause, news);
         let specs = self.graph.nodes().map(|node| node.task.spec());
-        if !self.opening.is_planned && preflight::check(&self.settings, specs).is_ok() {
+        if preflight::check(&self.settings, specs).is_ok() {
             self.opening.is_early = true;
             self.open();
         }
+    }
+
+    /// Tells how far a long survey is.
+    pub(super) fn on_survey_news(&mut self, pause: Duration) {
+        if self.opening.is_planned {
+            return;
+        }
+        let planning = Event::Planning {
+            tasks: self.graph.len(),
+            looked_up: self.table.looked_up(),
+            newest: None,
+        };
+        emit(&self.settings, &planning);
+        let pause = pause_after(pause);
+        self.background.after(pause, Message::SurveyNewsDue(pause));
     }
 
     pub(super) fn on_prepared(&mut self, prepared: Result<(), StoreError>) {

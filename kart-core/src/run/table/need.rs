@@ -31,6 +31,12 @@ impl TaskTable {
         std::mem::take(&mut self.frontier)
     }
 
+    /// Returns how many tasks were looked up.
+    pub(crate) fn looked_up(&self) -> usize {
+        let is_known = |lookup: &&LookupState| **lookup == LookupState::Known;
+        self.lookup.iter().filter(is_known).count()
+    }
+
     /// Returns whether no lookup is in flight.
     pub(crate) fn is_surveyed(&self) -> bool {
         self.in_flight == 0
