@@ -41,6 +41,7 @@ use crate::workspace::CommitGuard;
 
 /// The encoded output of a body.
 struct Encoded {
+    path: Arc<str>,
     output: Erased,
     stored: Stored,
     steps: Arc<StepStore>,
@@ -221,7 +222,7 @@ impl Attempt<'_> {
         let run = self.run;
         let node = run.graph.node(self.node);
         let spec = node.task.spec();
-        let path = node.path()?;
+        let path: Arc<str> = node.path()?.into();
         if spec.external {
             let location = run.workspace.locate(&path);
             return Err(permanent(format!(
@@ -238,7 +239,7 @@ impl Attempt<'_> {
         let context = Context::new(
             spec.name,
             node.key,
-            path.into(),
+            Arc::clone(&path),
             self.number,
             &scope,
             Arc::clone(&steps),
@@ -271,6 +272,7 @@ impl Attempt<'_> {
             permanent(format!("failed to encode the output: {error}"))
         })?;
         Ok(Ok(Encoded {
+            path,
             output,
             stored,
             steps,
@@ -307,6 +309,7 @@ impl Attempt<'_> {
             node,
             self.status,
             guard,
+            &encoded.path,
             encoded.output,
             encoded.stored
         ));

@@ -18,10 +18,10 @@ pub(crate) async fn publish(
     node: &Node,
     status: Status,
     guard: &CommitGuard,
+    path: &str,
     output: Erased,
     stored: Stored,
 ) -> Result<Published, BoxError> {
-    let path = node.path()?;
     let is_keyed = node.task.spec().is_keyed();
     let bytes = stored.size()?;
     let hash = match &stored {
@@ -29,15 +29,15 @@ pub(crate) async fn publish(
         Stored::File(_) => None,
     };
     if !is_keyed {
-        replace_named(workspace, node, &path, &stored, guard).await?;
+        replace_named(workspace, node, path, &stored, guard).await?;
     } else if status.replaces() {
-        replace(workspace, &path, &stored, guard).await?;
-    } else if let Some(first) = create(workspace, node, &path, &stored, guard).await? {
+        replace(workspace, path, &stored, guard).await?;
+    } else if let Some(first) = create(workspace, node, path, &stored, guard).await? {
         return Ok(first);
     }
     // The file has moved to its place.
     let output = match &stored {
-        Stored::File(_) if workspace.is_directory() => match workspace.fetch(&path).await? {
+        Stored::File(_) if workspace.is_directory() => match workspace.fetch(path).await? {
             Some(file) => Arc::new(file),
             None => output,
         },
