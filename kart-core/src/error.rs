@@ -26,7 +26,7 @@ pub enum Error {
         reason: String,
     },
     /// A task requires itself, directly or through others.
-    #[error("tasks require each other in a circle: {}", .tasks.join(" -> "))]
+    #[error("tasks require each other in a cycle: {}", .tasks.join(" -> "))]
     Cycle {
         /// The cycle in order, each task with its parameters; the first is named again at the end.
         tasks: Vec<String>,

@@ -68,8 +68,8 @@ async fn bodies_of_two_runs_that_wait_for_each_other_fail_with_the_circle() {
     let (one, other) = (both.0.unwrap_err(), both.1.unwrap_err());
     let told = [format!("{one:#}"), format!("{other:#}")];
     let circle = |told: &String| {
-        told.contains("require each other in a circle: Ping -> Pong -> Ping")
-            || told.contains("require each other in a circle: Pong -> Ping -> Pong")
+        told.contains("require each other in a cycle: Ping -> Pong -> Ping")
+            || told.contains("require each other in a cycle: Pong -> Ping -> Pong")
     };
     assert!(told.iter().any(circle), "{told:?}");
     assert!(began.elapsed() < 3 * TTL, "{:?}", began.elapsed());
@@ -99,7 +99,7 @@ async fn bodies_that_hold_paths_for_each_other_fail_with_the_circle() {
     let run = runner(&memory()).coordination(Coordination::Exclusive);
     let both = unless_stuck(async { tokio::join!(run.run(Heads), run.run(Tails)) }).await;
     let told = format!("{:#} {:#}", both.0.unwrap_err(), both.1.unwrap_err());
-    assert!(told.contains("in a circle: "), "{told}");
+    assert!(told.contains("in a cycle: "), "{told}");
 }
 
 #[task]

@@ -57,7 +57,7 @@ async fn a_run_whose_root_is_taken_says_by_whom_within_a_third_of_the_ttl() {
     assert_eq!((owner.pid, owner.what.as_str()), (7, "it"));
     let story = error.to_string();
     assert!(
-        story.starts_with("busy: process 7 on host afar (run r) runs it since "),
+        story.starts_with("already running: process 7 on host afar (run r) runs it since "),
         "{story}"
     );
     // Another root is free.

@@ -279,7 +279,7 @@ async fn an_order_of_another_build_is_refused() {
         panic!("expected a failure");
     };
     assert!(
-        causes[0].contains("the order is for gs://elsewhere"),
+        causes[0].contains("the request is for gs://elsewhere"),
         "{causes:?}"
     );
 }

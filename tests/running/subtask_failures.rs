@@ -46,7 +46,7 @@ async fn bodies_that_wait_for_each_other_in_a_circle_fail_with_the_circle() {
     let story = format!("{error:#}");
     assert!(
         story.contains(
-            "tasks require each other in a circle: Middle { n: 7 } -> Ping { n: 7 } -> Pong { n: 7 } -> Middle { n: 7 }"
+            "tasks require each other in a cycle: Middle { n: 7 } -> Ping { n: 7 } -> Pong { n: 7 } -> Middle { n: 7 }"
         ),
         "{story}"
     );

@@ -68,7 +68,7 @@ const AFTER_HELP: &str = "\
 Settings and parameters come, the strongest first, from options, --params FILE, the environment (KART_WORKSPACE for \
 --workspace, KART_PARAM_DAY for the parameter `day`) and kart.toml; `config` shows which.
 
-Exit status: 0 all is complete, 1 a task failed, 2 wrong use, 75 stopped or busy: run again.";
+Exit status: 0 all is complete, 1 a task failed, 2 wrong use, 75 stopped or already running: run again.";
 
 /// Settings of that command as options.
 fn with_settings(command: clap::Command, of: Command) -> clap::Command {

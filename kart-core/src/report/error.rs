@@ -71,7 +71,7 @@ impl fmt::Display for RunError {
         match self {
             RunError::Failed(report) => failed(report, f),
             RunError::Interrupted(report) => interrupted(report, f),
-            RunError::AlreadyRunning(owner) => write!(f, "busy: {owner}"),
+            RunError::AlreadyRunning(owner) => write!(f, "already running: {owner}"),
             RunError::Plan(error) | RunError::Output(error) => with_chain(error, f),
             RunError::Store(error) => with_chain(error, f),
             RunError::Settings(reason) => f.write_str(reason),
@@ -125,7 +125,7 @@ fn interrupted(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for task in report.deferred().take(SHOWN_FAILURES) {
         write!(
             f,
-            "\n  {} was held back: it would not have ended before the deadline",
+            "\n  {} was deferred: it would not have ended before the deadline",
             task.task.description()
         )?;
     }

@@ -85,7 +85,7 @@ impl Event<'_> {
                     owner = tracing::field::display(owner)
                 );
             }
-            Event::CompletedByOther { task } => tell!(info, task, "made elsewhere"),
+            Event::CompletedByOther { task } => tell!(info, task, "completed by another process"),
             Event::Interrupted {
                 task,
                 attempt,
@@ -155,7 +155,7 @@ impl Event<'_> {
             } => tell!(
                 debug,
                 task,
-                "held back: it would not end before the deadline",
+                "deferred: it would not end before the deadline",
                 expected = expected.as_secs_f64(),
                 left = left.as_secs_f64()
             ),

@@ -22,7 +22,7 @@ pub trait Executor: fmt::Debug + Send + Sync {
     /// Makes one attempt. If you drop the future, the attempt may continue.
     ///
     /// An error counts as a failed attempt: the request could not be sent, or no response came back.
-    fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_>;
+    fn attempt(&self, request: AttemptRequest) -> AttemptFuture<'_>;
 }
 
 /// The request for a remote attempt. It travels as JSON, with secret parameters in clear text.

@@ -59,37 +59,37 @@ impl SubtaskReport {
     pub(crate) fn of(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> Self {
         let key = |node: NodeId| graph.node(node).key;
         let asked = asked_below(report, graph, notes, root);
-        let mut beside = SubtaskReport::default();
+        let mut subtasks = SubtaskReport::default();
         for note in notes.iter().filter(|note| note.node == root) {
-            beside.asked.extend(note.asked.iter().copied().map(key));
+            subtasks.asked.extend(note.asked.iter().copied().map(key));
         }
         for &node in &asked.tasks {
             let task = AnyTask::new(Arc::clone(&graph.node(node).task));
             // A task without a wire form cannot be reported.
-            beside.tasks.extend(task.to_json());
+            subtasks.tasks.extend(task.to_json());
         }
         let is_own = |node: NodeId| asked.nodes.contains(&node) && !graph.roots.contains(&node);
         for note in notes.iter().filter(|note| is_own(note.node)) {
-            if is_told(note.outcome) {
+            if is_reported(note.outcome) {
                 let outcome = report.task(note.node).outcome;
-                beside.ended.push(SubtaskEnd::of(note, outcome, key));
+                subtasks.ended.push(SubtaskEnd::of(note, outcome, key));
             }
         }
         for &node in &asked.nodes {
             match report.task(node).outcome {
-                Outcome::Complete => beside.complete.push(key(node)),
-                Outcome::Blocked { by } if is_own(node) => beside.blocked.push((key(node), *by)),
+                Outcome::Complete => subtasks.complete.push(key(node)),
+                Outcome::Blocked { by } if is_own(node) => subtasks.blocked.push((key(node), *by)),
                 _ => {}
             }
         }
-        if beside.tasks.len() + beside.ended.len() > MOST {
+        if subtasks.tasks.len() + subtasks.ended.len() > MOST {
             tracing::warn!(
                 task = describe(graph.node(root).task.as_ref()),
-                "its body has asked for too many tasks for the run that ordered it to be told of them"
+                "its body has asked for too many subtasks to report them to the dispatching run"
             );
             return SubtaskReport::default();
         }
-        beside
+        subtasks
     }
 }
 
@@ -146,7 +146,7 @@ fn asked_below(report: &Report, graph: &Graph, notes: &[Note], root: NodeId) -> 
 }
 
 /// Returns whether an attempt is reported. One that was cut off is not: another worker may make it.
-fn is_told(outcome: RecordedOutcome) -> bool {
+fn is_reported(outcome: RecordedOutcome) -> bool {
     matches!(
         outcome,
         RecordedOutcome::Ran | RecordedOutcome::Retrying | RecordedOutcome::Failed

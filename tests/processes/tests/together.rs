@@ -105,7 +105,7 @@ fn of_four_at_once_one_runs_and_three_say_who() {
     for (at, (status, _, said)) in ends.iter().enumerate() {
         if at != winner {
             assert_eq!(*status, Some(BUSY), "{said}");
-            let owner = format!("busy: process {} on host ", ids[winner]);
+            let owner = format!("already running: process {} on host ", ids[winner]);
             assert!(said.contains(&owner), "no {owner} in {said}");
             assert!(said.contains("--shared"), "{said}");
         }
@@ -205,7 +205,7 @@ fn a_process_of_another_user_that_is_hidden_here_is_alive() {
         return;
     }
     assert_eq!(status, Some(BUSY), "{out}{said}");
-    let owner = format!("busy: process {} on host ", holder.id());
+    let owner = format!("already running: process {} on host ", holder.id());
     assert!(said.contains(&owner), "no {owner} in {said}");
     assert_eq!(starts(&place.notes).1, 1);
 }

@@ -134,17 +134,17 @@ impl Drop for Forget<'_> {
 
 /// Polls the progress objects of all workers, and sends their news to a run.
 pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<Mailbox>) {
-    let mut heard: HashMap<String, (Bytes, Instant)> = HashMap::new();
+    let mut received: HashMap<String, (Bytes, Instant)> = HashMap::new();
     loop {
         sleep(EVERY).await;
         let Ok(paths) = workspace.list(DIRECTORY).await else {
             continue;
         };
-        heard.retain(|path, _| paths.contains(path));
+        received.retain(|path, _| paths.contains(path));
         let read = workspace.read_many(paths.clone()).await;
         for (path, read) in paths.into_iter().zip(read) {
             let Ok(Some(text)) = read else { continue };
-            match heard.get(&path) {
+            match received.get(&path) {
                 Some((before, since)) if *before == text => {
                     if since.elapsed() > STALE {
                         let _ = workspace.delete(&path).await;
@@ -152,7 +152,7 @@ pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<M
                 }
                 _ => {
                     tell(&text, &graph, &mailbox);
-                    heard.insert(path, (text, Instant::now()));
+                    received.insert(path, (text, Instant::now()));
                 }
             }
         }

@@ -52,9 +52,9 @@ use crate::run::subtask_report::SubtaskReport;
 /// struct ByJson(Worker);
 ///
 /// impl Executor for ByJson {
-///     fn attempt(&self, order: AttemptRequest) -> AttemptFuture<'_> {
+///     fn attempt(&self, request: AttemptRequest) -> AttemptFuture<'_> {
 ///         Box::pin(async move {
-///             let sent = serde_json::to_vec(&order)?;
+///             let sent = serde_json::to_vec(&request)?;
 ///             Ok(self.0.attempt(&serde_json::from_slice(&sent)?).await)
 ///         })
 ///     }
@@ -125,23 +125,23 @@ impl Worker {
     }
 
     /// Makes one attempt, or finds that its output exists. Never panics.
-    pub async fn attempt(&self, order: &AttemptRequest) -> AttemptResponse {
-        let mut answers = self.attempts(std::slice::from_ref(order)).await;
+    pub async fn attempt(&self, request: &AttemptRequest) -> AttemptResponse {
+        let mut answers = self.attempts(std::slice::from_ref(request)).await;
         answers.pop().unwrap_or(AttemptResponse::Interrupted)
     }
 
     /// Makes attempts that arrive together, and returns a response for each, in order. Never panics. They are one run, which
     /// takes the slots that are free when it starts, and at least one.
-    pub async fn attempts(&self, orders: &[AttemptRequest]) -> Vec<AttemptResponse> {
+    pub async fn attempts(&self, requests: &[AttemptRequest]) -> Vec<AttemptResponse> {
         let started = Instant::now();
-        let mut answers: Vec<Option<AttemptResponse>> = Vec::with_capacity(orders.len());
+        let mut answers: Vec<Option<AttemptResponse>> = Vec::with_capacity(requests.len());
         let (mut taken, mut tasks) = (Vec::new(), Vec::new());
-        for order in orders {
-            let task = caught(async { self.task(order) }).await;
+        for request in requests {
+            let task = caught(async { self.task(request) }).await;
             answers.push(task.map_or_else(
                 |error| Some(AttemptResponse::failed(&error, started.elapsed())),
                 |task| {
-                    taken.push(order);
+                    taken.push(request);
                     tasks.push(task);
                     None
                 },
@@ -156,8 +156,8 @@ impl Worker {
             // One of them may have failed the others.
             Err(_) => {
                 let mut made = Vec::with_capacity(taken.len());
-                for order in taken {
-                    made.push(Box::pin(self.attempt(order)).await);
+                for request in taken {
+                    made.push(Box::pin(self.attempt(request)).await);
                 }
                 made
             }
@@ -176,16 +176,16 @@ impl Worker {
     }
 
     /// Returns the requested task, if it can run here.
-    fn task(&self, order: &AttemptRequest) -> Result<AnyTask, BoxError> {
-        self.check_workspace(order)?;
-        let task = task(order)?;
+    fn task(&self, request: &AttemptRequest) -> Result<AnyTask, BoxError> {
+        self.check_workspace(request)?;
+        let task = task(request)?;
         preflight::check(&self.settings, [task.spec()]).map_err(permanent)?;
         Ok(task)
     }
 
     async fn make(
         &self,
-        orders: &[&AttemptRequest],
+        requests: &[&AttemptRequest],
         tasks: Vec<AnyTask>,
     ) -> Result<Vec<AttemptResponse>, BoxError> {
         if tasks.is_empty() {
@@ -193,13 +193,13 @@ impl Worker {
         }
         let specs: Vec<&TaskSpec> = tasks.iter().map(AnyTask::spec).collect();
         let Some(held) = self.hold(&specs).await else {
-            return Ok(vec![AttemptResponse::Interrupted; orders.len()]);
+            return Ok(vec![AttemptResponse::Interrupted; requests.len()]);
         };
         let started = Instant::now();
         let graph = start::expand(&self.settings, tasks, &Arc::default())
             .await
             .map_err(permanent)?;
-        let asked = graph.roots.iter().copied().zip(orders.iter().copied());
+        let asked = graph.roots.iter().copied().zip(requests.iter().copied());
         let asked: Vec<Asked<'_>> = asked.collect();
         let statuses = self.statuses(&graph, &asked).await?;
         let notes = Notes::default();
@@ -211,9 +211,9 @@ impl Worker {
         };
         let notes = mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
         let has_asked = notes.iter().any(|note| !note.asked.is_empty());
-        let answers = asked.iter().map(|&(root, order)| {
-            if !is_same(&graph, root, order) {
-                let error = other_build(order, "has another key");
+        let answers = asked.iter().map(|&(root, request)| {
+            if !is_same(&graph, root, request) {
+                let error = other_build(request, "has another key");
                 return AttemptResponse::failed(&error, started.elapsed());
             }
             let Some(report) = &report else {
@@ -272,12 +272,12 @@ impl Worker {
         }
     }
 
-    fn check_workspace(&self, order: &AttemptRequest) -> Result<(), BoxError> {
-        if self.settings.workspace.may_be(&order.workspace) {
+    fn check_workspace(&self, request: &AttemptRequest) -> Result<(), BoxError> {
+        if self.settings.workspace.may_be(&request.workspace) {
             return Ok(());
         }
-        let (this_process, there) = (self.settings.workspace.location(), &order.workspace);
-        let reason = format!("the order is for {there}, and this worker works in {this_process}");
+        let (this_process, there) = (self.settings.workspace.location(), &request.workspace);
+        let reason = format!("the request is for {there}, and this worker works in {this_process}");
         Err(permanent(reason).into())
     }
 
@@ -352,28 +352,28 @@ impl fmt::Debug for Worker {
 }
 
 /// Returns the requested task, as this program knows it.
-fn task(order: &AttemptRequest) -> Result<AnyTask, BoxError> {
-    let Some(spec) = linked().find(|spec| spec.name == order.name()) else {
-        return Err(other_build(order, "is not linked into this one"));
+fn task(request: &AttemptRequest) -> Result<AnyTask, BoxError> {
+    let Some(spec) = linked().find(|spec| spec.name == request.name()) else {
+        return Err(other_build(request, "is not linked into this one"));
     };
-    if spec.code != order.code {
-        return Err(other_build(order, "has other code"));
+    if spec.code != request.code {
+        return Err(other_build(request, "has other code"));
     }
-    Ok(AnyTask::from_json(order.task.clone()).map_err(permanent)?)
+    Ok(AnyTask::from_json(request.task.clone()).map_err(permanent)?)
 }
 
 /// Returns whether this program and the dispatching run agree on the key of a task.
-fn is_same(graph: &Graph, root: NodeId, order: &AttemptRequest) -> bool {
-    graph.node(root).key == order.key
+fn is_same(graph: &Graph, root: NodeId, request: &AttemptRequest) -> bool {
+    graph.node(root).key == request.key
 }
 
 /// Returns the error for a request of another build.
-fn other_build(order: &AttemptRequest, how: &str) -> BoxError {
+fn other_build(request: &AttemptRequest, how: &str) -> BoxError {
     let this_process = registry::fingerprint();
-    let there = &order.build;
-    let name = order.name();
+    let there = &request.build;
+    let name = request.name();
     permanent(format!(
-        "task `{name}` {how}: the order is of build {there}, this worker of build {this_process}; run both from one build"
+        "task `{name}` {how}: the request is of build {there}, this worker of build {this_process}; run both from one build"
     ))
     .into()
 }
