@@ -1,13 +1,14 @@
 //! What a run still writes when it is dropped or has lost its lease, and runs that write one path.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use kart::{TaskExt as _, Workspace, task};
+use kart::{Context, Coordination, Interruption, Outcome, RunError, TaskExt as _, Workspace, task};
 use object_store::memory::InMemory;
 
-use crate::common::{Hooked, Log, unless_stuck};
+use crate::common::{Hooked, Log, memory, unless_stuck};
 use crate::{SECOND, runner};
 
 /// A write to the disk that lasts.
@@ -127,4 +128,67 @@ async fn two_roots_that_write_one_path_without_a_key_take_turns() {
         assert_eq!((is_complete(1).await, is_complete(2).await), (false, true));
         assert_eq!(Newest { day: 2 }.load(&second).await.unwrap(), 2);
     }
+}
+
+/// Longer than a lease of the tests below lasts.
+const STANDSTILL: Duration = Duration::from_mins(1);
+
+/// What a process sees whose machine stands still: the time jumps, and nothing of it has run meanwhile.
+fn stand_still() {
+    let _ = tokio::time::advance(STANDSTILL).now_or_never();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_between_the_check_and_the_commit_does_not_commit() {
+    let log = Log::default();
+    let (writes, has_stood_still) = (log.clone(), AtomicBool::new(false));
+    let workspace = Hooked::workspace(&Arc::default(), move |operation, path| {
+        if operation == "put" && path.contains("latest.json") {
+            // The first commit has passed its guard; the output itself is next.
+            if !has_stood_still.swap(true, Ordering::SeqCst) {
+                stand_still();
+            }
+            let name = path.rsplit('/').next();
+            writes.note(name.unwrap_or_default());
+        }
+        std::future::ready(()).boxed()
+    });
+    let run = runner(&workspace, &log)
+        .ttl(STANDSTILL / 2)
+        .coordination(Coordination::Shared);
+    let report = unless_stuck(run.run(Newest { day: 1 })).await.unwrap();
+    assert_eq!(report.counts().ran, 1);
+    let companion = "latest.json.key";
+    let again = [companion, "latest.json", companion];
+    assert_eq!(log.all(), [&[companion], &again[..]].concat());
+}
+
+/// Stands still in its first attempt, and then saves.
+#[task]
+async fn saves(#[context] cx: &Context, #[resource] log: &Log) -> kart::Result<u32> {
+    if log.all().is_empty() {
+        stand_still();
+    }
+    let saved = cx.save("place", &1).await;
+    log.note(format!("saved: {}", saved.is_ok()));
+    saved.map(|()| 2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_process_stood_still_past_its_lease_saves_nothing() {
+    let (workspace, log) = (memory(), Log::default());
+    let run = runner(&workspace, &log).ttl(STANDSTILL / 2);
+    let error = unless_stuck(run.run(Saves)).await.unwrap_err();
+    let RunError::Interrupted(report) = error else {
+        panic!("{error:#}");
+    };
+    assert!(matches!(
+        report.outcome(&Saves),
+        Some(Outcome::Interrupted(Interruption::Stopped))
+    ));
+    assert_eq!(log.take(), ["saved: false"]);
+
+    let run = run.coordination(Coordination::Shared);
+    unless_stuck(run.run(Saves)).await.unwrap();
+    assert_eq!(log.all(), ["saved: false", "saved: true"]);
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use kart::format::{Format, Json};
 use kart::{Artifact, BoxError, Context, Runner, TaskExt, task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
-use crate::common::memory;
+use crate::common::{Hooked, memory};
 
 /// How often each of the formats below has decoded.
 static DECODED: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
@@ -171,13 +174,17 @@ async fn consumer(
     Ok(n + by_reference[0] + counted[0])
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(start_paused = true)]
 async fn a_shared_value_is_decoded_once_for_all_its_consumers() {
     #[task]
     async fn all(#[requires((0..50).map(|n| Consumer { n }))] all: Vec<u32>) -> kart::Result<u32> {
         Ok(all.iter().sum())
     }
-    let workspace = memory();
+    // A read takes its time, so that the others ask meanwhile.
+    let workspace = Hooked::workspace(&Arc::default(), |operation, _| {
+        let time = u64::from(operation == "get");
+        sleep(Duration::from_secs(time)).boxed()
+    });
     Runner::new(&workspace)
         .run_log(false)
         .run(Shared)

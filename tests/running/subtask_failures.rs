@@ -122,6 +122,36 @@ async fn a_body_that_fails_with_what_it_asked_for_is_blocked_and_not_retried() {
     assert!(format!("{error:#}").contains("no 1"));
 }
 
+#[task]
+async fn above_broken(#[requires(Broken { n: 3 })] broken: u64) -> kart::Result<u64> {
+    Ok(broken)
+}
+
+/// Asks for what requires a task that has failed before.
+#[task]
+async fn asks_late(#[context] cx: &Context) -> anyhow::Result<String> {
+    let broken = cx.get(Broken { n: 3 }).await;
+    let above = cx.get(AboveBroken).await;
+    let told = [broken.err(), above.err()].map(|error| error.map(|error| kart::chain(&error)));
+    Ok(told.into_iter().flatten().collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_after_its_requirement_has_failed_is_blocked_at_once() {
+    let bench = Bench::new();
+    let error = unless_stuck(bench.runner().run(AsksLate))
+        .await
+        .unwrap_err();
+    let report = error.report().unwrap();
+    let said = report.output(&AsksLate).await.unwrap();
+    assert_eq!(said.matches("no 3").count(), 2, "{said}");
+    let broken = Broken { n: 3 }.key();
+    assert!(matches!(
+        report.outcome(&AboveBroken),
+        Some(Outcome::Blocked { by }) if *by == broken
+    ));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_may_go_on_without_what_it_asked_for() {
     let bench = Bench::new();

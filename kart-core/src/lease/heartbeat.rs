@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::liveness_path;
@@ -28,6 +29,7 @@ pub(super) struct Liveness {
     is_leaving: watch::Sender<bool>,
     /// Counts the claims that were released.
     released: watch::Sender<u64>,
+    heartbeat: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Liveness {
@@ -41,10 +43,11 @@ impl Liveness {
             is_over: watch::Sender::new(false),
             is_leaving: watch::Sender::new(false),
             released: watch::Sender::new(0),
+            heartbeat: Mutex::default(),
         });
         live_participants().insert(id, Arc::downgrade(&liveness));
         liveness.write(0).await?;
-        spawn(heartbeat_loop(Arc::clone(&liveness)));
+        *liveness.heartbeat() = Some(spawn(heartbeat_loop(Arc::clone(&liveness))));
         Ok(liveness)
     }
 
@@ -80,10 +83,15 @@ impl Liveness {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Stops the heartbeat. Waits for one that is under way, which could arrive after what follows.
+    /// Stops the heartbeat. Waits for one that is under way, which could arrive after what follows, and until the heartbeat
+    /// has let go of the workspace: a process that exits before leaves its temporary files.
     pub(super) async fn leave(&self) {
-        self.is_leaving.send_replace(true);
-        self.lost().await;
+        let was_over = self.is_leaving.send_replace(true);
+        let heartbeat = self.heartbeat().take();
+        if let Some(heartbeat) = heartbeat.filter(|_| !was_over) {
+            // It does not panic, and nobody aborts it.
+            let _ = heartbeat.await;
+        }
     }
 
     /// What its liveness object holds.
@@ -102,6 +110,12 @@ impl Liveness {
         let path = liveness_path(self.id);
         let write = self.shared.workspace.replace(&path, self.record(counter));
         self.shared.in_time("write", &path, write).await
+    }
+
+    fn heartbeat(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.heartbeat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn clock(&self) -> MutexGuard<'_, LeaseClock> {
@@ -155,7 +169,7 @@ async fn heartbeat_loop(liveness: Arc<Liveness>) {
 
 /// Runs the heartbeat where nothing else can starve it: on a thread of its own. On a runtime of one thread it
 /// stays there, so that a paused clock drives it.
-fn spawn(heartbeat: impl Future<Output = ()> + Send + 'static) {
+fn spawn(heartbeat: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     static OWN: OnceLock<Option<Handle>> = OnceLock::new();
     let current = Handle::current();
     let runtime = match current.runtime_flavor() {
@@ -169,7 +183,7 @@ fn spawn(heartbeat: impl Future<Output = ()> + Send + 'static) {
             })
             .as_ref(),
     };
-    runtime.unwrap_or(&current).spawn(heartbeat);
+    runtime.unwrap_or(&current).spawn(heartbeat)
 }
 
 /// Starts a runtime on a thread of its own that lives as long as the process: connections that the heartbeat

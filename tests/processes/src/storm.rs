@@ -14,6 +14,9 @@ use kart::Workspace;
 
 use crate::STARTS;
 
+/// The status of a run that says: run it again.
+const INTERRUPTED: i32 = 75;
+
 /// What is to be there in the end: for each task its name, the path of its output, and the bytes.
 pub type Expected = BTreeMap<String, (String, Vec<u8>)>;
 
@@ -24,6 +27,8 @@ pub struct Tally {
     pub runs: u64,
     /// How often it was killed.
     pub kills: u64,
+    /// How often it ended by itself before all was done, as it may where the disk stands still for longer than its leases.
+    pub interrupted: u64,
     /// How many tasks there were.
     pub tasks: u64,
     /// How many bodies were started.
@@ -42,6 +47,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.runs += other.runs;
         self.kills += other.kills;
+        self.interrupted += other.interrupted;
         self.tasks += other.tasks;
         self.starts += other.starts;
         self.lost += other.lost;
@@ -55,9 +61,10 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs, {} kills, {} tasks, {} starts, lost {}, corrupt {}, repeated {}, litter {}",
+            "{} runs, {} kills, {} interrupted, {} tasks, {} starts, lost {}, corrupt {}, repeated {}, litter {}",
             self.runs,
             self.kills,
+            self.interrupted,
             self.tasks,
             self.starts,
             self.lost,
@@ -144,8 +151,10 @@ impl Storm<'_> {
             }
             let output = child.wait_with_output()?;
             let said = String::from_utf8_lossy(&output.stderr);
+            let is_interrupted = !is_killed && output.status.code() == Some(INTERRUPTED);
+            tally.interrupted += u64::from(is_interrupted);
             ensure!(
-                is_killed || output.status.success(),
+                is_killed || output.status.success() || (is_interrupted && tally.interrupted <= 3),
                 "seed {}: {}: {said}",
                 self.seed,
                 output.status
@@ -158,7 +167,7 @@ impl Storm<'_> {
             let now = runtime.block_on(self.complete(&workspace))?;
             tally.lost += complete.difference(&now).count() as u64;
             complete = now;
-            if !is_killed {
+            if !is_killed && !is_interrupted {
                 break;
             }
         }

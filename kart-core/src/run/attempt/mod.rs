@@ -128,7 +128,10 @@ impl Attempt<'_> {
                 }
                 None
             }
-            made = &mut making => Some(made),
+            // A commit that was refused, or the body that made it, may have noticed the loss first.
+            made = &mut making => Some(made).filter(|(end, _)| {
+                matches!(end, AttemptEnd::Published(_)) || self.lease.is_held()
+            }),
         }
     }
 
@@ -263,7 +266,7 @@ impl Attempt<'_> {
         let output = match made {
             Ok(output) => output,
             Err(error) if is_interrupted(error.as_ref()) => {
-                return Ok(Err(self.gave_up(&handle, error)));
+                return Ok(Err(self.gave_up(&handle, guard, error)));
             }
             Err(error) => return Err(error),
         };
@@ -279,10 +282,10 @@ impl Attempt<'_> {
         }))
     }
 
-    /// Returns how a body ended that returned `interrupted()`: failed, unless the run is stopping or one of its subtasks was
-    /// interrupted.
-    fn gave_up(&self, handle: &RunHandle, error: BoxError) -> AttemptEnd {
-        if self.run.stop.is_stopping() || handle.was_interrupted() {
+    /// Returns how a body ended that returned `interrupted()`: failed, unless the run is stopping, its lease is lost, or one of
+    /// its subtasks was interrupted.
+    fn gave_up(&self, handle: &RunHandle, guard: &CommitGuard, error: BoxError) -> AttemptEnd {
+        if self.run.stop.is_stopping() || !guard.is_open() || handle.was_interrupted() {
             return failed(error);
         }
         let error = chain(error.as_ref());

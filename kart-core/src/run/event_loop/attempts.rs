@@ -59,9 +59,12 @@ impl RunState {
                 self.on_input_vanished(input, attempt(error));
             }
             AttemptEnd::Stopped => {
-                let reason = match self.stopped {
-                    Some(_) => Interruption::Stopped,
-                    None => Interruption::Subtask,
+                // With its guard closed the run is about to stop: it has lost its lease.
+                let is_stopped = self.stopped.is_some() || !self.run.guard.is_open();
+                let reason = if is_stopped {
+                    Interruption::Stopped
+                } else {
+                    Interruption::Subtask
                 };
                 self.interrupt(node, number, elapsed, reason);
             }
