@@ -229,6 +229,7 @@ impl Shared {
 async fn write(shared: Arc<Shared>, mut over: watch::Receiver<bool>) {
     loop {
         tokio::select! {
+            biased;
             // A sender that is gone has been dropped with its run.
             _ = over.wait_for(|over| *over) => return,
             () = sleep(EVERY) => {}

@@ -105,6 +105,8 @@ impl Listener {
             }
             let closing = self.app.closing.clone();
             tokio::select! {
+                // What happened before the end is told first.
+                biased;
                 changed = self.newest.changed() => changed.ok()?,
                 () = closing.stopped() => return None,
             }
