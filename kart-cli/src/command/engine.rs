@@ -26,7 +26,10 @@ pub(super) async fn detach(session: &Session, roots: &[AnyTask]) -> Result<bool,
         return Ok(false);
     }
     let parsed = &session.parsed;
-    if let Some(option) = HERE.iter().find(|option| !parsed.all(option).is_empty()) {
+    if let Some(option) = HERE
+        .iter()
+        .find(|option| parsed.flag(option) || !parsed.all(option).is_empty())
+    {
         return Err(End::wrong_use(format!(
             "'--{option}' is for a run that is waited for, and '--detach' waits for none"
         )));
@@ -101,7 +104,7 @@ async fn leave(
 }
 
 /// Options that mean nothing for a run that nobody waits for.
-const HERE: [&str; 2] = ["report", "rerun"];
+const HERE: [&str; 3] = ["abandon", "report", "rerun"];
 
 /// Settings that have no say in a run that is left to the workers, and what holds in their place.
 const WITHOUT_SAY: [(&str, &str); 2] = [

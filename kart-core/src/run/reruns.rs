@@ -4,7 +4,7 @@
 //! `_kart/reruns/{roots}/{tasks}.json` says what is to be made again. It is created before anything runs, and deleted when all
 //! of it is made. `_kart/reruns/{roots}/{tasks}/{id}/{key}` says that an output was made for it, and follows the output.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::log::RunId;
 use crate::model::NodeId;
-use crate::plan::{Graph, Selector, marks};
+use crate::plan::{Graph, Selector, Status, marks};
 use crate::workspace::{Commit, Workspace};
 
 /// The unfinished reruns of the roots of one run.
@@ -82,6 +82,16 @@ impl Rerun {
     }
 }
 
+/// What was made for each rerun that is not over.
+#[derive(Debug, Default)]
+pub(crate) struct Made(Vec<HashSet<Key>>);
+
+impl Made {
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        self.0.iter().all(|made| made.contains(&key))
+    }
+}
+
 /// Names the tasks, for people.
 impl fmt::Display for Rerun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,17 +131,23 @@ impl Reruns {
         reruns.directory = format!("_kart/reruns/{roots}");
         let found = reruns.list().await?;
         let names = found.iter().filter_map(|path| path.strip_suffix(".json"));
-        let records = names.map(|name| reruns.read(name));
-        for record in try_join_all(records).await?.into_iter().flatten() {
-            reruns.push(record, &found);
+        for name in names {
+            match reruns.read(name).await? {
+                Some(Ok(record)) => reruns.push(record, &found),
+                Some(Err(error)) => {
+                    let location = workspace.locate(&reruns.record_path(name));
+                    tracing::warn!(%error, %location, "passed over a rerun that cannot be read");
+                }
+                None => {}
+            }
         }
-        reruns.left = reruns.without_rerun(found).await?;
+        reruns.left = reruns.without_rerun(&found).await?;
         Ok(reruns)
     }
 
     /// Returns those paths that belong to no open rerun.
-    async fn without_rerun(&self, found: Vec<String>) -> Result<Vec<String>, StoreError> {
-        let mut left = Vec::new();
+    async fn without_rerun(&self, found: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut others: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
         for path in found {
             let mut parts = path.split('/');
             let (Some(name), Some(id)) = (parts.next(), parts.next()) else {
@@ -139,14 +155,20 @@ impl Reruns {
             };
             let is_of =
                 |rerun: &Rerun| rerun.record.name() == name && rerun.record.id.to_string() == id;
-            // Listings may lag behind.
-            if !self.open.iter().any(is_of)
-                && self
-                    .read(name)
-                    .await?
-                    .is_none_or(|record| record.id.to_string() != id)
-            {
-                left.push(format!("{}/{path}", self.directory));
+            if !self.open.iter().any(is_of) {
+                let path = format!("{}/{path}", self.directory);
+                others.entry((name, id)).or_default().push(path);
+            }
+        }
+        let mut left = Vec::new();
+        for ((name, id), paths) in others {
+            // A listing may lag behind, and what cannot be read may be of a later release.
+            let is_over = match self.read(name).await? {
+                None => true,
+                Some(record) => record.is_ok_and(|record| record.id.to_string() != id),
+            };
+            if is_over {
+                left.extend(paths);
             }
         }
         Ok(left)
@@ -187,18 +209,10 @@ impl Reruns {
         format!("{}/{}/{}/{key}", self.directory, record.name(), record.id)
     }
 
-    /// Reads the record of that name; `None` if there is none, or one of a later release.
-    async fn read(&self, name: &str) -> Result<Option<Record>, StoreError> {
-        let path = self.record_path(name);
-        let Some(bytes) = self.workspace.read(&path).await? else {
-            return Ok(None);
-        };
-        let record = serde_json::from_slice(&bytes);
-        if let Err(error) = &record {
-            let location = self.workspace.locate(&path);
-            tracing::warn!(%error, %location, "failed to read what is to be made again");
-        }
-        Ok(record.ok())
+    /// Reads the record of that name, if there is one.
+    async fn read(&self, name: &str) -> Result<Option<serde_json::Result<Record>>, StoreError> {
+        let bytes = self.workspace.read(&self.record_path(name)).await?;
+        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)))
     }
 
     /// Adds a rerun without a word to the workspace, unless it is open already.
@@ -259,7 +273,7 @@ impl Reruns {
         &self,
         graph: &Graph,
         changed: &HashSet<NodeId>,
-    ) -> HashMap<NodeId, crate::plan::Status> {
+    ) -> HashMap<NodeId, Status> {
         let open = self.open.iter();
         let reruns = open.map(|rerun| (&rerun.record.tasks, &rerun.made));
         marks(graph, reruns, changed)
@@ -280,8 +294,12 @@ impl Reruns {
     }
 
     async fn is_open(&self, record: &Record) -> Result<bool, StoreError> {
-        let current = self.read(&record.name()).await?;
-        Ok(current.is_some_and(|current| current.id == record.id))
+        let name = record.name();
+        match self.read(&name).await? {
+            None => Ok(false),
+            Some(Ok(current)) => Ok(current.id == record.id),
+            Some(Err(error)) => Err(self.broken(&self.record_path(&name), error)),
+        }
     }
 
     /// Records that the output of a task was made for the reruns.
@@ -311,6 +329,21 @@ impl Reruns {
             }
         }
         Ok(!self.open.is_empty())
+    }
+
+    /// Returns what any run has made for all the reruns.
+    pub(crate) async fn all_made(&self) -> Result<Made, StoreError> {
+        let mut made = Made::default();
+        for Rerun { record, .. } in &self.open {
+            let below = format!("{}/{}/{}", self.directory, record.name(), record.id);
+            let paths = self.workspace.list(&below).await?;
+            if self.is_open(record).await? {
+                let keys = paths.iter().filter_map(|path| path.rsplit('/').next());
+                made.0
+                    .push(keys.filter_map(|key| key.parse().ok()).collect());
+            }
+        }
+        Ok(made)
     }
 
     /// Deletes the reruns: all is made, or nobody wants it any more.

@@ -14,6 +14,7 @@ use crate::model::NodeId;
 use crate::plan::check_outputs;
 use crate::run::coordination::pause;
 use crate::run::message::{ClaimPoll, ForeignStatus, Message};
+use crate::run::reruns::Made;
 use crate::run::run_context::RunContext;
 use crate::run::table::{Foreign, State};
 use crate::workspace::Workspace;
@@ -113,9 +114,14 @@ async fn poll(run: &RunContext, polled: Vec<Polled>) -> ClaimPoll {
     let (graph, workspace) = (&run.graph, &run.workspace);
     let nodes = polled.iter().map(|polled| polled.node).collect();
     let mut complete = Vec::with_capacity(polled.len());
+    let made = if polled.iter().any(|polled| polled.replaces) {
+        run.reruns.all_made().await?
+    } else {
+        Made::default()
+    };
     let statuses = check_outputs(graph, nodes, workspace).await?;
     for (polled, (node, status)) in polled.iter().zip(statuses) {
-        let is_made = !polled.replaces || run.reruns.is_made(graph.node(node).key).await?;
+        let is_made = !polled.replaces || made.contains(graph.node(node).key);
         complete.push(status.is_complete() && is_made);
     }
     let claimed = if complete.iter().all(|is_complete| *is_complete) {
