@@ -112,6 +112,8 @@ async fn runs_that_share_a_rerun_make_each_task_once_and_from_new_inputs() {
     assert_eq!(log.take(), ["source", "source", "derived"]);
     assert_eq!(Source.load(&workspace).await.unwrap(), 1);
     assert_eq!(Derived.load(&workspace).await.unwrap(), 10);
+    let plain = runner(&workspace, &log).run(Derived).await.unwrap();
+    assert_eq!(plain.counts().ran, 0);
     assert!(remembered(&workspace).await.is_empty());
 }
 
@@ -239,4 +241,78 @@ async fn a_rerun_that_does_not_get_its_root_is_remembered() {
     assert_eq!(report.output(&Derived).await.unwrap(), 0);
     let next = runner(&workspace, &log).run(Derived).await.unwrap();
     assert_eq!(next.output(&Derived).await.unwrap(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_shares_a_rerun_that_is_dropped_still_makes_all_of_it() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    let shared = runner(&workspace, &log).coordination(Coordination::Shared);
+    let rerun = shared.clone().rerun("Source");
+    let (one, other) = tokio::join!(rerun.run(Derived), async {
+        tokio::time::sleep(SECOND).await;
+        shared.abandon_reruns(true).run(Derived).await
+    });
+    // Whoever drops it wants what there is.
+    assert_eq!(other.unwrap().counts().ran, 0);
+    assert_eq!(one.unwrap().output(&Derived).await.unwrap(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_see_changed_code_goes_on_with_a_rerun_for_its_sake() {
+    let (workspace, log) = (memory(), Log::default());
+    let runner = runner(&workspace, &log);
+    runner.run(one::Price { n: 1 }).await.unwrap();
+    let rerunning = runner.clone().on_code_change(OnCodeChange::Rerun);
+    let impatient = rerunning.deadline(2 * SECOND);
+    let (first, refused) = tokio::join!(runner.run(Bill), async {
+        tokio::time::sleep(SECOND).await;
+        impatient.run(Bill).await
+    });
+    assert_eq!(first.unwrap().output(&Bill).await.unwrap(), 200);
+    assert!(matches!(refused, Err(RunError::AlreadyRunning(_))));
+    let report = runner.run_log(false).run(Bill).await.unwrap();
+    assert_eq!(report.output(&Bill).await.unwrap(), 300);
+}
+
+#[task]
+async fn asks_for_source(#[context] cx: &kart::Context) -> kart::Result<usize> {
+    Ok(*cx.get(Source).await?)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_of_what_only_a_body_asks_for_names_that_task_too() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(AsksForSource).await.unwrap();
+    let alone = runner(&workspace, &log).rerun("Source");
+    let error = alone.run(AsksForSource).await.unwrap_err();
+    assert!(matches!(error, RunError::Settings(_)), "{error:?}");
+    assert!(remembered(&workspace).await.is_empty());
+    let both = alone.rerun("AsksForSource").run(AsksForSource).await;
+    assert_eq!(both.unwrap().output(&AsksForSource).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_that_was_killed_at_its_end_does_not_stand_for_the_next() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    let rerun = runner(&workspace, &log).rerun("Source");
+    let (report, (path, record)) = tokio::join!(rerun.run(Derived), async {
+        tokio::time::sleep(SECOND).await;
+        let path = remembered(&workspace).await.remove(0);
+        let record = workspace.read(&path).await.unwrap().unwrap();
+        (path, record)
+    });
+    report.unwrap();
+    // All is made, and nobody could delete that it is to be made.
+    let id: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let directory = path.strip_suffix(".json").unwrap();
+    let directory = format!("{directory}/{}", id["id"].as_str().unwrap());
+    for key in [Source.key(), Derived.key()] {
+        let made = format!("{directory}/{key}");
+        workspace.replace(&made, "".into()).await.unwrap();
+    }
+    workspace.replace(&path, record).await.unwrap();
+    assert_eq!(rerun.run(Derived).await.unwrap().counts().ran, 2);
+    assert!(remembered(&workspace).await.is_empty());
 }

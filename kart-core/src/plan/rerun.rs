@@ -17,21 +17,27 @@ pub(crate) enum Selector {
     All,
     /// Those of these names. A name is the whole stable name of a task or the last part of it.
     Named(BTreeSet<String>),
-    /// Those whose outputs other code made than that of this fingerprint.
-    OtherCode(String),
+    /// Those of these keys: other code had made their outputs when the rerun began.
+    OtherCode(BTreeSet<Key>),
 }
 
 impl Selector {
     /// Returns why a task is one of them.
-    fn selects(&self, spec: &TaskSpec, is_changed: bool) -> Option<Status> {
+    fn selects(&self, spec: &TaskSpec, key: Key) -> Option<Status> {
         match self {
             Selector::All => Some(Status::RerunRequested),
             Selector::Named(names) => {
                 let is_named = names.iter().any(|name| matches_name(name, spec.name));
                 is_named.then_some(Status::RerunRequested)
             }
-            Selector::OtherCode(_) => is_changed.then_some(Status::CodeChanged),
+            Selector::OtherCode(keys) => keys.contains(&key).then_some(Status::CodeChanged),
         }
+    }
+
+    /// Returns whether one of the tasks of a graph is selected.
+    pub(crate) fn selects_any(&self, graph: &Graph) -> bool {
+        let mut nodes = graph.nodes();
+        nodes.any(|node| self.selects(node.task.spec(), node.key).is_some())
     }
 
     /// Returns the names that match no task of the graph and no linked task, which a body could ask for.
@@ -58,18 +64,19 @@ fn matches_name(wanted: &str, name: &str) -> bool {
 }
 
 /// Returns the tasks that run again although their output may exist: those that the reruns select, and all that depends on
-/// them, but for those that were made for their rerun. `changed` are those whose outputs other code made.
+/// them, but for those that were made for their rerun from inputs that are as they should be.
 ///
 /// The marks spread upwards along reversed edges, since nodes have no helpful order.
 pub(crate) fn marks<'r>(
     graph: &Graph,
     reruns: impl IntoIterator<Item = (&'r Selector, &'r HashSet<Key>)>,
-    changed: &HashSet<NodeId>,
 ) -> HashMap<NodeId, Status> {
     let mut marks = HashMap::new();
     let mut dependents = None;
     for (selector, made) in reruns {
         let dependents = dependents.get_or_insert_with(|| dependents_of(graph));
+        // Each task that is reached, and whether it runs again. What was made runs again above what does.
+        let mut reached: HashMap<NodeId, bool> = HashMap::new();
         let mut open = Vec::new();
         for id in graph.ids() {
             let node = graph.node(id);
@@ -77,24 +84,27 @@ pub(crate) fn marks<'r>(
             if spec.external {
                 continue;
             }
-            let status = selector.selects(spec, changed.contains(&id));
+            let status = selector.selects(spec, node.key);
             let is_made = made.contains(&node.key);
             if let Some(status) = status.filter(|_| !is_made) {
                 marks.insert(id, status);
             }
             if is_made || status.is_some() {
-                open.push(id);
+                open.push((id, !is_made));
             }
         }
-        let mut reached: HashSet<NodeId> = open.iter().copied().collect();
-        while let Some(id) = open.pop() {
+        while let Some((id, runs)) = open.pop() {
+            let before = reached.insert(id, runs);
+            if before.is_some_and(|before| before || !runs) {
+                reached.insert(id, before.unwrap_or(runs));
+                continue;
+            }
+            if runs {
+                marks.entry(id).or_insert(Status::Downstream);
+            }
             for &dependent in &dependents[id.index()] {
-                if reached.insert(dependent) {
-                    open.push(dependent);
-                    if !made.contains(&graph.node(dependent).key) {
-                        marks.entry(dependent).or_insert(Status::Downstream);
-                    }
-                }
+                let is_made = made.contains(&graph.node(dependent).key);
+                open.push((dependent, runs || !is_made));
             }
         }
     }

@@ -274,10 +274,10 @@ impl Runner {
                 .await
                 .map_err(RunError::Store)?;
         }
-        for tasks in history.reruns(settings, &graph) {
+        for tasks in history.reruns(settings, &graph, &reruns) {
             reruns.propose(tasks);
         }
-        let marks = reruns.marks(&graph, &history.changed);
+        let marks = reruns.marks(&graph);
         let statuses = survey(&graph, &settings.workspace, &marks).await?;
         let expected = history.expected(&graph);
         Ok(Plan::new(graph, statuses, expected))

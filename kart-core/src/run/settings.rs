@@ -40,7 +40,7 @@ pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 #[non_exhaustive]
 pub enum Coordination {
     /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In another
-    /// process it gets [`RunError::AlreadyRunning`] as soon as the holder's heartbeat shows that it is alive, or
+    /// process it gets [`RunError::AlreadyRunning`](crate::RunError::AlreadyRunning) as soon as the holder's heartbeat shows that it is alive, or
     /// [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one [ttl](crate::Runner::ttl).
     /// Costs five requests for each run that has something to do.
     #[default]

@@ -69,11 +69,20 @@ impl History {
         expected
     }
 
-    /// Returns the reruns that the settings ask for.
-    pub(crate) fn reruns(&self, settings: &Settings, graph: &Graph) -> Vec<Selector> {
+    /// Returns the reruns that the settings ask for, in addition to those that are open.
+    pub(crate) fn reruns(
+        &self,
+        settings: &Settings,
+        graph: &Graph,
+        open: &Reruns,
+    ) -> Vec<Selector> {
         let mut reruns: Vec<Selector> = settings.rerun.iter().cloned().collect();
-        if settings.on_code_change == OnCodeChange::Rerun && !self.changed.is_empty() {
-            reruns.push(Selector::OtherCode(code_of(graph)));
+        if settings.on_code_change == OnCodeChange::Rerun {
+            let changed = self.changed.iter().map(|node| graph.node(*node).key);
+            let changed = open.not_selected(changed.collect());
+            if !changed.is_empty() {
+                reruns.push(Selector::OtherCode(changed));
+            }
         }
         reruns
     }
@@ -145,16 +154,25 @@ async fn start(
     };
     let (roots, mut reruns) = (roots?, reruns?);
     let is_complete = roots.iter().all(|(_, status)| status.is_complete());
-    let mut marks = reruns.marks(&graph, &history.changed);
+    let mut marks = reruns.marks(&graph);
     let is_exclusive = settings.coordination == Coordination::Exclusive;
     if is_exclusive && is_complete && marks.is_empty() {
+        let is_in_vain = |tasks: &Selector| !tasks.selects_any(&graph);
+        if settings.rerun.as_ref().is_some_and(is_in_vain) {
+            closing.within(reruns.abandon()).await;
+            return Err(RunError::Settings(
+                "nothing that the roots require has this name, and all is complete: only a body asks for such tasks; name \
+                 the task whose body it is too"
+                    .to_owned(),
+            ));
+        }
         let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns);
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
         let finished = event_loop::run(state, closing).await?;
         // Whoever made the last output for them was cut off before it could say so.
-        closing.within(run.reruns.end()).await;
+        closing.within(run.reruns.end(false)).await;
         participant.sweeps();
         return finished.into_report();
     }
@@ -169,7 +187,11 @@ async fn start(
             closing.within(leases.release(false)).await;
             return Err(RunError::Store(error));
         }
-        marks = reruns.marks(&graph, &history.changed);
+        marks = reruns.marks(&graph);
+    }
+    if let Err(error) = reruns.forget_made(&graph, &marks).await {
+        closing.within(leases.release(false)).await;
+        return Err(RunError::Store(error));
     }
     let run = RunContext::new(settings, &graph, &leases, reruns);
     let log = settings.run_log.then_some(run_id);
@@ -192,7 +214,7 @@ async fn start(
     let left = async {
         finished.write().await;
         if finished.is_complete() {
-            run.reruns.end().await;
+            run.reruns.end(leases.are_per_task()).await;
         }
         leases.release(finished.is_complete()).await;
     };
@@ -213,12 +235,10 @@ async fn begin_reruns(
     let mut reruns = reruns.map_err(RunError::Store)?;
     reruns.sweep().await;
     if settings.abandons_reruns && !reruns.is_empty() {
-        reruns.end().await;
-        reruns = Reruns::load(&settings.workspace, graph)
-            .await
-            .map_err(RunError::Store)?;
+        reruns.abandon().await;
     }
-    for tasks in history.reruns(settings, graph) {
+    for tasks in history.reruns(settings, graph, &reruns) {
+        reruns.end_if_made(graph, &tasks).await;
         let begun = reruns.begin(tasks, run_id).await;
         begun.map_err(RunError::Store)?;
     }
@@ -233,17 +253,6 @@ async fn begin_reruns(
         );
     }
     Ok(reruns)
-}
-
-/// Returns a fingerprint of the code of all tasks in a graph.
-fn code_of(graph: &Graph) -> String {
-    let specs = graph.nodes().map(|node| node.task.spec());
-    let codes: BTreeSet<(&str, &str)> = specs.map(|spec| (spec.name, spec.code)).collect();
-    let mut hasher = blake3::Hasher::new();
-    for (name, code) in codes {
-        hasher.update(format!("{name}\t{code}\n").as_bytes());
-    }
-    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// Reports a run that was stopped before anything was known.

@@ -99,11 +99,14 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
         is_on_thread: AtomicBool::new(false),
     };
     let made = attempt.make_unless_lost().await;
-    let Some((end, elapsed)) = made else {
+    let Some((mut end, elapsed)) = made else {
         return without(AttemptEnd::LeaseLost);
     };
-    if job.status.replaces() && matches!(end, AttemptEnd::Published(_)) {
-        run.reruns.record_made(run.graph.node(node).key).await;
+    if job.status.replaces()
+        && matches!(end, AttemptEnd::Published(_))
+        && let Err(error) = attempt.record_made().await
+    {
+        end = failed(error);
     }
     let lease = match &end {
         AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
@@ -295,17 +298,30 @@ impl Attempt<'_> {
         )
     }
 
+    /// Records that the output was made for the reruns, unless the lease has gone to another process meanwhile.
+    async fn record_made(&self) -> Result<(), BoxError> {
+        self.ensure_held().await?;
+        let key = self.run.graph.node(self.node).key;
+        self.run.reruns.record_made(key).await?;
+        Ok(())
+    }
+
+    async fn ensure_held(&self) -> Result<(), BoxError> {
+        for claim in self.lease.claims() {
+            claim.ensure_held().await?;
+        }
+        if let Some(root) = self.run.leases.root() {
+            root.ensure_held().await?;
+        }
+        Ok(())
+    }
+
     async fn publish(&self, encoded: Encoded, guard: &CommitGuard) -> Result<Published, BoxError> {
         let run = self.run;
         let node = run.graph.node(self.node);
         if !node.task.spec().is_keyed() || self.status.replaces() {
             // Create-only writes need no lease: they change nothing that exists.
-            for claim in self.lease.claims() {
-                claim.ensure_held().await?;
-            }
-            if let Some(root) = run.leases.root() {
-                root.ensure_held().await?;
-            }
+            self.ensure_held().await?;
         }
         let mut publishing = pin!(publish::publish(
             &run.workspace,

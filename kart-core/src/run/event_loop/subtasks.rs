@@ -70,8 +70,7 @@ impl RunState {
         let target = extender.add(&self.graph, task, &limits)?;
         if self.graph.len() > before {
             self.table.grow();
-            self.table
-                .mark(self.run.reruns.marks(&self.graph, &self.changed));
+            self.table.mark(self.run.reruns.marks(&self.graph));
         }
         Ok(target)
     }

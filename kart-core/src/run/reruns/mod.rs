@@ -2,16 +2,18 @@
 //! the work go on with them, and what was made for a rerun is not made for it again.
 //!
 //! `_kart/reruns/{roots}/{tasks}.json` says what is to be made again. It is created before anything runs, and deleted when all
-//! of it is made. `_kart/reruns/{roots}/{tasks}/{id}/{key}` says that an output was made for it, and follows the output.
+//! of it is made. `_kart/reruns/{roots}/{tasks}/{id}/{key}` says that an output was made for it, and follows the output. Runs
+//! that share the work find `{id}/done` once all is made; the next run of these roots deletes it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
-use std::time::SystemTime;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
-use serde::{Deserialize, Serialize};
+use futures_util::future::try_join_all;
 
+pub(crate) use self::record::Made;
+use self::record::{Record, Rerun};
 use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::log::RunId;
@@ -28,82 +30,6 @@ pub(crate) struct Reruns {
     open: Vec<Rerun>,
     /// What an ended rerun has left, because the process that ended it was killed.
     left: Vec<String>,
-}
-
-/// One rerun.
-#[derive(Debug)]
-pub(crate) struct Rerun {
-    record: Record,
-    /// What was made for it, as far as is known.
-    made: HashSet<Key>,
-}
-
-/// What the workspace holds of a rerun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    /// The run that began it.
-    id: RunId,
-    tasks: Selector,
-}
-
-impl Record {
-    fn name(&self) -> String {
-        name(&self.tasks)
-    }
-}
-
-/// Returns the name of the reruns of these tasks, the same in all processes.
-fn name(tasks: &Selector) -> String {
-    let hashed = |kind: &str, text: &str| format!("{kind}-{}", Key::of(text.as_bytes()));
-    match tasks {
-        Selector::All => "all".to_owned(),
-        Selector::Named(names) => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            hashed("tasks", &names.join("\n"))
-        }
-        Selector::OtherCode(code) => hashed("code", code),
-    }
-}
-
-impl Rerun {
-    /// Returns whether that run began it.
-    pub(crate) fn is_of(&self, run: RunId) -> bool {
-        self.record.id == run
-    }
-
-    /// Returns when it began.
-    pub(crate) fn since(&self) -> SystemTime {
-        self.record.id.time()
-    }
-
-    /// Returns how many outputs were made for it before this run.
-    pub(crate) fn made(&self) -> usize {
-        self.made.len()
-    }
-}
-
-/// What was made for each rerun that is not over.
-#[derive(Debug, Default)]
-pub(crate) struct Made(Vec<HashSet<Key>>);
-
-impl Made {
-    pub(crate) fn contains(&self, key: Key) -> bool {
-        self.0.iter().all(|made| made.contains(&key))
-    }
-}
-
-/// Names the tasks, for people.
-impl fmt::Display for Rerun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.record.tasks {
-            Selector::All => f.write_str("all tasks"),
-            Selector::Named(names) => {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                f.write_str(&names.join(", "))
-            }
-            Selector::OtherCode(_) => f.write_str("tasks whose code has changed"),
-        }
-    }
 }
 
 impl Reruns {
@@ -206,7 +132,15 @@ impl Reruns {
     }
 
     fn made_path(&self, record: &Record, key: Key) -> String {
-        format!("{}/{}/{}/{key}", self.directory, record.name(), record.id)
+        format!("{}/{key}", self.below(record))
+    }
+
+    fn done_path(&self, record: &Record) -> String {
+        format!("{}/done", self.below(record))
+    }
+
+    fn below(&self, record: &Record) -> String {
+        format!("{}/{}/{}", self.directory, record.name(), record.id)
     }
 
     /// Reads the record of that name, if there is one.
@@ -268,15 +202,54 @@ impl Reruns {
         self.open.iter()
     }
 
-    /// Returns the tasks that run again although their output may exist. `changed` are those whose outputs other code made.
-    pub(crate) fn marks(
-        &self,
-        graph: &Graph,
-        changed: &HashSet<NodeId>,
-    ) -> HashMap<NodeId, Status> {
+    /// Returns the tasks that run again although their output may exist.
+    pub(crate) fn marks(&self, graph: &Graph) -> HashMap<NodeId, Status> {
         let open = self.open.iter();
-        let reruns = open.map(|rerun| (&rerun.record.tasks, &rerun.made));
-        marks(graph, reruns, changed)
+        marks(graph, open.map(|rerun| (&rerun.record.tasks, &rerun.made)))
+    }
+
+    /// Returns those of the keys that no open rerun selects because of their code.
+    pub(crate) fn not_selected(&self, mut keys: BTreeSet<Key>) -> BTreeSet<Key> {
+        for rerun in &self.open {
+            if let Selector::OtherCode(selected) = &rerun.record.tasks {
+                keys.retain(|key| !selected.contains(key));
+            }
+        }
+        keys
+    }
+
+    /// Deletes the rerun of these tasks if all of it is made: whoever made the last of it was cut off before it could say so.
+    pub(crate) async fn end_if_made(&mut self, graph: &Graph, tasks: &Selector) {
+        let Some(at) = self
+            .open
+            .iter()
+            .position(|rerun| rerun.record.tasks == *tasks)
+        else {
+            return;
+        };
+        let rerun = &self.open[at];
+        if marks(graph, [(tasks, &rerun.made)]).is_empty() {
+            self.delete(&rerun.record).await;
+            self.open.remove(at);
+        }
+    }
+
+    /// Forgets that these tasks were made: what they require is made again.
+    pub(crate) async fn forget_made(
+        &mut self,
+        graph: &Graph,
+        marks: &HashMap<NodeId, Status>,
+    ) -> Result<(), StoreError> {
+        for at in 0..self.open.len() {
+            for node in marks.keys() {
+                let key = graph.node(*node).key;
+                if self.open[at].made.remove(&key) {
+                    let path = self.made_path(&self.open[at].record, key);
+                    self.workspace.delete(&path).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads anew what was made, and drops what other runs have finished.
@@ -303,28 +276,21 @@ impl Reruns {
     }
 
     /// Records that the output of a task was made for the reruns.
-    pub(crate) async fn record_made(&self, key: Key) {
+    pub(crate) async fn record_made(&self, key: Key) -> Result<(), StoreError> {
         let writes = self.open.iter().map(|rerun| async move {
             let path = self.made_path(&rerun.record, key);
             let by = Bytes::from(rerun.record.id.to_string());
             self.workspace.replace(&path, by).await
         });
-        for written in join_all(writes).await {
-            if let Err(error) = written {
-                tracing::warn!(
-                    error = chain(&error),
-                    "failed to record that an output was made again: a later run makes it once more"
-                );
-            }
-        }
+        try_join_all(writes).await?;
+        Ok(())
     }
 
     /// Returns whether any run has made the output of a task for all the reruns.
     pub(crate) async fn is_made(&self, key: Key) -> Result<bool, StoreError> {
         for Rerun { record, .. } in &self.open {
-            let path = self.made_path(record, key);
-            // The record is deleted first, so without one all was made.
-            if !self.workspace.exists(&path).await? && self.is_open(record).await? {
+            let (made, done) = (self.made_path(record, key), self.done_path(record));
+            if !self.workspace.exists(&made).await? && !self.workspace.exists(&done).await? {
                 return Ok(false);
             }
         }
@@ -335,9 +301,8 @@ impl Reruns {
     pub(crate) async fn all_made(&self) -> Result<Made, StoreError> {
         let mut made = Made::default();
         for Rerun { record, .. } in &self.open {
-            let below = format!("{}/{}/{}", self.directory, record.name(), record.id);
-            let paths = self.workspace.list(&below).await?;
-            if self.is_open(record).await? {
+            let paths = self.workspace.list(&self.below(record)).await?;
+            if !paths.contains(&self.done_path(record)) {
                 let keys = paths.iter().filter_map(|path| path.rsplit('/').next());
                 made.0
                     .push(keys.filter_map(|key| key.parse().ok()).collect());
@@ -346,11 +311,25 @@ impl Reruns {
         Ok(made)
     }
 
-    /// Deletes the reruns: all is made, or nobody wants it any more.
-    pub(crate) async fn end(&self) {
+    /// Ends the reruns, since all of them is made. Runs that share the work are told.
+    pub(crate) async fn end(&self, is_shared: bool) {
+        for Rerun { record, .. } in &self.open {
+            let path = self.done_path(record);
+            let told = self.workspace.replace(&path, Bytes::from_static(b"done"));
+            if is_shared && let Err(error) = told.await {
+                tracing::warn!(error = chain(&error), "failed to end a rerun");
+                continue;
+            }
+            self.delete(record).await;
+        }
+    }
+
+    /// Deletes the reruns, since nobody wants them any more.
+    pub(crate) async fn abandon(&mut self) {
         for rerun in &self.open {
             self.delete(&rerun.record).await;
         }
+        self.open.clear();
     }
 
     async fn delete(&self, record: &Record) {
@@ -359,9 +338,10 @@ impl Reruns {
                 let path = self.record_path(&record.name());
                 self.workspace.delete(&path).await?;
             }
-            let below = format!("{}/{}/{}", self.directory, record.name(), record.id);
-            let made = self.workspace.list(&below).await?;
-            try_join_all(made.iter().map(|path| self.workspace.delete(path))).await
+            let made = self.workspace.list(&self.below(record)).await?;
+            let done = self.done_path(record);
+            let made = made.iter().filter(|path| **path != done);
+            try_join_all(made.map(|path| self.workspace.delete(path))).await
         };
         if let Err(error) = deleted.await {
             tracing::warn!(error = chain(&error), "failed to delete a finished rerun");
