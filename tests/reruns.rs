@@ -118,6 +118,48 @@ async fn runs_that_share_a_rerun_make_each_task_once_and_from_new_inputs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn runs_that_share_a_rerun_of_many_tasks_make_each_once() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    log.take();
+    let shared = runner(&workspace, &log)
+        .coordination(Coordination::Shared)
+        .rerun("Sleeper");
+    let (one, other) = tokio::join!(shared.run(Sum), shared.run(Sum));
+    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 7);
+    let each_once: Vec<String> = (0..6).map(|n| format!("sleeper {n}")).collect();
+    assert_eq!(log.take_sorted(), each_once);
+}
+
+#[task]
+async fn long(#[resource] log: &Log) -> kart::Result<u32> {
+    log.note("long");
+    tokio::time::sleep(600 * SECOND).await;
+    Ok(1)
+}
+
+#[task]
+async fn above_long(#[requires(Long)] long: u32, #[resource] log: &Log) -> kart::Result<u32> {
+    log.note("above");
+    Ok(long)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_hears_of_the_end_of_a_shared_rerun_only_later_makes_nothing_again() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(AboveLong).await.unwrap();
+    log.take();
+    // It looks every ten minutes or so at what the other one makes.
+    let shared = runner(&workspace, &log)
+        .coordination(Coordination::Shared)
+        .ttl(3600 * SECOND)
+        .rerun("Long");
+    let (one, other) = tokio::join!(shared.run(AboveLong), shared.run(AboveLong));
+    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 2);
+    assert_eq!(log.take(), ["long", "above"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Derived).await.unwrap();
