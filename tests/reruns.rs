@@ -139,9 +139,9 @@ async fn long(#[resource] log: &Log) -> kart::Result<u32> {
 }
 
 #[task]
-async fn above_long(#[requires(Long)] long: u32, #[resource] log: &Log) -> kart::Result<u32> {
+async fn above_long(#[requires(Long)] below: u32, #[resource] log: &Log) -> kart::Result<u32> {
     log.note("above");
-    Ok(long)
+    Ok(below)
 }
 
 #[tokio::test(start_paused = true)]
