@@ -319,7 +319,7 @@ pub fn long_batch() -> anyhow::Result<std::path::PathBuf> {
     example("long_batch")
 }
 
-/// The program of an example, built if need be.
+/// The program of an example, built if need be, with the features of the other programs (`tests/programs`).
 ///
 /// # Errors
 ///
@@ -336,6 +336,7 @@ pub fn example(name: &str) -> anyhow::Result<std::path::PathBuf> {
         .args([
             "build",
             "--quiet",
+            "--workspace",
             "--all-features",
             "--example",
             name,
