@@ -1,11 +1,14 @@
 //! Reruns are remembered by the workspace until all that they are for is made.
 
 mod common;
+#[path = "common/price.rs"]
+mod price;
 
 use std::time::Duration;
 
 use common::{Log, memory};
 use kart::{Coordination, Event, OnCodeChange, RunError, Runner, Status, TaskExt, Workspace, task};
+use price::{one, two};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,13 @@ fn runner(workspace: &Workspace, log: &Log) -> Runner {
     Runner::new(workspace).workers(1).resource(log.clone())
 }
 
+/// A run that is cut off while it makes its third sleeper.
+fn cut_off_after_two(runner: Runner) -> Runner {
+    runner
+        .deadline(2 * SECOND + SECOND / 2)
+        .grace(Duration::ZERO)
+}
+
 async fn remembered(workspace: &Workspace) -> Vec<String> {
     workspace.list("_kart/reruns").await.unwrap()
 }
@@ -54,10 +64,7 @@ async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Sum).await.unwrap();
     log.take();
-    let cut_off = runner(&workspace, &log)
-        .rerun("Sleeper")
-        .deadline(2 * SECOND + SECOND / 2)
-        .grace(Duration::ZERO);
+    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
     for _ in 0..2 {
         assert!(is_interrupted(&cut_off.run(Sum).await));
     }
@@ -74,10 +81,7 @@ async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
 async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = runner(&workspace, &log)
-        .rerun("Sleeper")
-        .deadline(2 * SECOND + SECOND / 2)
-        .grace(Duration::ZERO);
+    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
     assert!(is_interrupted(&cut_off.run(Sum).await));
     log.take();
 
@@ -191,10 +195,7 @@ async fn callers_of_one_rerun_in_one_process_share_it() {
 async fn a_rerun_is_dropped_on_demand() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = runner(&workspace, &log)
-        .rerun("Sleeper")
-        .deadline(2 * SECOND + SECOND / 2)
-        .grace(Duration::ZERO);
+    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
     assert!(is_interrupted(&cut_off.run(Sum).await));
     log.take();
     let abandoning = runner(&workspace, &log).abandon_reruns(true);
@@ -212,38 +213,13 @@ async fn a_rerun_is_dropped_on_demand() {
 async fn a_second_rerun_of_other_tasks_makes_again_what_the_first_has_made() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = |name: &str| {
-        runner(&workspace, &log)
-            .rerun(name)
-            .deadline(2 * SECOND + SECOND / 2)
-            .grace(Duration::ZERO)
-    };
-    assert!(is_interrupted(&cut_off("Sleeper").run(Sum).await));
+    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
+    assert!(is_interrupted(&cut_off.run(Sum).await));
     log.take();
     let all = runner(&workspace, &log).rerun_all();
     assert_eq!(all.plan(Sum).await.unwrap().runs(), 7);
     assert_eq!(all.run(Sum).await.unwrap().counts().ran, 7);
     assert!(remembered(&workspace).await.is_empty());
-}
-
-mod one {
-    use super::{Log, task};
-
-    #[task(name = "Price")]
-    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
-        log.note("one");
-        Ok(n + 1)
-    }
-}
-
-mod two {
-    use super::{Log, task};
-
-    #[task(name = "Price")]
-    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
-        log.note("two");
-        Ok(n + 2)
-    }
 }
 
 /// Requires the price, by today's code.

@@ -1,6 +1,8 @@
 //! What runs write down, and what later runs and people make of it.
 
 mod common;
+#[path = "common/price.rs"]
+mod price;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use kart::{
     Context, Coordination, Event, OnCodeChange, Outcome, RecordedOutcome, RunError, Runner,
     TaskExt, Workspace, task,
 };
+use price::{one, two};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -212,26 +215,6 @@ async fn many_past_runs_are_packed_and_a_start_stays_as_cheap() {
         workspace.history(&Sum { count: 0 }).await.unwrap().len(),
         301
     );
-}
-
-mod one {
-    use super::{Log, task};
-
-    #[task(name = "Price")]
-    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
-        log.note("one");
-        Ok(n + 1)
-    }
-}
-
-mod two {
-    use super::{Log, task};
-
-    #[task(name = "Price")]
-    pub(super) async fn price(n: u64, #[resource] log: &Log) -> kart::Result<u64> {
-        log.note("two");
-        Ok(n + 2)
-    }
 }
 
 /// Requires the price, by today's code.

@@ -7,21 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Hooked, Log, memory, unless_stuck};
+use common::{Hooked, Log, interrupted, memory, unless_stuck};
 use futures_util::FutureExt as _;
-use kart::{Context, Coordination, Event, Report, RunError, Runner, StopToken, Workspace, task};
+use kart::{Context, Coordination, Event, Report, Runner, StopToken, Workspace, task};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(8);
-
-/// The report of a run that was interrupted.
-fn interrupted(result: Result<Report, RunError>) -> Report {
-    match result {
-        Err(RunError::Interrupted(report)) => *report,
-        other => panic!("not interrupted: {other:?}"),
-    }
-}
 
 #[task]
 async fn pause(n: u32) -> kart::Result<u32> {

@@ -7,23 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Faulty, Hooked, memory, unless_stuck};
+use common::{Faulty, Hooked, interrupted, memory, unless_stuck};
 use futures_util::FutureExt as _;
-use kart::{
-    Context, Coordination, Interruption, Outcome, Report, RunError, Runner, Workspace, task,
-};
+use kart::{Context, Coordination, Interruption, Outcome, RunError, Runner, Workspace, task};
 use object_store::memory::InMemory;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// The report of a run that was interrupted.
-fn interrupted(result: Result<Report, RunError>) -> Report {
-    match result {
-        Err(RunError::Interrupted(report)) => *report,
-        other => panic!("not interrupted: {other:?}"),
-    }
-}
 
 /// Asks for what requires what does not come.
 #[task]

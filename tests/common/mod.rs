@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use kart::{Requests, Workspace};
+use kart::{Report, Requests, RunError, Workspace};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -85,6 +85,14 @@ pub(crate) async fn objects(workspace: &Workspace) -> Vec<(String, bytes::Bytes)
         objects.push((path, bytes));
     }
     objects
+}
+
+/// The report of a run that was interrupted.
+pub(crate) fn interrupted(result: std::result::Result<Report, RunError>) -> Report {
+    match result {
+        Err(RunError::Interrupted(report)) => *report,
+        other => panic!("not interrupted: {other:?}"),
+    }
 }
 
 /// Ends a run that would never end. Under a paused clock it costs nothing, and it fires only when

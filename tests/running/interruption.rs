@@ -6,7 +6,7 @@ use kart::{
     Context, Event, Outcome, Report, RunError, Runner, StopReason, StopToken, TaskExt, task,
 };
 
-use crate::common::{Faulty, Log, memory};
+use crate::common::{Faulty, Log, interrupted, memory};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,14 +21,6 @@ async fn unit(n: u32, #[resource] log: &Log) -> kart::Result<u32> {
 #[task]
 async fn sum(#[requires((0..4).map(|n| Unit { n }))] units: Vec<u32>) -> kart::Result<u32> {
     Ok(units.iter().sum())
-}
-
-/// The report of a run that was interrupted.
-fn interrupted(result: Result<Report, RunError>) -> Report {
-    match result {
-        Err(RunError::Interrupted(report)) => *report,
-        other => panic!("not interrupted: {other:?}"),
-    }
 }
 
 #[tokio::test(start_paused = true)]

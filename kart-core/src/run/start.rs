@@ -172,7 +172,7 @@ async fn start(
         state.know(&roots, history.changed);
         let finished = event_loop::run(state, closing).await?;
         // Whoever made the last output for them was cut off before it could say so.
-        closing.within(run.reruns.end(false)).await;
+        closing.within(run.reruns.end()).await;
         participant.sweeps();
         return finished.into_report();
     }
@@ -214,7 +214,11 @@ async fn start(
     let left = async {
         finished.write().await;
         if finished.is_complete() {
-            run.reruns.end(leases.are_per_task()).await;
+            if leases.are_per_task() {
+                run.reruns.end_shared().await;
+            } else {
+                run.reruns.end().await;
+            }
         }
         leases.release(finished.is_complete()).await;
     };

@@ -240,15 +240,16 @@ impl Reruns {
         graph: &Graph,
         marks: &HashMap<NodeId, Status>,
     ) -> Result<(), StoreError> {
+        let mut paths = Vec::new();
         for at in 0..self.open.len() {
             for node in marks.keys() {
                 let key = graph.node(*node).key;
                 if self.open[at].made.remove(&key) {
-                    let path = self.made_path(&self.open[at].record, key);
-                    self.workspace.delete(&path).await?;
+                    paths.push(self.made_path(&self.open[at].record, key));
                 }
             }
         }
+        try_join_all(paths.iter().map(|path| self.workspace.delete(path))).await?;
         Ok(())
     }
 
@@ -311,16 +312,22 @@ impl Reruns {
         Ok(made)
     }
 
-    /// Ends the reruns, since all of them is made. Runs that share the work are told.
-    pub(crate) async fn end(&self, is_shared: bool) {
+    /// Ends the reruns, since all of them is made.
+    pub(crate) async fn end(&self) {
+        for rerun in &self.open {
+            self.delete(&rerun.record).await;
+        }
+    }
+
+    /// Ends the reruns, since all of them is made, and tells the runs that share the work.
+    pub(crate) async fn end_shared(&self) {
         for Rerun { record, .. } in &self.open {
             let path = self.done_path(record);
             let told = self.workspace.replace(&path, Bytes::from_static(b"done"));
-            if is_shared && let Err(error) = told.await {
-                tracing::warn!(error = chain(&error), "failed to end a rerun");
-                continue;
+            match told.await {
+                Ok(()) => self.delete(record).await,
+                Err(error) => tracing::warn!(error = chain(&error), "failed to end a rerun"),
             }
-            self.delete(record).await;
         }
     }
 
