@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use kart::{
-    Context, Event, Outcome, Report, RunError, Runner, StopReason, StopToken, TaskExt, task,
-};
+use kart::{Context, Event, Outcome, RunError, Runner, StopReason, StopToken, TaskExt, task};
 
 use crate::common::{Faulty, Log, interrupted, memory};
 
