@@ -4,11 +4,16 @@ mod common;
 #[path = "common/price.rs"]
 mod price;
 
+use std::future::{pending, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Log, memory};
+use common::{Hooked, Log, memory, unless_stuck};
+use futures_util::FutureExt as _;
 use kart::{Coordination, Event, OnCodeChange, RunError, Runner, Status, TaskExt, Workspace, task};
 use price::{one, two};
+use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -262,6 +267,44 @@ async fn a_rerun_that_does_not_get_its_root_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_drops_a_rerun_that_an_exclusive_run_is_making() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let rerun = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
+    let abandoning = runner(&workspace, &log)
+        .abandon_reruns(true)
+        .deadline(SECOND);
+    let (cut_off, refused) = tokio::join!(rerun.run(Sum), async {
+        tokio::time::sleep(SECOND / 2).await;
+        abandoning.run(Sum).await
+    });
+    assert!(is_interrupted(&cut_off));
+    assert!(matches!(refused, Err(RunError::AlreadyRunning(_))));
+    let rest = runner(&workspace, &log).run(Sum).await.unwrap();
+    assert_eq!(rest.counts().ran, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_says_that_it_begins_or_drops_a_rerun() {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let told = Log::default();
+    let notes = told.clone();
+    let telling = runner(&workspace, &log).on_event(move |event| match event {
+        Event::RerunBegun { tasks } => notes.note(format!("begun: {tasks}")),
+        Event::RerunAbandoned { tasks, made, .. } => {
+            notes.note(format!("dropped: {tasks}, {made}"));
+        }
+        _ => {}
+    });
+    let rerun = cut_off_after_two(telling.clone().rerun("Sleeper"));
+    assert!(is_interrupted(&rerun.run(Sum).await));
+    assert!(is_interrupted(&rerun.run(Sum).await));
+    telling.abandon_reruns(true).run(Sum).await.unwrap();
+    assert_eq!(told.take(), ["begun: Sleeper", "dropped: Sleeper, 4"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_shares_a_rerun_that_is_dropped_still_makes_all_of_it() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Derived).await.unwrap();
@@ -293,6 +336,36 @@ async fn a_run_that_cannot_see_changed_code_goes_on_with_a_rerun_for_its_sake() 
     assert_eq!(report.output(&Bill).await.unwrap(), 300);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_a_run_whose_store_says_nothing_of_a_rerun_once_the_root_is_claimed() {
+    let claimed = Arc::new(AtomicBool::new(false));
+    let is_claimed = Arc::clone(&claimed);
+    let workspace = Hooked::workspace(&Arc::default(), move |operation, path| {
+        if operation == "create" && path.starts_with("_kart/claims/") {
+            claimed.store(true, Ordering::SeqCst);
+        }
+        if claimed.load(Ordering::SeqCst) && path.starts_with("_kart/reruns") {
+            return pending().boxed();
+        }
+        ready(()).boxed()
+    });
+    let log = Log::default();
+    let alone = runner(&workspace, &log).coordination(Coordination::None);
+    alone.run(Sum).await.unwrap();
+    let cut_off = cut_off_after_two(alone.rerun("Sleeper"));
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    for runner in [
+        runner(&workspace, &log),
+        runner(&workspace, &log).rerun("Sum"),
+    ] {
+        let began = Instant::now();
+        let ended = unless_stuck(runner.deadline(5 * SECOND).run(Sum)).await;
+        assert!(is_interrupted(&ended));
+        assert!(began.elapsed() <= 15 * SECOND, "{:?}", began.elapsed());
+        is_claimed.store(false, Ordering::SeqCst);
+    }
+}
+
 #[task]
 async fn asks_for_source(#[context] cx: &kart::Context) -> kart::Result<usize> {
     Ok(*cx.get(Source).await?)
@@ -305,6 +378,11 @@ async fn a_rerun_of_what_only_a_body_asks_for_names_that_task_too() {
     let alone = runner(&workspace, &log).rerun("Source");
     let error = alone.run(AsksForSource).await.unwrap_err();
     assert!(matches!(error, RunError::Settings(_)), "{error:?}");
+    let error = error.to_string();
+    assert!(
+        error.contains("AsksForSource does not require `Source`"),
+        "{error}"
+    );
     assert!(remembered(&workspace).await.is_empty());
     let both = alone.rerun("AsksForSource").run(AsksForSource).await;
     assert_eq!(both.unwrap().output(&AsksForSource).await.unwrap(), 1);

@@ -108,6 +108,7 @@ const PARTS_OF_RUN: &[&str] = &[
     "code_change",
     "coordination",
     "reruns",
+    "history",
     "run_context",
     "subtask_waits",
     "table",

@@ -123,9 +123,9 @@ fn with_settings(command: clap::Command, of: Command) -> clap::Command {
                     .long("rerun")
                     .value_name("TASK")
                     .action(ArgAction::Append)
-                    .help("Run the tasks of this name again, and all that depends on them; remembered until all of it is made"),
+                    .help("Run the tasks of this name again, and all that depends on them; remembered until all of it is made; repeatable"),
             )
-            .arg(switch("abandon", "Drop the unfinished reruns of this root: what they have not made stays as it is"));
+            .arg(switch("abandon", "Drop the unfinished reruns of this root, so that what they have not made stays as it is; then run as usual"));
     }
     command
 }

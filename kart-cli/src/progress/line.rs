@@ -141,6 +141,14 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             let rest = format!("{reason}; {running} under way have {grace}");
             Line::trouble(WARNING, "stopping:", rest)
         }
+        Event::RerunBegun { tasks } => Line::done(
+            "rerun   ",
+            format!("{tasks}: remembered until all of it is made"),
+        ),
+        Event::RerunAbandoned { tasks, since, made } => Line::warning(format!(
+            "dropped the rerun of {tasks} that began at {} ({made} made, which stay)",
+            humantime::format_rfc3339_seconds(*since),
+        )),
         Event::RerunResumed { tasks, since, made } => Line::warning(format!(
             "going on with the rerun of {tasks} that began at {} ({made} made so far); --abandon drops it",
             humantime::format_rfc3339_seconds(*since),

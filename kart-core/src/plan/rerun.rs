@@ -40,19 +40,25 @@ impl Selector {
         nodes.any(|node| self.selects(node.task.spec(), node.key).is_some())
     }
 
-    /// Returns the names that match no task of the graph and no linked task, which a body could ask for.
-    pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
+    /// Returns the names that no task of the graph has.
+    pub(crate) fn unmatched(&self, graph: &Graph) -> Vec<String> {
         let Selector::Named(names) = self else {
             return Vec::new();
         };
-        let unknown = |wanted: &&String| {
-            !graph
-                .nodes()
-                .map(|node| node.task.spec())
-                .chain(linked())
-                .any(|spec| matches_name(wanted, spec.name))
+        let is_matched = |wanted: &String| {
+            let mut nodes = graph.nodes();
+            nodes.any(|node| matches_name(wanted, node.task.spec().name))
         };
-        names.iter().filter(unknown).cloned().collect()
+        let unmatched = names.iter().filter(|wanted| !is_matched(wanted));
+        unmatched.cloned().collect()
+    }
+
+    /// Returns the names that neither a task of the graph has nor a linked one, which a body could ask for.
+    pub(crate) fn unknown(&self, graph: &Graph) -> Vec<String> {
+        let is_linked = |wanted: &String| linked().any(|spec| matches_name(wanted, spec.name));
+        let mut unknown = self.unmatched(graph);
+        unknown.retain(|wanted| !is_linked(wanted));
+        unknown
     }
 }
 

@@ -87,6 +87,20 @@ pub enum Event<'a> {
         /// The plan, a snapshot of the start of the run; its graph grows by subtasks. You can clone and keep it.
         plan: &'a Plan,
     },
+    /// A rerun begins. The workspace remembers it from now on, until all of it is made.
+    RerunBegun {
+        /// Which tasks run again, with all that depends on them; for people.
+        tasks: &'a str,
+    },
+    /// An unfinished rerun is dropped, as [`Runner::abandon_reruns`](crate::Runner::abandon_reruns) asks.
+    RerunAbandoned {
+        /// Which tasks it was for; for people.
+        tasks: &'a str,
+        /// When it began.
+        since: SystemTime,
+        /// How many outputs were made for it. They stay.
+        made: usize,
+    },
     /// An earlier run of these roots began a rerun and did not finish it: this run goes on with it.
     RerunResumed {
         /// Which tasks run again, with all that depends on them; for people.

@@ -138,7 +138,7 @@ pub(crate) struct Root {
 
 /// What became of every task of a run.
 pub struct Report {
-    graph: Arc<Graph>,
+    pub(crate) graph: Arc<Graph>,
     outcomes: Vec<Outcome>,
     workspace: Workspace,
     elapsed: Duration,

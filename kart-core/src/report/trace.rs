@@ -142,6 +142,12 @@ impl Event<'_> {
                 task,
                 "another process published other bytes first: the task is not deterministic"
             ),
+            Event::RerunBegun { tasks } => {
+                tracing::info!(target: "kart::event", tasks, "rerun begun");
+            }
+            Event::RerunAbandoned { tasks, made, .. } => {
+                tracing::info!(target: "kart::event", tasks, made, "dropped a rerun");
+            }
             Event::RerunResumed { tasks, made, .. } => {
                 tracing::info!(target: "kart::event", tasks, made, "going on with a rerun");
             }

@@ -8,6 +8,7 @@ mod coordination;
 mod errors;
 mod event_loop;
 mod executor;
+mod history;
 mod mailbox;
 mod message;
 mod output_cache;

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::executor::Executor;
+use super::history::History;
 use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
-use super::start::{self, History};
+use super::start;
 use crate::log::RunId;
 use crate::model::{AnyTask, StopToken, Task};
 use crate::plan::{Plan, Selector, TaskExt, survey};

@@ -1,92 +1,30 @@
 //! From roots to a report: expands, reads the run log, claims the roots, runs the event loop, closes and leaves.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 
-use super::code_change::stale_code;
 use super::coordination::Leases;
 use super::event_loop;
 use super::event_loop::opening::Opening;
 use super::event_loop::state::RunState;
+use super::history::History;
 use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
 use super::reruns::Reruns;
 use super::run_context::RunContext;
-use super::settings::{Coordination, FIRST_NEWS, OnCodeChange, Settings, pause_after};
+use super::settings::{Coordination, FIRST_NEWS, Settings, pause_after};
 use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
-use crate::log::{Known, RunId};
+use crate::log::RunId;
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs};
+use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs, describe};
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::threads;
-
-/// What past runs have shown, according to the run log.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    pub(crate) known: Known,
-    /// Tasks whose outputs other code made.
-    pub(crate) changed: HashSet<NodeId>,
-}
-
-impl History {
-    /// Reads the run log. If that fails, nothing is known.
-    pub(crate) async fn load(settings: &Settings, graph: &Graph) -> Self {
-        if !settings.run_log {
-            return History::default();
-        }
-        let known = Known::load(&settings.workspace)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::warn!(
-                    error = crate::error::chain(&error),
-                    "failed to read the run log"
-                );
-                Known::default()
-            });
-        let changed = stale_code(settings, graph, &known).await;
-        History { known, changed }
-    }
-
-    /// Returns how long tasks may take, by name.
-    pub(crate) fn expected(&self, graph: &Graph) -> HashMap<&'static str, Duration> {
-        let mut expected = HashMap::new();
-        let mut seen = HashSet::new();
-        for node in graph.nodes() {
-            let spec = node.task.spec();
-            if seen.insert(std::ptr::from_ref(spec))
-                && let Some(duration) = self.known.expected(spec)
-            {
-                expected.insert(spec.name, duration);
-            }
-        }
-        expected
-    }
-
-    /// Returns the reruns that the settings ask for, in addition to those that are open.
-    pub(crate) fn reruns(
-        &self,
-        settings: &Settings,
-        graph: &Graph,
-        open: &Reruns,
-    ) -> Vec<Selector> {
-        let mut reruns: Vec<Selector> = settings.rerun.iter().cloned().collect();
-        if settings.on_code_change == OnCodeChange::Rerun {
-            let changed = self.changed.iter().map(|node| graph.node(*node).key);
-            let changed = open.not_selected(changed.collect());
-            if !changed.is_empty() {
-                reruns.push(Selector::OtherCode(changed));
-            }
-        }
-        reruns
-    }
-}
 
 /// Runs what is missing of the roots, from their expansion to the report.
 pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<Report, RunError> {
@@ -146,26 +84,24 @@ async fn start(
             root_statuses(settings, &graph),
             Reruns::load(&settings.workspace, &graph)
         );
-        let reruns = begin_reruns(settings, run_id, &graph, &history, reruns).await;
         (history, roots, reruns)
     };
     let Some((history, roots, reruns)) = closing.within_grace(known).await else {
         return Err(nothing_done(settings, &graph, started));
     };
-    let (roots, mut reruns) = (roots?, reruns?);
+    let (roots, mut reruns) = (roots?, reruns.map_err(RunError::Store)?);
     let is_complete = roots.iter().all(|(_, status)| status.is_complete());
-    let mut marks = reruns.marks(&graph);
     let is_exclusive = settings.coordination == Coordination::Exclusive;
-    if is_exclusive && is_complete && marks.is_empty() {
-        let is_in_vain = |tasks: &Selector| !tasks.selects_any(&graph);
-        if settings.rerun.as_ref().is_some_and(is_in_vain) {
-            closing.within(reruns.abandon()).await;
-            return Err(RunError::Settings(
-                "nothing that the roots require has this name, and all is complete: only a body asks for such tasks; name \
-                 the task whose body it is too"
-                    .to_owned(),
-            ));
+    let changes_reruns = settings.abandons_reruns && !reruns.is_empty()
+        || history
+            .reruns(settings, &graph, &reruns)
+            .iter()
+            .any(|tasks| tasks.selects_any(&graph));
+    if is_exclusive && is_complete && !changes_reruns && reruns.marks(&graph).is_empty() {
+        if let Some(tasks) = &settings.rerun {
+            return Err(in_vain(tasks, &graph));
         }
+        closing.within(reruns.sweep()).await;
         let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns);
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
@@ -176,23 +112,28 @@ async fn start(
         participant.sweeps();
         return finished.into_report();
     }
+    if !settings.abandons_reruns {
+        // Before the roots are claimed, so that runs that wait for each other make one rerun.
+        let begun = begin_reruns(settings, run_id, &graph, &history, &mut reruns);
+        let Some(begun) = closing.within_grace(begun).await else {
+            return Err(nothing_done(settings, &graph, started));
+        };
+        begun.map_err(RunError::Store)?;
+    }
     let taken = Leases::take(settings, participant, &graph, started);
     let Some(leases) = closing.within_grace(taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let leases = leases?;
-    if is_exclusive && !reruns.is_empty() {
-        // Another run may have gone on with them while this one waited for it.
-        if let Err(error) = reruns.reload().await {
+    let settled = settle_reruns(settings, run_id, &graph, &history, &mut reruns);
+    let marks = match closing.within_grace(settled).await {
+        Some(Ok(marks)) => marks,
+        settled => {
             closing.within(leases.release(false)).await;
-            return Err(RunError::Store(error));
+            let failed = settled.and_then(Result::err).map(RunError::Store);
+            return Err(failed.unwrap_or_else(|| nothing_done(settings, &graph, started)));
         }
-        marks = reruns.marks(&graph);
-    }
-    if let Err(error) = reruns.forget_made(&graph, &marks).await {
-        closing.within(leases.release(false)).await;
-        return Err(RunError::Store(error));
-    }
+    };
     let run = RunContext::new(settings, &graph, &leases, reruns);
     let log = settings.run_log.then_some(run_id);
     let log_sink = LogSink::silent(history.known);
@@ -225,38 +166,94 @@ async fn start(
     if closing.within(left).await.is_none() {
         tracing::warn!("gave up on the end of the run log: the store does not answer");
     }
-    finished.into_report()
+    let report = finished.into_report()?;
+    for name in unmatched(settings, &report) {
+        tracing::warn!(
+            name,
+            "nothing was run again: no task of this run has that name"
+        );
+    }
+    Ok(report)
 }
 
-/// Begins the reruns that the settings ask for, and tells of those that another run has begun.
+/// Returns the names of tasks to run again that no task of the run has, those that bodies asked for included.
+fn unmatched(settings: &Settings, report: &Report) -> Vec<String> {
+    let tasks = settings.rerun.as_ref();
+    tasks.map_or_else(Vec::new, |tasks| tasks.unmatched(&report.graph))
+}
+
+/// Settles which reruns are made, once the roots are claimed. Returns the tasks that run again for them.
+async fn settle_reruns(
+    settings: &Settings,
+    run_id: RunId,
+    graph: &Graph,
+    history: &History,
+    reruns: &mut Reruns,
+) -> Result<HashMap<NodeId, Status>, StoreError> {
+    if settings.coordination == Coordination::Exclusive {
+        // Another run may have gone on with them while this one waited for it.
+        reruns.reload().await?;
+    }
+    if settings.abandons_reruns {
+        abandon_reruns(settings, reruns).await;
+        begin_reruns(settings, run_id, graph, history, reruns).await?;
+    }
+    let marks = reruns.marks(graph);
+    reruns.forget_made(graph, &marks).await?;
+    Ok(marks)
+}
+
+/// Drops the unfinished reruns.
+async fn abandon_reruns(settings: &Settings, reruns: &mut Reruns) {
+    for rerun in reruns.iter() {
+        let event = Event::RerunAbandoned {
+            tasks: &rerun.to_string(),
+            since: rerun.since(),
+            made: rerun.made(),
+        };
+        emit(settings, &event);
+    }
+    reruns.abandon().await;
+}
+
+/// Begins the reruns that the settings ask for, and tells of all that the run makes.
 async fn begin_reruns(
     settings: &Settings,
     run_id: RunId,
     graph: &Graph,
     history: &History,
-    reruns: Result<Reruns, StoreError>,
-) -> Result<Reruns, RunError> {
-    let mut reruns = reruns.map_err(RunError::Store)?;
+    reruns: &mut Reruns,
+) -> Result<(), StoreError> {
     reruns.sweep().await;
-    if settings.abandons_reruns && !reruns.is_empty() {
-        reruns.abandon().await;
-    }
-    for tasks in history.reruns(settings, graph, &reruns) {
+    for tasks in history.reruns(settings, graph, reruns) {
         reruns.end_if_made(graph, &tasks).await;
-        let begun = reruns.begin(tasks, run_id).await;
-        begun.map_err(RunError::Store)?;
+        reruns.begin(tasks, run_id).await?;
     }
-    for rerun in reruns.iter().filter(|rerun| !rerun.is_of(run_id)) {
-        emit(
-            settings,
-            &Event::RerunResumed {
-                tasks: &rerun.to_string(),
+    for rerun in reruns.iter() {
+        let tasks = &rerun.to_string();
+        let event = if rerun.is_of(run_id) {
+            Event::RerunBegun { tasks }
+        } else {
+            Event::RerunResumed {
+                tasks,
                 since: rerun.since(),
                 made: rerun.made(),
-            },
-        );
+            }
+        };
+        emit(settings, &event);
     }
-    Ok(reruns)
+    Ok(())
+}
+
+/// Reports names of tasks that no output is made again for.
+fn in_vain(tasks: &Selector, graph: &Graph) -> RunError {
+    let root = graph.roots.first().map(|root| graph.node(*root));
+    let root = root.map_or_else(String::new, |node| describe(node.task.as_ref()));
+    let names = tasks.unmatched(graph).join("`, `");
+    RunError::Settings(format!(
+        "{root} does not require `{names}`, so there is nothing to run again; if a body asks for it, name that body's task \
+         too"
+    ))
 }
 
 /// Reports a run that was stopped before anything was known.

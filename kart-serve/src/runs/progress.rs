@@ -249,6 +249,12 @@ impl Progress {
                 ));
                 tell("differed", task, None, json!({}))
             }
+            Event::RerunAbandoned { tasks, made, .. } => {
+                self.warn(&format!(
+                    "dropped the unfinished rerun of {tasks}: {made} made, which stay"
+                ));
+                None
+            }
             Event::RerunResumed { tasks, made, .. } => {
                 self.warn(&format!(
                     "going on with an unfinished rerun of {tasks}: {made} made so far"

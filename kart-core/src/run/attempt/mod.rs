@@ -7,7 +7,6 @@ mod inputs;
 mod publish;
 mod run_handle;
 
-use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,14 +23,13 @@ use self::acquire::{Acquired, acquire};
 use self::inputs::LoadFailure;
 use self::run_handle::RunHandle;
 use super::errors::error_text::redacted;
+use super::errors::unavailable::is_unavailable;
 use super::executor::Executor;
 use super::message::{AttemptEnd, AttemptJob, AttemptResult, Message, Published};
 use super::remote::client;
 use super::run_context::RunContext;
 use super::task_lease::TaskLease;
-use crate::error::{
-    BoxError, Error, StoreError, causes, chain, is_interrupted, panic_text, permanent,
-};
+use crate::error::{BoxError, chain, is_interrupted, panic_text, permanent};
 use crate::model::{
     AttemptScope, Body, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi,
     StepStore, Stored,
@@ -106,6 +104,9 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
         && matches!(end, AttemptEnd::Published(_))
         && let Err(error) = attempt.record_made().await
     {
+        if !lease.is_held() {
+            return without(AttemptEnd::LeaseLost);
+        }
         end = failed(error);
     }
     let lease = match &end {
@@ -354,16 +355,6 @@ fn failed(error: BoxError) -> AttemptEnd {
     } else {
         AttemptEnd::Failed(error)
     }
-}
-
-fn is_unavailable(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|cause| {
-        let error = match cause.downcast_ref() {
-            Some(Error::Store(error)) => Some(error),
-            _ => cause.downcast_ref::<StoreError>(),
-        };
-        error.is_some_and(StoreError::is_transient)
-    })
 }
 
 /// Turns a panic of a body, or of a user's own format, into an error.

@@ -2,3 +2,4 @@
 
 pub(crate) mod dependency_failed;
 pub(crate) mod error_text;
+pub(crate) mod unavailable;

@@ -287,7 +287,8 @@ impl RunState {
         self.table.set(node, State::Failed);
         self.release_requirements(node);
         self.settle();
-        if self.settings.fail_fast && !self.table.is_closed() {
+        let is_first = self.failed_fast.is_none() && !self.table.is_closed();
+        if self.settings.fail_fast && is_first {
             self.failed_fast = Some(DependencyFailed {
                 key: self.graph.node(node).key,
                 failure: failed.error,

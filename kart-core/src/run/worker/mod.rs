@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::response::response;
-use crate::error::{BoxError, Error, permanent};
+use crate::error::{BoxError, Error, chain, permanent};
 use crate::key::Key;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
 use crate::plan::{Graph, Status, check_outputs};
@@ -20,6 +20,7 @@ use crate::registry;
 use crate::report::{Report, RunError};
 use crate::run::attempt::caught;
 use crate::run::coordination::Leases;
+use crate::run::errors::unavailable::is_unavailable;
 use crate::run::event_loop;
 use crate::run::event_loop::opening::Opening;
 use crate::run::event_loop::state::RunState;
@@ -150,6 +151,10 @@ impl Worker {
         let made = Box::pin(caught(self.make(&taken, tasks))).await;
         let made = match made {
             Ok(made) => made,
+            Err(error) if taken.len() == 1 && is_unavailable(error.as_ref()) => {
+                let error = chain(error.as_ref());
+                vec![AttemptResponse::Unavailable { error }]
+            }
             Err(error) if taken.len() == 1 => {
                 vec![AttemptResponse::failed(&error, started.elapsed())]
             }
