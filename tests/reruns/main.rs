@@ -1,8 +1,11 @@
 //! Reruns are remembered by the workspace until all that they are for is made.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "common/price.rs"]
+#[path = "../common/price.rs"]
 mod price;
+
+mod shared;
 
 use std::future::{pending, ready};
 use std::sync::Arc;
@@ -56,6 +59,16 @@ fn cut_off_after_two(runner: Runner) -> Runner {
         .grace(Duration::ZERO)
 }
 
+/// A complete sum whose sleepers are made again, two of six so far; and the runner that does so.
+async fn unfinished_rerun() -> (Workspace, Log, Runner) {
+    let (workspace, log) = (memory(), Log::default());
+    runner(&workspace, &log).run(Sum).await.unwrap();
+    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    log.take();
+    (workspace, log, cut_off)
+}
+
 async fn remembered(workspace: &Workspace) -> Vec<String> {
     workspace.list("_kart/reruns").await.unwrap()
 }
@@ -84,12 +97,7 @@ async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
-    assert!(is_interrupted(&cut_off.run(Sum).await));
-    log.take();
-
+    let (workspace, log, _) = unfinished_rerun().await;
     let plan = runner(&workspace, &log).plan(Sum).await.unwrap();
     assert_eq!(plan.count(Status::RerunRequested), 4);
     assert_eq!(plan.count(Status::Downstream), 1);
@@ -108,83 +116,6 @@ async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_that_share_a_rerun_make_each_task_once_and_from_new_inputs() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Derived).await.unwrap();
-    log.take();
-    log.note("source");
-    let shared = runner(&workspace, &log)
-        .coordination(Coordination::Shared)
-        .rerun("Source");
-    let (one, other) = tokio::join!(shared.run(Derived), shared.run(Derived));
-    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 2);
-    assert_eq!(log.take(), ["source", "source", "derived"]);
-    assert_eq!(Source.load(&workspace).await.unwrap(), 1);
-    assert_eq!(Derived.load(&workspace).await.unwrap(), 10);
-    let plain = runner(&workspace, &log).run(Derived).await.unwrap();
-    assert_eq!(plain.counts().ran, 0);
-    assert!(remembered(&workspace).await.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn runs_that_share_a_rerun_of_many_tasks_make_each_once() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Sum).await.unwrap();
-    log.take();
-    let shared = runner(&workspace, &log)
-        .coordination(Coordination::Shared)
-        .rerun("Sleeper");
-    let (one, other) = tokio::join!(shared.run(Sum), shared.run(Sum));
-    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 7);
-    let each_once: Vec<String> = (0..6).map(|n| format!("sleeper {n}")).collect();
-    assert_eq!(log.take_sorted(), each_once);
-}
-
-#[task]
-async fn long(#[resource] log: &Log) -> kart::Result<u32> {
-    log.note("long");
-    tokio::time::sleep(600 * SECOND).await;
-    Ok(1)
-}
-
-#[task]
-async fn above_long(#[requires(Long)] below: u32, #[resource] log: &Log) -> kart::Result<u32> {
-    log.note("above");
-    Ok(below)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_that_hears_of_the_end_of_a_shared_rerun_only_later_makes_nothing_again() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(AboveLong).await.unwrap();
-    log.take();
-    // It looks every ten minutes or so at what the other one makes.
-    let shared = runner(&workspace, &log)
-        .coordination(Coordination::Shared)
-        .ttl(3600 * SECOND)
-        .rerun("Long");
-    let (one, other) = tokio::join!(shared.run(AboveLong), shared.run(AboveLong));
-    assert_eq!(one.unwrap().counts().ran + other.unwrap().counts().ran, 2);
-    assert_eq!(log.take(), ["long", "above"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Derived).await.unwrap();
-    let shared = runner(&workspace, &log).coordination(Coordination::Shared);
-    let rerun = shared.clone().rerun("Source");
-    let (one, other) = tokio::join!(rerun.run(Derived), async {
-        tokio::time::sleep(SECOND).await;
-        shared.run(Derived).await
-    });
-    let (one, other) = (one.unwrap(), other.unwrap());
-    assert_eq!(one.output(&Derived).await.unwrap(), 10);
-    assert_eq!(other.output(&Derived).await.unwrap(), 10);
-    assert_eq!(one.counts().ran + other.counts().ran, 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn callers_of_one_rerun_in_one_process_share_it() {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Derived).await.unwrap();
@@ -198,11 +129,7 @@ async fn callers_of_one_rerun_in_one_process_share_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rerun_is_dropped_on_demand() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
-    assert!(is_interrupted(&cut_off.run(Sum).await));
-    log.take();
+    let (workspace, log, cut_off) = unfinished_rerun().await;
     let abandoning = runner(&workspace, &log).abandon_reruns(true);
     assert_eq!(abandoning.plan(Sum).await.unwrap().runs(), 0);
     assert!(!remembered(&workspace).await.is_empty());
@@ -216,11 +143,7 @@ async fn a_rerun_is_dropped_on_demand() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_rerun_of_other_tasks_makes_again_what_the_first_has_made() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Sum).await.unwrap();
-    let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
-    assert!(is_interrupted(&cut_off.run(Sum).await));
-    log.take();
+    let (workspace, log, _) = unfinished_rerun().await;
     let all = runner(&workspace, &log).rerun_all();
     assert_eq!(all.plan(Sum).await.unwrap().runs(), 7);
     assert_eq!(all.run(Sum).await.unwrap().counts().ran, 7);
@@ -302,21 +225,6 @@ async fn a_run_says_that_it_begins_or_drops_a_rerun() {
     assert!(is_interrupted(&rerun.run(Sum).await));
     telling.abandon_reruns(true).run(Sum).await.unwrap();
     assert_eq!(told.take(), ["begun: Sleeper", "dropped: Sleeper, 4"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_that_shares_a_rerun_that_is_dropped_still_makes_all_of_it() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Derived).await.unwrap();
-    let shared = runner(&workspace, &log).coordination(Coordination::Shared);
-    let rerun = shared.clone().rerun("Source");
-    let (one, other) = tokio::join!(rerun.run(Derived), async {
-        tokio::time::sleep(SECOND).await;
-        shared.abandon_reruns(true).run(Derived).await
-    });
-    // Whoever drops it wants what there is.
-    assert_eq!(other.unwrap().counts().ran, 0);
-    assert_eq!(one.unwrap().output(&Derived).await.unwrap(), 10);
 }
 
 #[tokio::test(start_paused = true)]
