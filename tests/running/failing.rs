@@ -126,33 +126,6 @@ async fn with_fail_fast_what_pauses_before_a_retry_has_failed_too() {
     );
 }
 
-/// Fails at once, and would be tried again.
-#[task(retries = 1, backoff = "1h", priority = 10)]
-async fn pauses_by_number(n: u64) -> anyhow::Result<u64> {
-    anyhow::bail!("not yet: {n}")
-}
-
-const PAUSING: u64 = 5000;
-
-#[task]
-async fn many(
-    #[requires((0..PAUSING).map(|n| PausesByNumber { n }))] pausing: Vec<u64>,
-    #[requires(Bad)] bad: u32,
-) -> kart::Result<u64> {
-    Ok(pausing.iter().sum::<u64>() + u64::from(bad))
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_fail_fast_any_number_of_tasks_may_pause_before_a_retry() {
-    let runner = Runner::new(&memory())
-        .workers(1)
-        .fail_fast(true)
-        .resource(Log::default());
-    let report = failed(&runner, Many).await;
-    let counts = report.counts();
-    assert_eq!((counts.failed, counts.blocked), (5001, 1));
-}
-
 #[tokio::test]
 async fn a_run_after_a_failure_runs_only_what_is_missing() {
     let (workspace, log) = (memory(), Log::default());

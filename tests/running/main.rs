@@ -5,12 +5,14 @@
 mod common;
 
 mod early_start;
+mod fail_fast;
 mod failing;
 mod interruption;
 mod output_cache;
 mod publishing;
 mod remote;
 mod remote_batches;
+mod remote_failures;
 mod remote_subtasks;
 mod scheduling;
 mod shutdown;
