@@ -92,12 +92,9 @@ async fn start(
     let (roots, mut reruns) = (roots?, reruns.map_err(RunError::Store)?);
     let is_complete = roots.iter().all(|(_, status)| status.is_complete());
     let is_exclusive = settings.coordination == Coordination::Exclusive;
-    let changes_reruns = settings.abandons_reruns && !reruns.is_empty()
-        || history
-            .reruns(settings, &graph, &reruns)
-            .iter()
-            .any(|tasks| tasks.selects_any(&graph));
-    if is_exclusive && is_complete && !changes_reruns && reruns.marks(&graph).is_empty() {
+    let wanted = history.reruns(settings, &graph, &reruns);
+    let begins_rerun = wanted.iter().any(|tasks| tasks.selects_any(&graph));
+    if is_exclusive && is_complete && !begins_rerun && reruns.marks(&graph).is_empty() {
         if let Some(tasks) = &settings.rerun {
             return Err(in_vain(tasks, &graph));
         }
