@@ -194,10 +194,6 @@ impl Reruns {
         self.open.iter().find(|rerun| rerun.record.tasks == *tasks)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rerun> {
         self.open.iter()
     }
