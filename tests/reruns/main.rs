@@ -296,8 +296,8 @@ async fn a_rerun_of_what_only_a_body_asks_for_names_that_task_too() {
     assert_eq!(both.unwrap().output(&AsksForSource).await.unwrap(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_rerun_that_was_killed_at_its_end_does_not_stand_for_the_next() {
+/// A complete root with the record of a rerun whose run was killed when all was made, before it could say so.
+async fn killed_at_its_end() -> (Workspace, Log) {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Derived).await.unwrap();
     let rerun = runner(&workspace, &log).rerun("Source");
@@ -308,7 +308,6 @@ async fn a_rerun_that_was_killed_at_its_end_does_not_stand_for_the_next() {
         (path, record)
     });
     report.unwrap();
-    // All is made, and nobody could delete that it is to be made.
     let id: serde_json::Value = serde_json::from_slice(&record).unwrap();
     let directory = path.strip_suffix(".json").unwrap();
     let directory = format!("{directory}/{}", id["id"].as_str().unwrap());
@@ -317,6 +316,21 @@ async fn a_rerun_that_was_killed_at_its_end_does_not_stand_for_the_next() {
         workspace.replace(&made, "".into()).await.unwrap();
     }
     workspace.replace(&path, record).await.unwrap();
+    (workspace, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_that_was_killed_at_its_end_does_not_stand_for_the_next() {
+    let (workspace, log) = killed_at_its_end().await;
+    let rerun = runner(&workspace, &log).rerun("Source");
     assert_eq!(rerun.run(Derived).await.unwrap().counts().ran, 2);
+    assert!(remembered(&workspace).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_run_ends_a_rerun_that_was_killed_at_its_end() {
+    let (workspace, log) = killed_at_its_end().await;
+    let report = runner(&workspace, &log).run(Derived).await.unwrap();
+    assert_eq!(report.counts().ran, 0);
     assert!(remembered(&workspace).await.is_empty());
 }
