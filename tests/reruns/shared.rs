@@ -1,6 +1,6 @@
 //! Reruns whose work processes share.
 
-use kart::{Coordination, TaskExt as _, task};
+use kart::{Coordination, Report, Runner, TaskExt as _, task};
 
 use crate::common::{Log, memory};
 use crate::{Derived, SECOND, Source, Sum, remembered, runner};
@@ -66,17 +66,23 @@ async fn a_run_that_hears_of_the_end_of_a_shared_rerun_only_later_makes_nothing_
     assert_eq!(log.take(), ["long", "above"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it() {
+/// Runs a rerun of the source, and a second later a run that shares its work and is `set_up`.
+async fn joined_by(set_up: impl FnOnce(Runner) -> Runner) -> (Report, Report) {
     let (workspace, log) = (memory(), Log::default());
     runner(&workspace, &log).run(Derived).await.unwrap();
     let shared = runner(&workspace, &log).coordination(Coordination::Shared);
     let rerun = shared.clone().rerun("Source");
+    let second = set_up(shared);
     let (one, other) = tokio::join!(rerun.run(Derived), async {
         tokio::time::sleep(SECOND).await;
-        shared.run(Derived).await
+        second.run(Derived).await
     });
-    let (one, other) = (one.unwrap(), other.unwrap());
+    (one.unwrap(), other.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it() {
+    let (one, other) = joined_by(|plain| plain).await;
     assert_eq!(one.output(&Derived).await.unwrap(), 10);
     assert_eq!(other.output(&Derived).await.unwrap(), 10);
     assert_eq!(one.counts().ran + other.counts().ran, 2);
@@ -84,15 +90,8 @@ async fn a_plain_run_that_shares_the_work_of_a_rerun_uses_nothing_from_before_it
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_shares_a_rerun_that_is_dropped_still_makes_all_of_it() {
-    let (workspace, log) = (memory(), Log::default());
-    runner(&workspace, &log).run(Derived).await.unwrap();
-    let shared = runner(&workspace, &log).coordination(Coordination::Shared);
-    let rerun = shared.clone().rerun("Source");
-    let (one, other) = tokio::join!(rerun.run(Derived), async {
-        tokio::time::sleep(SECOND).await;
-        shared.abandon_reruns(true).run(Derived).await
-    });
+    let (one, other) = joined_by(|second| second.abandon_reruns(true)).await;
     // Whoever drops it wants what there is.
-    assert_eq!(other.unwrap().counts().ran, 0);
-    assert_eq!(one.unwrap().output(&Derived).await.unwrap(), 10);
+    assert_eq!(other.counts().ran, 0);
+    assert_eq!(one.output(&Derived).await.unwrap(), 10);
 }

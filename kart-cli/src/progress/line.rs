@@ -101,6 +101,10 @@ pub(super) fn line(event: &Event<'_>) -> Option<Line> {
             "made    ",
             format!("{} by another process", task.description()),
         ),
+        Event::RerunBegun { tasks } => Line::done(
+            "rerun   ",
+            format!("{tasks}: remembered until all of it is made"),
+        ),
         other => return trouble(other),
     })
 }
@@ -141,10 +145,6 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             let rest = format!("{reason}; {running} under way have {grace}");
             Line::trouble(WARNING, "stopping:", rest)
         }
-        Event::RerunBegun { tasks } => Line::done(
-            "rerun   ",
-            format!("{tasks}: remembered until all of it is made"),
-        ),
         Event::RerunAbandoned { tasks, since, made } => Line::warning(format!(
             "dropped the rerun of {tasks} that began at {} ({made} made, which stay)",
             humantime::format_rfc3339_seconds(*since),

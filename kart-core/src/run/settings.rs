@@ -40,9 +40,9 @@ pub(crate) type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 #[non_exhaustive]
 pub enum Coordination {
     /// One run of a root at a time. A second one in the same process waits for the first and uses its outputs. In another
-    /// process it gets [`RunError::AlreadyRunning`](crate::RunError::AlreadyRunning) as soon as the holder's heartbeat shows that it is alive, or
-    /// [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one [ttl](crate::Runner::ttl).
-    /// Costs five requests for each run that has something to do.
+    /// process it gets [`RunError::AlreadyRunning`](crate::RunError::AlreadyRunning) as soon as the holder's heartbeat
+    /// shows that it is alive, or [waits](crate::Runner::wait). It takes over from a holder without a heartbeat for one
+    /// [ttl](crate::Runner::ttl). Costs five requests for each run that has something to do.
     #[default]
     Exclusive,
     /// Any number of runs share the work: each task runs in one of them, and the others wait for its output. Costs three

@@ -79,12 +79,11 @@ async fn start(
     closing: &Closing,
 ) -> Result<Report, RunError> {
     let known = async {
-        let (history, roots, reruns) = tokio::join!(
+        tokio::join!(
             History::load(settings, &graph),
             root_statuses(settings, &graph),
             Reruns::load(&settings.workspace, &graph)
-        );
-        (history, roots, reruns)
+        )
     };
     let Some((history, roots, reruns)) = closing.within_grace(known).await else {
         return Err(nothing_done(settings, &graph, started));

@@ -105,7 +105,7 @@ impl Listener {
             }
             let closing = self.app.closing.clone();
             tokio::select! {
-                // What happened before the end is told first.
+                // What happened before the end comes first.
                 biased;
                 changed = self.newest.changed() => changed.ok()?,
                 () = closing.stopped() => return None,
