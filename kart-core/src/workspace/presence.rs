@@ -146,11 +146,13 @@ impl<S: Source> Family<'_, S> {
             _ => self.page(fastrand::usize(within(at)..within(at + 1))..count),
         });
         let samples = try_join_all(samples).await?;
-        let pages_a_name = samples
+        // A page that answers for all names that are left may have room for more: it does not show how many it takes.
+        let full: Vec<f64> = samples
             .iter()
+            .filter(|answered| answered.names.end < count)
             .map(|answered| 1.0 / ratio(answered.names.len()))
-            .sum::<f64>()
-            / ratio(SAMPLES);
+            .collect();
+        let pages_a_name = full.iter().sum::<f64>() / ratio(full.len().max(1));
         for answered in samples {
             answered.note(found, open);
         }

@@ -126,6 +126,17 @@ fn a_few_wanted_among_very_many_are_asked_for_one_by_one() {
 }
 
 #[test]
+fn a_sample_near_the_last_name_does_not_multiply_the_pages() {
+    let there = names(0, 16_499);
+    let wanted: Vec<String> = (0..2210).map(|n| name(32_243 + n * 31)).collect();
+    for seed in 0..200 {
+        fastrand::seed(seed);
+        let (pages, singles) = Bucket::new(there.clone(), Lie::None).ask(&wanted);
+        assert!(pages + singles <= 40, "seed {seed}: {pages} + {singles}");
+    }
+}
+
+#[test]
 fn a_listing_that_lies_about_its_order_is_not_believed() {
     for lie in [Lie::IgnoresOffset, Lie::Repeats, Lie::Backwards] {
         let bucket = Bucket::new(names(0, 3000), lie);
