@@ -106,6 +106,6 @@ fn letters(
 async fn main() -> anyhow::Result<()> {
     let workspace = Workspace::open("./kart-workspace/pictures")?;
     print!("{}", kart::build(Letters, &workspace).await?);
-    println!("{}", workspace.locate("mandelbrot-72x24.pgm"));
+    println!("{}", workspace.display_url("mandelbrot-72x24.pgm"));
     Ok(())
 }

@@ -32,14 +32,14 @@ extern crate self as kart;
 
 pub use kart_core::format;
 pub use kart_core::{
-    AnyTask, Artifact, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Command, Commit,
-    Completion, Context, Coordination, Counts, Dep, Entry, Error, Estimate, Event, Executor,
-    Failure, File, Format, Given, Interrupted, Interruption, Key, Map, MissingResource,
-    OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan, Planned,
-    Reader, RecordedOutcome, Redactor, Report, Requests, Result, RunError, RunId, RunSummary,
-    Runner, Status, StopReason, StopToken, StoreError, SubtaskReport, Task, TaskCounts, TaskExt,
-    TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace, Writer, build, chain, dep,
-    interrupted, key, permanent, registry,
+    AnyTask, Artifact, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Command,
+    Completion, Context, Coordination, Counts, CreateOutcome, Dep, Error, Estimate, Event,
+    Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Map, MissingResource,
+    ObjectInfo, OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan,
+    Planned, Reader, RecordedOutcome, Redactor, Report, RequestCounts, Result, RunError, RunId,
+    RunSummary, Runner, Status, StopReason, StopToken, StoreError, SubtaskReport, Task, TaskCounts,
+    TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace, Writer, build, chain,
+    dep, interrupted, key, permanent, registry,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

@@ -239,7 +239,7 @@ async fn an_artifact_is_a_handle_to_the_stored_object() {
     let workspace: Workspace = memory();
     let text = kart::build(Inspects, &workspace).await.unwrap();
     let path = word_task("hello").path();
-    let location = workspace.locate(&path);
+    let location = workspace.display_url(&path);
     assert_eq!(*text, format!("\"hello\" {path} {location} 18"));
 }
 

@@ -242,7 +242,7 @@ async fn the_error_is_one_line_and_its_alternate_form_the_whole_story() {
         "1 task failed (0 complete before, 2 ran, 1 failed, 2 blocked)"
     );
     let story = format!("{error:#}");
-    let location = workspace.locate(&broken_task().path());
+    let location = workspace.display_url(&broken_task().path());
     let key = broken_task().key().to_string();
     for part in [
         line.as_str(),

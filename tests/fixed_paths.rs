@@ -204,7 +204,7 @@ async fn an_external_output_that_is_missing_fails_by_its_place_and_blocks_its_de
         Some(Outcome::Blocked { by }) if *by == Raw { day: 3 }.key()
     ));
     let story = format!("{error:#}");
-    let place = workspace.locate("raw/3.csv");
+    let place = workspace.display_url("raw/3.csv");
     assert!(
         story.contains(&format!("external input `{place}` is missing")),
         "{story}"

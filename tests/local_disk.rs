@@ -313,7 +313,10 @@ async fn ways_to_name_a_directory() {
     let workspace = Workspace::open(url).unwrap();
     workspace.create("x", Bytes::from("y")).await.unwrap();
     assert_eq!(fs::read(path.join("x")).unwrap(), b"y");
-    assert_eq!(workspace.locate("x"), path.join("x").display().to_string());
+    assert_eq!(
+        workspace.display_url("x"),
+        path.join("x").display().to_string()
+    );
     let same = Workspace::open(&path).unwrap();
     assert!(same.exists("x").await.unwrap());
 }

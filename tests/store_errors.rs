@@ -103,19 +103,19 @@ fn s3_refuses_the_credentials() {
         ("aws_region", "us-east-1"),
     ];
     let printed = asked("s3://kart/p", &variables);
-    let advice = "the credentials were refused or lack the right to read, write, delete and list in `kart`: check AWS_ACCESS_KEY_ID";
+    let hint = "the credentials were refused or lack the right to read, write, delete and list in `kart`: check AWS_ACCESS_KEY_ID";
     for operation in [
         "exists: failed to look up",
         "read: failed to read",
         "create: failed to write",
     ] {
         assert!(
-            printed.contains(&format!("{operation} `s3://kart/p/a`: {advice}")),
+            printed.contains(&format!("{operation} `s3://kart/p/a`: {hint}")),
             "{printed}"
         );
     }
     assert!(
-        printed.contains(&format!("list: failed to list `s3://kart/p`: {advice}")),
+        printed.contains(&format!("list: failed to list `s3://kart/p`: {hint}")),
         "{printed}"
     );
     assert!(!printed.contains("hush"), "{printed}");
@@ -145,15 +145,13 @@ fn gcs_refuses_the_credentials() {
         ("GOOGLE_BEARER_TOKEN", "hush"),
     ];
     let printed = asked("gs://kart/p", &variables);
-    let advice = "the credentials were refused or lack the right to read, write, delete and list in `kart`: check GOOGLE_APPLICATION_CREDENTIALS";
+    let hint = "the credentials were refused or lack the right to read, write, delete and list in `kart`: check GOOGLE_APPLICATION_CREDENTIALS";
     assert!(
-        printed.contains(&format!("read: failed to read `gs://kart/p/a`: {advice}")),
+        printed.contains(&format!("read: failed to read `gs://kart/p/a`: {hint}")),
         "{printed}"
     );
     assert!(
-        printed.contains(&format!(
-            "create: failed to write `gs://kart/p/a`: {advice}"
-        )),
+        printed.contains(&format!("create: failed to write `gs://kart/p/a`: {hint}")),
         "{printed}"
     );
     assert!(!printed.contains("hush"), "{printed}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Fault, Flaky, Hooked, unless_stuck};
 use futures_util::FutureExt as _;
-use kart::{Commit, File, Runner, TaskExt as _, task};
+use kart::{CreateOutcome, File, Runner, TaskExt as _, task};
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -90,7 +90,7 @@ async fn writes_and_deletions_are_repeated_whatever_was_lost() {
             bucket.fail(operation, "", 3, fault);
         }
         workspace.replace("a", "x".into()).await.unwrap();
-        workspace.relocate("a", "b").await.unwrap();
+        workspace.rename("a", "b").await.unwrap();
         workspace.delete("b").await.unwrap();
         assert!(!workspace.exists("b").await.unwrap());
     }
@@ -102,7 +102,7 @@ async fn a_create_whose_answer_was_lost_finds_its_own_bytes() {
     let workspace = bucket.workspace();
     bucket.fail("put", "a", 1, Fault::LoseAnswer);
     let created = workspace.create("a", "mine".into()).await.unwrap();
-    assert_eq!(created, Commit::Exists("mine".into()));
+    assert_eq!(created, CreateOutcome::Exists("mine".into()));
 }
 
 /// The object is deleted between the conflict and the look at it.
@@ -119,7 +119,7 @@ async fn a_create_that_finds_nothing_after_a_conflict_is_tried_again() {
     });
     workspace.create("a", "another's".into()).await.unwrap();
     let created = workspace.create("a", "mine".into()).await.unwrap();
-    assert_eq!(created, Commit::Written);
+    assert_eq!(created, CreateOutcome::Written);
 }
 
 #[tokio::test(start_paused = true)]

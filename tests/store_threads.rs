@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kart::{Commit, RunError, Runner, Workspace, task};
+use kart::{CreateOutcome, RunError, Runner, Workspace, task};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -46,7 +46,7 @@ fn the_store_works_while_all_blocking_threads_of_the_runtime_are_taken() {
             let large = Bytes::from(vec![1; 1 << 20]);
             for bytes in [Bytes::from("small"), large] {
                 let created = workspace.create("a", bytes.clone()).await.unwrap();
-                assert_eq!(created, Commit::Written);
+                assert_eq!(created, CreateOutcome::Written);
                 assert_eq!(workspace.read("a").await.unwrap(), Some(bytes));
                 assert_eq!(workspace.list("").await.unwrap(), ["a"]);
                 assert!(workspace.delete("a").await.unwrap());

@@ -81,6 +81,7 @@ fn one_room_names_object_store() {
 const ROOMS: &[&str] = &[
     "error",
     "threads",
+    "run_id",
     "key",
     "format",
     "lease_protocol",

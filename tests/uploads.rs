@@ -70,6 +70,6 @@ async fn a_published_file_stands_although_its_upload_cannot_be_deleted() {
     run(&workspace).await.unwrap();
     bucket.recover();
     assert_eq!(workspace.list("_kart/uploads").await.unwrap().len(), 1);
-    assert_eq!(workspace.gc().await.unwrap(), 1);
+    assert_eq!(workspace.abort_stale_uploads().await.unwrap(), 1);
     assert!(workspace.list("_kart/uploads").await.unwrap().is_empty());
 }

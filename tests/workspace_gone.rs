@@ -36,7 +36,7 @@ async fn a_workspace_that_is_removed_or_renamed_in_use_is_named_and_not_made_aga
     assert_gone(workspace.exists_many(many).await, &path);
     assert_gone(workspace.list("").await, &path);
     assert_gone(workspace.delete("a/b").await, &path);
-    assert_gone(workspace.relocate("a/b", "c").await, &path);
+    assert_gone(workspace.rename("a/b", "c").await, &path);
     assert!(!path.exists(), "nothing of it is made again");
 
     fs::rename(directory.path().join("elsewhere"), &path).unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use kart::{Requests, Runner, TaskExt as _, Workspace};
+use kart::{RequestCounts, Runner, TaskExt as _, Workspace};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
@@ -135,7 +135,7 @@ fn floor(runtime: &tokio::runtime::Runtime, count: u64) -> Duration {
     })
 }
 
-fn sum(requests: Requests) -> u64 {
+fn sum(requests: RequestCounts) -> u64 {
     requests.exists + requests.read + requests.write + requests.delete + requests.list
 }
 

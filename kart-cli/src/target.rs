@@ -136,7 +136,7 @@ pub(crate) fn no_output(session: &Session, target: &Target) -> End {
         FAILED,
         format!(
             "error: there is no output at `{}`: run the task first",
-            session.workspace.locate(&target.path)
+            session.workspace.display_url(&target.path)
         ),
     )
 }

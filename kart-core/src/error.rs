@@ -106,7 +106,7 @@ pub enum Error {
     },
     /// A step, a state or a loop of a body could not be saved or restored.
     #[error(
-        "failed to {operation} `{location}`, which the task keeps for its own resumption: {advice}"
+        "failed to {operation} `{location}`, which the task keeps for its own resumption: {hint}"
     )]
     Saved {
         /// What was tried, as a verb.
@@ -114,7 +114,7 @@ pub enum Error {
         /// The object, as a person would name it.
         location: String,
         /// What to do about it.
-        advice: &'static str,
+        hint: &'static str,
         /// What went wrong.
         source: BoxError,
     },
@@ -145,7 +145,7 @@ pub struct StoreError {
     /// The object or the workspace, as a person would name it.
     pub location: String,
     /// What to do about it, when that is known.
-    pub advice: Option<String>,
+    pub hint: Option<String>,
     /// What the store said.
     pub source: BoxError,
     pub(crate) transient: bool,
@@ -163,8 +163,8 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "failed to {} `{}`", self.operation, self.location)?;
-        match &self.advice {
-            Some(advice) => write!(f, ": {advice}"),
+        match &self.hint {
+            Some(hint) => write!(f, ": {hint}"),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The runtime of kart; use it through the facade crate `kart`.
 //!
-//! Each room may use only those before it: `error`, `threads`, `key`, `format`, `lease_protocol`, `workspace`, `model`,
+//! Each room may use only those before it: `error`, `threads`, `run_id`, `key`, `format`, `lease_protocol`, `workspace`, `model`,
 //! `registry`, `lease`, `plan`, `report`, `log`, `run`. `tests/tidy.rs` holds this.
 
 mod error;
@@ -14,6 +14,7 @@ mod plan;
 pub mod registry;
 mod report;
 mod run;
+mod run_id;
 #[cfg(test)]
 mod simulation;
 mod threads;
@@ -25,13 +26,11 @@ pub use error::{
 pub use format::{File, Format};
 pub use key::Key;
 pub use lease::{Owner, host};
-pub use log::{RecordedOutcome, RunId, RunSummary, TaskRecord};
+pub use log::{RecordedOutcome, RunSummary, TaskRecord};
 pub use model::{
     AnyTask, Artifact, Command, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec,
     Redactor, StopToken, Task, TaskSpec, Writer, dep,
 };
-#[doc(hidden)]
-pub use plan::path_of_sidecar;
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
     Completion, Counts, Estimate, Event, Failure, Interruption, MissingResource, Outcome, Report,
@@ -41,7 +40,10 @@ pub use run::{
     AttemptFuture, AttemptRequest, AttemptResponse, Coordination, Executor, OnCodeChange, Runner,
     SubtaskReport, Worker, build,
 };
-pub use workspace::{Commit, Entry, Reader, Requests, Workspace};
+pub use run_id::RunId;
+#[doc(hidden)]
+pub use workspace::layout;
+pub use workspace::{CreateOutcome, ObjectInfo, Reader, RequestCounts, Workspace};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes
 /// without notice.

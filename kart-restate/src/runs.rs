@@ -136,7 +136,7 @@ impl Host {
 
     async fn run(&self, run: Detached) -> Result<Counts, BoxError> {
         let workspace = self.runner.workspace();
-        if !workspace.may_be(&run.workspace) {
+        if !workspace.is_same_place(&run.workspace) {
             let (here, there) = (workspace.location(), &run.workspace);
             let reason = format!("the run is of {there}, and this worker works in {here}");
             return Err(permanent(reason).into());

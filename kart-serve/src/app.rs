@@ -201,7 +201,7 @@ impl App {
         let result = if let Some((_, result)) = known {
             result.clone()
         } else {
-            let look = timeout(ANSWERS_IN, self.workspace.exists("_kart/ready"));
+            let look = timeout(ANSWERS_IN, self.workspace.exists(kart_core::layout::READY));
             let result = match look.await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(kart_core::chain(&error)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kart_core::{Event, Requests};
+use kart_core::{Event, RequestCounts};
 
 /// The upper bounds of the histogram, in seconds.
 const BOUNDS: [f64; 14] = [
@@ -40,7 +40,7 @@ pub(crate) struct Now {
     pub(crate) runs: usize,
     pub(crate) attempts: usize,
     pub(crate) listeners: usize,
-    pub(crate) requests: Requests,
+    pub(crate) requests: RequestCounts,
 }
 
 impl Metrics {

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    Counts, Failure, ParamKind, ParamSpec, Plan, Planned, Requests, RunSummary, Status, TaskInfo,
-    TaskRecord, registry,
+    Counts, Failure, ParamKind, ParamSpec, Plan, Planned, RequestCounts, RunSummary, Status,
+    TaskInfo, TaskRecord, registry,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -250,7 +250,7 @@ pub fn may_hold_secrets(task: &str) -> bool {
 
 /// How many requests of each kind there were since then, in the order in which they are told.
 #[must_use]
-pub fn requests_by_kind(now: Requests, before: Requests) -> [(&'static str, u64); 5] {
+pub fn requests_by_kind(now: RequestCounts, before: RequestCounts) -> [(&'static str, u64); 5] {
     [
         ("exists", now.exists - before.exists),
         ("read", now.read - before.read),
@@ -262,7 +262,7 @@ pub fn requests_by_kind(now: Requests, before: Requests) -> [(&'static str, u64)
 
 /// The same as an object.
 #[must_use]
-pub fn requests(now: Requests, before: Requests) -> Map<String, Json> {
+pub fn requests(now: RequestCounts, before: RequestCounts) -> Map<String, Json> {
     let member = |(kind, count): (&str, u64)| (kind.to_owned(), count.into());
     let kinds = requests_by_kind(now, before);
     kinds.into_iter().map(member).collect()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use kart::{Report, Requests, RunError, Workspace};
+use kart::{Report, RequestCounts, RunError, Workspace};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -66,7 +66,7 @@ pub(crate) fn memory() -> Workspace {
 }
 
 /// What was asked of a workspace between two looks: existence, reads, writes, deletes, listings.
-pub(crate) fn since(before: Requests, workspace: &Workspace) -> [u64; 5] {
+pub(crate) fn since(before: RequestCounts, workspace: &Workspace) -> [u64; 5] {
     let now = workspace.requests();
     [
         now.exists - before.exists,

@@ -7,7 +7,7 @@ use super::outputs::{
     uploads_that_were_cut_off_are_given_up,
 };
 use bytes::Bytes;
-use kart::{Commit, StoreError, Workspace};
+use kart::{CreateOutcome, StoreError, Workspace};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _},
     sync::watch,
@@ -65,26 +65,30 @@ async fn nothing_is_there_at_first(workspace: Workspace) {
 }
 
 async fn too_large_for_memory(workspace: Workspace) {
-    let workspace = workspace.object_limit(2 << 20);
+    let workspace = workspace.max_object_size(2 << 20);
     let large = Bytes::from(vec![1; 3 << 20]);
     workspace.create("large", large.clone()).await.unwrap();
     let error = workspace.read("large").await.unwrap_err();
-    assert_eq!(error.location, workspace.locate("large"));
+    assert_eq!(error.location, workspace.display_url("large"));
     let story = kart::chain(&error);
     assert!(story.contains("it has 3145728 bytes"), "{story}");
     let errors = workspace.read_many(vec!["large".to_owned()]).await;
     assert!(errors[0].is_err());
     assert_eq!(
-        workspace.object_limit(3 << 20).read("large").await.unwrap(),
+        workspace
+            .max_object_size(3 << 20)
+            .read("large")
+            .await
+            .unwrap(),
         Some(large)
     );
 }
 
 async fn create_once(workspace: Workspace) {
     let first = workspace.create("a/b/c.txt", text("one")).await.unwrap();
-    assert_eq!(first, Commit::Written);
+    assert_eq!(first, CreateOutcome::Written);
     let second = workspace.create("a/b/c.txt", text("two")).await.unwrap();
-    assert_eq!(second, Commit::Exists(text("one")));
+    assert_eq!(second, CreateOutcome::Exists(text("one")));
     assert_eq!(
         workspace.read("a/b/c.txt").await.unwrap(),
         Some(text("one"))
@@ -108,7 +112,7 @@ async fn empty_object(workspace: Workspace) {
     assert_eq!(workspace.size("empty").await.unwrap(), Some(0));
     assert!(workspace.exists("empty").await.unwrap());
     let again = workspace.create("empty", text("x")).await.unwrap();
-    assert_eq!(again, Commit::Exists(Bytes::new()));
+    assert_eq!(again, CreateOutcome::Exists(Bytes::new()));
 }
 
 async fn delete_and_create_again(workspace: Workspace) {
@@ -118,7 +122,7 @@ async fn delete_and_create_again(workspace: Workspace) {
         assert!(!workspace.exists(path).await.unwrap());
         workspace.delete(path).await.unwrap();
         let again = workspace.create(path, text("two")).await.unwrap();
-        assert_eq!(again, Commit::Written);
+        assert_eq!(again, CreateOutcome::Written);
         assert_eq!(workspace.read(path).await.unwrap(), Some(text("two")));
     }
 }
@@ -148,7 +152,7 @@ async fn odd_names(workspace: Workspace) {
     let mut paths = odd_paths();
     for path in &paths {
         let made = workspace.create(path, text(path.clone())).await.unwrap();
-        assert_eq!(made, Commit::Written, "{path}");
+        assert_eq!(made, CreateOutcome::Written, "{path}");
     }
     for path in &paths {
         let content = workspace.read(path).await.unwrap();
@@ -167,7 +171,7 @@ async fn what_is_no_path(workspace: Workspace) {
     for path in [
         "", "/a", "a/", "a//b", "../a", "a/../b", "./a", "a\0b", "a\nb",
     ] {
-        let refused = |error: StoreError| assert!(error.advice.is_some(), "{path:?}: {error}");
+        let refused = |error: StoreError| assert!(error.hint.is_some(), "{path:?}: {error}");
         refused(workspace.create(path, text("x")).await.unwrap_err());
         refused(workspace.replace(path, text("x")).await.unwrap_err());
         refused(workspace.read(path).await.unwrap_err());
@@ -229,7 +233,7 @@ async fn many_at_once_in_order(workspace: Workspace) {
         writes.spawn(async move { workspace.create(&path, text(i.to_string())).await });
     }
     for written in writes.join_all().await {
-        assert_eq!(written.unwrap(), Commit::Written);
+        assert_eq!(written.unwrap(), CreateOutcome::Written);
     }
     let found = workspace.exists_many(paths.clone()).await.unwrap();
     assert!(found.into_iter().eq((0..1000).map(|i| i % 3 != 0)));
@@ -316,8 +320,8 @@ async fn one_winner_of_a_race(workspace: Workspace) {
             racers.spawn(async move {
                 let own = text(format!("racer {racer}"));
                 match workspace.create(&path, own.clone()).await.unwrap() {
-                    Commit::Written => (true, own),
-                    Commit::Exists(bytes) => (false, bytes),
+                    CreateOutcome::Written => (true, own),
+                    CreateOutcome::Exists(bytes) => (false, bytes),
                 }
             });
         }
@@ -354,7 +358,7 @@ async fn dropped_writes_leave_nothing_partial(workspace: Workspace) {
             assert_eq!(bytes, content, "{}", path(i));
         }
         let made = workspace.create(&path(i), content.clone()).await.unwrap();
-        assert!(made == Commit::Written || made == Commit::Exists(content.clone()));
+        assert!(made == CreateOutcome::Written || made == CreateOutcome::Exists(content.clone()));
     }
     assert_eq!(workspace.list("drop").await.unwrap().len(), 30);
 }
@@ -384,9 +388,9 @@ async fn requests_are_counted(workspace: Workspace) {
 pub(crate) async fn bucket_that_is_not_there(workspace: &Workspace) {
     let is_named = |error: StoreError| {
         let bucket = workspace.location().split('/').nth(2).unwrap();
-        let advice = error.advice.as_deref().unwrap_or_default();
+        let hint = error.hint.as_deref().unwrap_or_default();
         assert!(
-            advice.contains(&format!("there is no bucket `{bucket}`")),
+            hint.contains(&format!("there is no bucket `{bucket}`")),
             "{error:?}"
         );
     };

@@ -183,6 +183,6 @@ pub(crate) async fn uploads_that_were_cut_off_are_given_up(workspace: Workspace)
     let stored = workspace.read(&task.path()).await.unwrap().unwrap();
     assert!(stored == content(LARGE, 1));
     // A request that was dropped may arrive late.
-    let given_up = async { while workspace.gc().await.unwrap() > 0 {} };
+    let given_up = async { while workspace.abort_stale_uploads().await.unwrap() > 0 {} };
     timeout(Duration::from_secs(10), given_up).await.unwrap();
 }

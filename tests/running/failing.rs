@@ -339,7 +339,7 @@ async fn spoil(workspace: &Workspace, task: &impl Task) -> String {
         .replace(&task.path(), "{not json".into())
         .await
         .unwrap();
-    workspace.locate(&task.path())
+    workspace.display_url(&task.path())
 }
 
 #[tokio::test]

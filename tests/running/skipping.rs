@@ -144,7 +144,10 @@ async fn an_output_that_was_never_made_is_missing_and_says_where_it_would_be() {
     let workspace = memory();
     let task = Base { n: 5 };
     let error = task.load(&workspace).await.unwrap_err().to_string();
-    assert!(error.contains(&workspace.locate(&task.path())), "{error}");
+    assert!(
+        error.contains(&workspace.display_url(&task.path())),
+        "{error}"
+    );
     assert!(error.contains("run it first"), "{error}");
     assert!(!task.remove(&workspace).await.unwrap());
 }

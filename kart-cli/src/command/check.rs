@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use kart_core::{AnyTask, Commit, RunError, StoreError, chain, registry};
+use kart_core::layout::CHECK;
+use kart_core::{AnyTask, CreateOutcome, RunError, StoreError, chain, registry};
 use serde_json::json;
 
 use crate::out::{Ink, count, duration, plural};
@@ -125,7 +126,7 @@ async fn requirements(session: &Session) -> Result<String, (u8, String)> {
 /// Writes, reads and deletes an object; when the store says that it was written.
 async fn workspace(session: &Session) -> Result<Option<SystemTime>, (u8, String)> {
     let workspace = &session.workspace;
-    let path = format!("_kart/check/{}-{}", std::process::id(), now().as_nanos());
+    let path = format!("{CHECK}/{}-{}", std::process::id(), now().as_nanos());
     let text = Bytes::from_static(b"written by `check`, and deleted at once");
     let failed = |error: StoreError| (FAILED, chain(&error));
     workspace
@@ -137,7 +138,7 @@ async fn workspace(session: &Session) -> Result<Option<SystemTime>, (u8, String)
         let again = workspace
             .create(&path, Bytes::from_static(b"again"))
             .await?;
-        let entries = workspace.entries("_kart/check").await?;
+        let entries = workspace.objects(CHECK).await?;
         Ok((read, again, entries))
     };
     let probed: Result<_, StoreError> = probe.await;
@@ -147,7 +148,7 @@ async fn workspace(session: &Session) -> Result<Option<SystemTime>, (u8, String)
     if read.as_ref() != Some(&text) {
         return Err((FAILED, "what was written is not what is read".to_owned()));
     }
-    if matches!(again, Commit::Written) {
+    if matches!(again, CreateOutcome::Written) {
         return Err((
             FAILED,
             "the store does not honour create-only writes: let one process at a time run here, with --alone".to_owned(),

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Entry, Key, Plan, RecordedOutcome, TaskRecord, path_of_sidecar};
+use kart_core::layout::{self, QUARANTINE};
+use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord};
 use serde_json::json;
 
 use crate::ask::ask;
@@ -11,8 +12,6 @@ use crate::out::{bytes, plural, time};
 use crate::target::rebuilt;
 use crate::{End, Session, params};
 
-const TRASH: &str = "_kart/trash";
-const STEPS: &str = "_kart/steps/";
 /// Unless said otherwise.
 const OLDER_THAN: Duration = Duration::from_hours(7 * 24);
 /// How many objects are named.
@@ -33,7 +32,7 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
     if session.parsed.flag("delete") {
         return delete(session, before).await;
     }
-    let garbage: Vec<Entry> = garbage(session)
+    let garbage: Vec<ObjectInfo> = garbage(session)
         .await?
         .into_iter()
         .filter(|entry| entry.modified <= before)
@@ -55,7 +54,7 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
         ask(
             session,
             &format!(
-                "Move {} object{} to {TRASH}/?",
+                "Move {} object{} to {QUARANTINE}/?",
                 garbage.len(),
                 plural(garbage.len())
             ),
@@ -64,10 +63,10 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
         for entry in &garbage {
             session
                 .workspace
-                .relocate(&entry.path, &format!("{TRASH}/{at}/{}", entry.path))
+                .rename(&entry.path, &layout::quarantined(&at, &entry.path))
                 .await?;
         }
-        session.workspace.gc().await?;
+        session.workspace.abort_stale_uploads().await?;
     }
     if session.out.is_json {
         let paths: Vec<_> = garbage.iter().map(|entry| json!({"path": entry.path, "bytes": entry.bytes, "modified": time(entry.modified)})).collect();
@@ -77,14 +76,15 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
     } else if is_dry && !garbage.is_empty() {
         session.out.line("nothing was moved: --quarantine moves it out of the way, and `gc --delete` deletes that later");
     } else if !is_dry && !garbage.is_empty() {
-        session
-            .out
-            .line(format!("moved to {}", session.workspace.locate(TRASH)));
+        session.out.line(format!(
+            "moved to {}",
+            session.workspace.display_url(QUARANTINE)
+        ));
     }
     Ok(())
 }
 
-fn tell(session: &Session, garbage: &[Entry]) {
+fn tell(session: &Session, garbage: &[ObjectInfo]) {
     for entry in garbage.iter().take(SHOWN) {
         session.out.line(format!(
             "{}  {:>10}  {}",
@@ -102,9 +102,9 @@ fn tell(session: &Session, garbage: &[Entry]) {
 
 /// Deletes what has been in quarantine since before that moment.
 async fn delete(session: &Session, before: SystemTime) -> Result<(), End> {
-    let entries = session.workspace.entries(TRASH).await?;
-    let is_old = |entry: &Entry| quarantined(entry).is_some_and(|at| at <= before);
-    let old: Vec<Entry> = entries.into_iter().filter(is_old).collect();
+    let entries = session.workspace.objects(QUARANTINE).await?;
+    let is_old = |entry: &ObjectInfo| quarantined(entry).is_some_and(|at| at <= before);
+    let old: Vec<ObjectInfo> = entries.into_iter().filter(is_old).collect();
     let total: u64 = old.iter().map(|entry| entry.bytes).sum();
     if !session.out.is_json {
         tell(session, &old);
@@ -135,13 +135,8 @@ async fn delete(session: &Session, before: SystemTime) -> Result<(), End> {
 }
 
 /// When an object came into quarantine: its path says so.
-fn quarantined(entry: &Entry) -> Option<SystemTime> {
-    let at = entry
-        .path
-        .strip_prefix(TRASH)?
-        .strip_prefix('/')?
-        .split('/')
-        .next()?;
+fn quarantined(entry: &ObjectInfo) -> Option<SystemTime> {
+    let at = layout::quarantined_at(&entry.path)?;
     let (date, clock) = at.split_once('T')?;
     let clock = clock.strip_suffix('Z')?;
     let text = format!(
@@ -154,10 +149,10 @@ fn quarantined(entry: &Entry) -> Option<SystemTime> {
 }
 
 /// The objects that kart has written and that no task below the roots needs.
-async fn garbage(session: &Session) -> Result<Vec<Entry>, End> {
+async fn garbage(session: &Session) -> Result<Vec<ObjectInfo>, End> {
     let roots = params::all_roots(session)?;
     // Listed first, so that what is made meanwhile is not among them.
-    let entries = session.workspace.entries("").await?;
+    let entries = session.workspace.objects("").await?;
     let records = session
         .workspace
         .records(|record| record.outcome == RecordedOutcome::Ran)
@@ -165,26 +160,22 @@ async fn garbage(session: &Session) -> Result<Vec<Entry>, End> {
     let needed = needed(session, roots, &records).await?;
     let sidecars: HashSet<String> = entries
         .iter()
-        .filter_map(|entry| path_of_sidecar(&entry.path))
+        .filter_map(|entry| layout::sidecar_of(&entry.path))
         .collect();
     let written: HashSet<&str> = records
         .iter()
         .map(|record| record.path.as_str())
         .chain(sidecars.iter().map(String::as_str))
         .collect();
-    let is_garbage = |entry: &&Entry| {
+    let is_garbage = |entry: &&ObjectInfo| {
         let path = entry.path.as_str();
-        if let Some(of) = path_of_sidecar(path) {
+        if let Some(of) = layout::sidecar_of(path) {
             return !needed.paths.contains(&of);
         }
-        if let Some(rest) = path.strip_prefix(STEPS) {
-            let key = rest
-                .split('/')
-                .next()
-                .and_then(|key| key.parse::<Key>().ok());
-            return key.is_some_and(|key| !needed.keys.contains(&key));
+        if let Some(key) = layout::steps_at(path) {
+            return !needed.keys.contains(&key);
         }
-        !path.starts_with("_kart/") && written.contains(path) && !needed.paths.contains(path)
+        !layout::is_own(path) && written.contains(path) && !needed.paths.contains(path)
     };
     Ok(entries.iter().filter(is_garbage).cloned().collect())
 }

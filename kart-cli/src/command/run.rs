@@ -169,7 +169,7 @@ pub(crate) fn written(report: &Report) -> u64 {
         .sum()
 }
 
-fn told(session: &Session, report: &Report, before: kart_core::Requests, file: Option<&str>) {
+fn told(session: &Session, report: &Report, before: kart_core::RequestCounts, file: Option<&str>) {
     session.out.line(format!(
         "{} in {:.1?}; outputs in {}",
         report.counts(),
@@ -198,7 +198,7 @@ fn summary(
     session: &Session,
     report: &Report,
     error: Option<&RunError>,
-    before: kart_core::Requests,
+    before: kart_core::RequestCounts,
 ) -> Json {
     let failures: Vec<Json> = report
         .failures()

@@ -32,7 +32,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
             "task": planned,
             "key": target.key.to_string(),
             "path": target.path,
-            "location": session.workspace.locate(&target.path),
+            "location": session.workspace.display_url(&target.path),
             "bytes": entry,
             "requires": requires,
             "consumers": consumers,
@@ -61,7 +61,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
     let size = entry.map_or_else(|| out.ink(Ink::Bad, "not there"), bytes);
     line(
         "output",
-        &format!("{} ({size})", session.workspace.locate(&target.path)),
+        &format!("{} ({size})", session.workspace.display_url(&target.path)),
     );
     if let Some(record) = made {
         let other = target
@@ -168,7 +168,7 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
                 FAILED,
                 format!(
                     "error: failed to read `{}`: {error}",
-                    session.workspace.locate(&target.path)
+                    session.workspace.display_url(&target.path)
                 ),
             )),
             _ => Ok(()),
@@ -178,7 +178,7 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
         return Err(no_output(session, &target));
     };
     let shown = task.show(stored).map_err(|error| {
-        let location = session.workspace.locate(&target.path);
+        let location = session.workspace.display_url(&target.path);
         End::new(
             FAILED,
             format!("error: failed to decode `{location}`: {error}\n--raw prints the stored bytes"),

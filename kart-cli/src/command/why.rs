@@ -87,7 +87,7 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
 }
 
 fn verdict(session: &Session, planned: &Planned<'_>) -> String {
-    let location = session.workspace.locate(&planned.task.path());
+    let location = session.workspace.display_url(&planned.task.path());
     let out = &session.out;
     match planned.need {
         Status::Complete => format!(

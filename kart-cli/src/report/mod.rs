@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use kart_core::{Plan, Report, Requests, RunError, TaskInfo};
+use kart_core::{Plan, Report, RequestCounts, RunError, TaskInfo};
 use kart_view::{Attempt, Graph, OUTCOMES, Recorder, assets, letter, need, shape};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -88,7 +88,7 @@ impl Data {
         report: &Report,
         result: &Result<Report, RunError>,
         recorder: &Recorder,
-        before: Requests,
+        before: RequestCounts,
     ) -> Self {
         let roots: Vec<_> = report.roots().map(|root| root.task).collect();
         let mut data = Data::new(session, state(result.as_ref().err()), &roots);

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::claim_path;
 use super::heartbeat::Liveness;
 use super::shared::{Shared, json};
 use crate::error::{BoxError, StoreError, interrupted};
 use crate::key::Key;
 use crate::lease_protocol::{ClaimRecord, FailureRecord};
+use crate::workspace::layout;
 
 /// A lease on one key, until this process loses it.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Claim {
         }
         let read = self
             .shared
-            .read(&claim_path(self.key, self.generation))
+            .read(&layout::claim(self.key, self.generation))
             .await?;
         let record = read.and_then(|bytes| serde_json::from_slice::<ClaimRecord>(&bytes).ok());
         Ok(record.is_some_and(|record| record.nonce == self.record.nonce) && self.is_held())
@@ -107,7 +107,7 @@ impl Claim {
             if !self.is_held() {
                 return;
             }
-            let path = claim_path(self.key, generation);
+            let path = layout::claim(self.key, generation);
             let deleted = if generation == self.generation {
                 self.shared.delete_claim(&path, self.record.nonce).await
             } else {
@@ -131,7 +131,7 @@ impl Claim {
     ///
     /// The store did not answer.
     pub(crate) async fn clear(&self, highest: u64) -> Result<(), StoreError> {
-        let path = |generation| claim_path(self.key, generation);
+        let path = |generation| layout::claim(self.key, generation);
         // A late request may have left a generation above one that was free.
         for generation in 2..=highest.max(self.generation) {
             if generation != self.generation && self.is_held() {
@@ -167,7 +167,7 @@ impl Claim {
         let mut record = self.record.clone();
         let error = error.to_owned();
         record.failed = Some(FailureRecord { attempts, error });
-        let path = claim_path(self.key, self.generation);
+        let path = layout::claim(self.key, self.generation);
         let write = self.shared.workspace.replace(&path, json(&record));
         self.shared.in_time("write", &path, write).await?;
         self.liveness.released();

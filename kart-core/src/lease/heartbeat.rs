@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::liveness_path;
 use super::shared::{Shared, json};
 use crate::error::StoreError;
 use crate::lease_protocol::{LeaseClock, LivenessRecord, ProcessId};
+use crate::workspace::layout;
 
 /// The liveness of this process under one id. All claims made under it are lost together.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Liveness {
     }
 
     async fn write(&self, counter: u64) -> Result<(), StoreError> {
-        let path = liveness_path(self.id);
+        let path = layout::heartbeat(self.id);
         let write = self.shared.workspace.replace(&path, self.record(counter));
         self.shared.in_time("write", &path, write).await
     }

@@ -21,7 +21,6 @@ pub(crate) use participant::{Claimed, Participant};
 use std::time::Duration;
 
 use crate::key::Key;
-use crate::lease_protocol::ProcessId;
 
 /// How long a process may be silent before others take over its leases, by default.
 pub(crate) const TTL: Duration = Duration::from_mins(1);
@@ -32,26 +31,7 @@ pub fn host() -> &'static str {
     &this_process().host
 }
 
-/// Where all claims are.
-const CLAIMS: &str = "_kart/claims";
-
-/// Where the liveness objects of all processes are.
-const LIVENESS: &str = "_kart/workers";
-
-/// Where the claims on a key are.
-fn claims(key: Key) -> String {
-    format!("{CLAIMS}/{key}")
-}
-
 /// What a path without a key is claimed by, so that two tasks that write it take turns.
 pub(crate) fn path_key(path: &str) -> Key {
     Key::of(format!("path:{path}").as_bytes())
-}
-
-fn claim_path(key: Key, generation: u64) -> String {
-    format!("{CLAIMS}/{key}/{generation}")
-}
-
-fn liveness_path(process: ProcessId) -> String {
-    format!("{LIVENESS}/{process}")
 }

@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use super::heartbeat::Liveness;
 use super::identity::{self, Local};
 use super::shared::Shared;
-use super::{Claim, Owner, claim_path, claims, liveness_path, path_key};
+use super::{Claim, Owner, path_key};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::lease_protocol::{
     Acquire, Action, ClaimRecord, FailureRecord, Health, Nonce, ProcessId, ProcessIdentity,
     Request, Response, Won,
 };
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 /// One run among all that work in a workspace. It writes nothing before its first claim.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Participant {
         let liveness = self.liveness().await?;
         let workspace = &self.shared.workspace;
         // The liveness exists, so that creating it must fail.
-        let (path, record) = (liveness_path(liveness.id), liveness.record(0));
+        let (path, record) = (layout::heartbeat(liveness.id), liveness.record(0));
         let (claimed, is_supported) = tokio::join!(
             self.acquire(liveness, key, what, on_failure),
             workspace.supports_create_only(&path, record)
@@ -154,7 +154,7 @@ impl Participant {
                 Err(StoreError {
                     operation: "claim",
                     location: workspace.location().to_owned(),
-                    advice: Some("run one process at a time, with `Coordination::None`".to_owned()),
+                    hint: Some("run one process at a time, with `Coordination::None`".to_owned()),
                     transient: false,
                     source: "the store does not support create-only writes: it overwrote an object"
                         .into(),
@@ -187,7 +187,10 @@ impl Participant {
         loop {
             let response = match request {
                 Request::Create(generation) => {
-                    match shared.create(&claim_path(key, generation), &record).await {
+                    match shared
+                        .create(&layout::claim(key, generation), &record)
+                        .await
+                    {
                         Ok(true) => Response::Created,
                         Ok(false) => Response::NotCreated,
                         Err(error) => {
@@ -198,7 +201,7 @@ impl Participant {
                 }
                 Request::List => Response::Generations(shared.generations(key).await?),
                 Request::Read(generation) => {
-                    let read = shared.read(&claim_path(key, generation)).await?;
+                    let read = shared.read(&layout::claim(key, generation)).await?;
                     match read.map(|bytes| serde_json::from_slice::<ClaimRecord>(&bytes)) {
                         None => Response::NoClaim,
                         Some(Err(_)) => Response::Unreadable,
@@ -215,7 +218,7 @@ impl Participant {
                 Request::Delete(generation) => {
                     // Nobody was taken over after all.
                     holder = None;
-                    let path = claim_path(key, generation);
+                    let path = layout::claim(key, generation);
                     match shared.delete_claim(&path, record.nonce).await {
                         Ok(()) => Response::Deleted,
                         Err(error) => {
@@ -294,8 +297,8 @@ impl Participant {
     fn contended(&self, key: Key) -> StoreError {
         StoreError {
             operation: "claim",
-            location: self.shared.workspace.locate(&claims(key)),
-            advice: Some("run again".to_owned()),
+            location: self.shared.workspace.display_url(&layout::claims(key)),
+            hint: Some("run again".to_owned()),
             transient: true,
             source: "gave up: the claim is contended".into(),
         }
@@ -306,7 +309,7 @@ impl Participant {
         tracing::info!(%what, from = %Owner::new(from, Health::Dead, &self.shared.identity), "took over");
         self.sweeps();
         // It is dead: others that wait for it need not look for long.
-        let _ = self.shared.delete(&liveness_path(process)).await;
+        let _ = self.shared.delete(&layout::heartbeat(process)).await;
     }
 
     /// Ends the liveness at once, without a word to the store: the run is dropped.
@@ -340,7 +343,7 @@ impl Participant {
         let was_lost = liveness.is_lost();
         liveness.leave().await;
         if !was_lost {
-            let path = liveness_path(liveness.id);
+            let path = layout::heartbeat(liveness.id);
             if let Err(error) = self.shared.delete(&path).await {
                 tracing::warn!(error = crate::error::chain(&error), "failed to leave");
             }

@@ -9,14 +9,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{claims, liveness_path};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::lease_protocol::{
     ClaimRecord, FailureDetector, Health, LivenessRecord, Moment, Nonce, Observation, ProcessId,
     ProcessIdentity, WaitRecord,
 };
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 /// What this process has observed of the others in one workspace. All its runs share it, so that a holder that
 /// one run has seen silent for a `ttl` is taken over by the next at once.
@@ -135,7 +134,7 @@ impl Shared {
     }
 
     pub(super) async fn generations(&self, key: Key) -> Result<Vec<u64>, StoreError> {
-        let path = claims(key);
+        let path = layout::claims(key);
         let listed = timeout(self.ttl, self.workspace.list(&path)).await;
         let listed = listed.unwrap_or_else(|_| Err(self.late("list", &path)))?;
         let generation = |path: &String| path.rsplit('/').next()?.parse().ok();
@@ -150,7 +149,7 @@ impl Shared {
         is_running: bool,
     ) -> Result<Health, StoreError> {
         let sent = self.now();
-        let read = self.read(&liveness_path(process)).await?;
+        let read = self.read(&layout::heartbeat(process)).await?;
         let answered = self.now();
         let found = match &read {
             Some(bytes) => Observation::Heartbeat(self.peers.hasher.hash_one(bytes)),
@@ -179,8 +178,8 @@ impl Shared {
     fn late(&self, operation: &'static str, path: &str) -> StoreError {
         StoreError {
             operation,
-            location: self.workspace.locate(path),
-            advice: None,
+            location: self.workspace.display_url(path),
+            hint: None,
             transient: true,
             source: "the store did not answer in time".into(),
         }

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{CLAIMS, Claimed, LIVENESS, Participant, claim_path, identity, liveness_path};
+use super::{Claimed, Participant, identity};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::lease_protocol::{ClaimRecord, Health, LivenessRecord, ProcessId};
+use crate::workspace::layout;
 
 impl Participant {
     /// Deletes what dead processes have left; what cannot be deleted stays.
@@ -20,12 +21,12 @@ impl Participant {
     async fn sweep_all(&self) -> Result<(), StoreError> {
         let workspace = &self.shared().workspace;
         let mut highest: BTreeMap<Key, u64> = BTreeMap::new();
-        let (claims, liveness) = tokio::join!(workspace.list(CLAIMS), workspace.list(LIVENESS));
+        let (claims, liveness) = tokio::join!(
+            workspace.list(layout::CLAIMS),
+            workspace.list(layout::HEARTBEATS)
+        );
         for path in claims? {
-            let mut names = path.split('/').skip(2);
-            let key = names.next().and_then(|key| key.parse().ok());
-            let generation = names.next().and_then(|number| number.parse::<u64>().ok());
-            if let (Some(key), Some(generation)) = (key, generation) {
+            if let Some((key, generation)) = layout::claim_at(&path) {
                 let highest = highest.entry(key).or_default();
                 *highest = generation.max(*highest);
             }
@@ -45,8 +46,7 @@ impl Participant {
         let own = self.id().await;
         let mut is_alone = true;
         for path in found {
-            let id = path.rsplit('/').next().and_then(|id| id.parse().ok());
-            let Some(id) = id.filter(|id| own != Some(*id)) else {
+            let Some(id) = layout::heartbeat_at(&path).filter(|id| own != Some(*id)) else {
                 continue;
             };
             let Some(text) = shared.workspace.read(&path).await? else {
@@ -81,7 +81,7 @@ impl Participant {
         is_alone: bool,
     ) -> Result<bool, StoreError> {
         let workspace = &self.shared().workspace;
-        let Some(text) = workspace.read(&claim_path(key, generation)).await? else {
+        let Some(text) = workspace.read(&layout::claim(key, generation)).await? else {
             return Ok(false);
         };
         let Ok(record) = serde_json::from_slice::<ClaimRecord>(&text) else {
@@ -97,6 +97,6 @@ impl Participant {
         if identity::has_exited(&self.shared().identity, process, &record.origin) {
             return Ok(true);
         }
-        Ok(!workspace.exists(&liveness_path(process)).await?)
+        Ok(!workspace.exists(&layout::heartbeat(process)).await?)
     }
 }

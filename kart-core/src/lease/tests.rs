@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::lease_protocol::{ClaimRecord, LivenessRecord, Nonce, ProcessIdentity};
-use crate::workspace::Workspace;
+use crate::lease_protocol::{ClaimRecord, LivenessRecord, Nonce, ProcessId, ProcessIdentity};
+use crate::workspace::{Workspace, layout};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TTL: Duration = Duration::from_secs(30);
@@ -70,14 +70,14 @@ async fn claim_of_another(workspace: &Workspace, generation: u64) -> ProcessId {
         what: "it".to_owned(),
         failed: None,
     };
-    let path = claim_path(key(), generation);
+    let path = layout::claim(key(), generation);
     let bytes = shared::json(&record);
     workspace.replace(&path, bytes).await.unwrap();
     process
 }
 
 async fn claims_left(workspace: &Workspace) -> usize {
-    workspace.list(CLAIMS).await.unwrap().len()
+    workspace.list(layout::CLAIMS).await.unwrap().len()
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn a_holder_that_one_run_saw_silent_is_taken_over_by_the_next_at_once() {
         since: std::time::SystemTime::now(),
         waits: Vec::new(),
     };
-    let liveness = liveness_path(process);
+    let liveness = layout::heartbeat(process);
     let bytes = shared::json(&record);
     workspace.replace(&liveness, bytes).await.unwrap();
     assert!(is_held(&elsewhere(&workspace, 1)).await);

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use tokio::time::sleep;
 
-use super::{Participant, liveness_path};
+use super::Participant;
 use crate::error::StoreError;
 use crate::lease_protocol::{
     LivenessRecord, ProcessId, WaitCycle, WaitRecord, gives_way, wait_cycle,
 };
+use crate::workspace::layout;
 
 /// A cycle, and how many heartbeats each process in it had written.
 struct Sighted {
@@ -70,7 +71,7 @@ impl Participant {
             if waits.contains_key(&process) {
                 continue;
             }
-            let read = self.shared().read(&liveness_path(process)).await?;
+            let read = self.shared().read(&layout::heartbeat(process)).await?;
             let record = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let record: Option<LivenessRecord> = record;
             let (counter, of_it) = record.map_or((0, Vec::new()), |it| (it.counter, it.waits));

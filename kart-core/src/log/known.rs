@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::RecordedOutcome;
 use super::read::{Listing, lines};
 use super::record::Record;
-use super::{RecordedOutcome, RunId, digest};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::model::TaskSpec;
-use crate::workspace::Workspace;
+use crate::run_id::RunId;
+use crate::workspace::{Workspace, layout};
 
 /// How many durations are remembered for each task.
 const REMEMBERED: usize = 16;
@@ -44,7 +45,7 @@ impl Known {
         let mut known = Known::default();
         let newest = listing.runs.iter().rev().find(|(_, run)| run.has_digest);
         if let Some((run, _)) = newest
-            && let Some(text) = workspace.read(&digest(*run)).await?
+            && let Some(text) = workspace.read(&layout::run_digest(*run)).await?
         {
             known = serde_json::from_slice(&text).unwrap_or_default();
         }

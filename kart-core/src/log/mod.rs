@@ -6,28 +6,15 @@
 //! the newest digest, and the segments that are not in it, which are those of runs that were cut off. Old runs
 //! are packed into `_kart/runs/packs/`, many in one object.
 
-mod id;
 mod known;
 mod pack;
 mod read;
 mod record;
 mod writer;
 
-pub use id::RunId;
 pub use read::RunSummary;
 pub use record::{RecordedOutcome, TaskRecord};
 
 pub(crate) use known::Known;
 pub(crate) use record::{EndRecord, Note, StartRecord};
 pub(crate) use writer::Log;
-
-const RUNS: &str = "_kart/runs";
-const PACKS: &str = "_kart/runs/packs";
-
-fn segment(run: RunId, number: u32) -> String {
-    format!("{RUNS}/{run}/{number:06}.jsonl")
-}
-
-fn digest(run: RunId) -> String {
-    format!("{RUNS}/{run}/known.json")
-}

@@ -1,11 +1,9 @@
 //! Packing old runs: many in one object, so that a start lists few.
 
-use uuid::Uuid;
-
 use super::read::Listing;
-use super::{PACKS, RunId, digest};
 use crate::error::StoreError;
-use crate::workspace::Workspace;
+use crate::run_id::RunId;
+use crate::workspace::{Workspace, layout};
 
 /// More unpacked runs than that are packed.
 pub(super) const UNPACKED: usize = 64;
@@ -56,13 +54,13 @@ async fn write(
     let (Some((first, _)), Some((last, _))) = (packed.first(), packed.last()) else {
         return Ok(());
     };
-    let path = format!("{PACKS}/{first}..{last}-{}.jsonl", Uuid::now_v7().simple());
+    let path = layout::run_pack(*first, *last);
     workspace.create(&path, text.into()).await?;
     for (run, segments) in packed {
         for segment in segments {
             workspace.delete(&segment).await?;
         }
-        workspace.delete(&digest(run)).await?;
+        workspace.delete(&layout::run_digest(run)).await?;
     }
     Ok(())
 }

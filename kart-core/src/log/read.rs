@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
+use super::TaskRecord;
 use super::record::{Line, Record};
-use super::{PACKS, RUNS, RunId, TaskRecord};
 use crate::error::{Error, StoreError};
 use crate::model::Task;
 use crate::plan::TaskExt as _;
 use crate::report::Counts;
+use crate::run_id::RunId;
 use crate::workspace::Workspace;
+use crate::workspace::layout::{self, RunObject};
 
 /// A run of the past, or one that is under way elsewhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,22 +54,21 @@ pub(super) struct Listed {
 impl Listing {
     pub(super) async fn of(workspace: &Workspace) -> Result<Self, StoreError> {
         let mut listing = Listing::default();
-        for path in workspace.list(RUNS).await? {
-            if path.starts_with(PACKS) {
-                listing.packs.push(path);
-                continue;
-            }
-            let Some((run, name)) = run_and_name(&path) else {
-                continue;
-            };
-            let listed = listing.runs.entry(run).or_default();
-            if name == "known.json" {
-                listed.has_digest = true;
-            } else if let Some(number) = name.strip_suffix(".jsonl").and_then(|n| n.parse().ok()) {
-                listed.segments.push((number, path));
+        for path in workspace.list(layout::RUNS).await? {
+            match RunObject::at(&path) {
+                Some(RunObject::Pack) => listing.packs.push(path),
+                Some(RunObject::Digest(run)) => listing.run(run).has_digest = true,
+                Some(RunObject::Segment(run, number)) => {
+                    listing.run(run).segments.push((number, path));
+                }
+                None => {}
             }
         }
         Ok(listing)
+    }
+
+    fn run(&mut self, run: RunId) -> &mut Listed {
+        self.runs.entry(run).or_default()
     }
 
     /// All objects with records.
@@ -76,14 +77,6 @@ impl Listing {
         let segments = runs.map(|(_, path)| path);
         self.packs.into_iter().chain(segments).collect()
     }
-}
-
-fn run_and_name(path: &str) -> Option<(RunId, &str)> {
-    let (run, name) = path
-        .strip_prefix(RUNS)?
-        .strip_prefix('/')?
-        .split_once('/')?;
-    Some((run.parse().ok()?, name))
 }
 
 /// The lines of an object of the log; one that cannot be read is left out.

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::RunId;
 use crate::key::Key;
 use crate::model::NodeId;
 use crate::report::Counts;
+use crate::run_id::RunId;
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]

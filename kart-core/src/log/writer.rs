@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::record::{Line, Note, Record};
-use super::{EndRecord, Known, RunId, StartRecord, TaskRecord, digest, pack, segment};
+use super::{EndRecord, Known, StartRecord, TaskRecord, pack};
 use crate::error::StoreError;
+use crate::run_id::RunId;
 use crate::threads;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 /// How often what is new is written.
 const EVERY: Duration = Duration::from_secs(5);
@@ -110,7 +111,7 @@ impl Log {
             }
             // The rest is one segment more. Where it cannot be written the digest knows what would have been in it.
             known.include(self.shared.run, self.shared.lock().segments + 1);
-            let digest = digest(self.shared.run);
+            let digest = layout::run_digest(self.shared.run);
             let text = Bytes::from(serde_json::to_vec(known).unwrap_or_default());
             let workspace = &self.shared.workspace;
             let ((), digested) =
@@ -201,7 +202,7 @@ impl Shared {
         let text = Bytes::from(text);
         let written = self
             .workspace
-            .replace(&segment(self.run, number), text.clone())
+            .replace(&layout::run_segment(self.run, number), text.clone())
             .await;
         let mut buffer = self.lock();
         // A segment is never written with other lines: where only the answer was lost another process may have packed it

@@ -150,7 +150,7 @@ impl<T: Send + Sync + 'static> Artifact<T> {
 
     /// Where the object is: the workspace's location and the path.
     pub fn location(&self) -> String {
-        self.handle.workspace.locate(&self.handle.path)
+        self.handle.workspace.display_url(&self.handle.path)
     }
 
     /// The object's path, relative to the workspace.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::graph::{Graph, describe};
 use super::limits::ExpandLimits;
-use super::sidecar::sidecar;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 mod sealed {
     pub trait Sealed {}
@@ -114,7 +113,7 @@ pub trait TaskExt: Task + sealed::Sealed {
         let loader = Loader::of(self);
         async move {
             let (_, path) = found?;
-            let failed = |error: LoadError| error.of(task.clone(), workspace.locate(&path));
+            let failed = |error: LoadError| error.of(task.clone(), workspace.display_url(&path));
             let loaded = loader.load(workspace, &path).await;
             let (output, _) = loaded.map_err(failed)?;
             let output = output.downcast().ok().and_then(Arc::into_inner);
@@ -177,7 +176,7 @@ async fn remove(spec: &TaskSpec, path: &str, workspace: &Workspace) -> Result<bo
     let was_there = workspace.exists(path).await?;
     workspace.delete(path).await?;
     if !spec.is_keyed() {
-        workspace.delete(&sidecar(path)).await?;
+        workspace.delete(&layout::sidecar(path)).await?;
     }
     Ok(was_there)
 }

@@ -9,18 +9,15 @@ mod key_map;
 mod limits;
 mod planned;
 mod rerun;
-mod sidecar;
 mod survey;
 
 pub use ext::TaskExt;
 
 pub use info::TaskInfo;
 pub use planned::{Plan, Planned};
-pub use sidecar::path_of_sidecar;
 pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
 pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
 pub(crate) use rerun::{Selector, marks};
-pub(crate) use sidecar::sidecar;
 pub(crate) use survey::{check_outputs, pending, survey};

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
-use super::sidecar::sidecar;
 use crate::error::{Error, StoreError};
 use crate::key::Key;
 use crate::model::NodeId;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 /// Whether a task has to run, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +107,7 @@ pub(crate) async fn check_outputs(
         .zip(&paths)
         .enumerate()
         .filter(|(_, (node, _))| !graph.node(**node).task.spec().is_keyed())
-        .map(|(at, (_, path))| (at, sidecar(path)))
+        .map(|(at, (_, path))| (at, layout::sidecar(path)))
         .collect();
     let exists = workspace.exists_many(paths).await?;
     let mut statuses: Vec<(NodeId, Status)> = nodes

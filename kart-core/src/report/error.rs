@@ -153,7 +153,7 @@ fn failures(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             failure.description,
             task.task.key(),
             failure.attempts,
-            report.workspace().locate(&task.task.path()),
+            report.workspace().display_url(&task.task.path()),
             failure.chain().replace('\n', "\n    "),
         )?;
     }

@@ -14,10 +14,10 @@ use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start;
-use crate::log::RunId;
 use crate::model::{AnyTask, StopToken, Task};
 use crate::plan::{Plan, Selector, TaskExt, survey};
 use crate::report::{Event, Report, RunError};
+use crate::run_id::RunId;
 use crate::workspace::Workspace;
 
 /// A heartbeat is due every third of it, over a network.

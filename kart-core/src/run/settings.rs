@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::executor::Executor;
 use crate::lease::TTL;
-use crate::log::RunId;
 use crate::model::{Resources, StopToken};
 use crate::plan::{MAX_TASKS, Selector};
 use crate::report::Event;
+use crate::run_id::RunId;
 use crate::workspace::Workspace;
 
 /// The default budget of the output cache, in encoded bytes.

@@ -20,10 +20,10 @@ use super::settings::{Coordination, FIRST_NEWS, Settings, pause_after};
 use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
-use crate::log::RunId;
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs, describe};
 use crate::report::{Event, Report, RunError, StopReason};
+use crate::run_id::RunId;
 use crate::threads;
 
 /// Runs what is missing of the roots, from their expansion to the report.

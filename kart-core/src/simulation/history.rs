@@ -106,7 +106,7 @@ async fn tell(settings: &Settings) -> History {
     let mut rng = fastrand::Rng::with_seed(settings.seed);
     let mut world = World::new(settings.clone(), &mut rng);
     let _kept = Kept::new(settings.seed, &world.shape);
-    world.locate();
+    world.display_url();
     let world = Arc::new(world);
     world.tell(usize::MAX, || {
         format!(

@@ -107,7 +107,7 @@ impl World {
     }
 
     /// Finds out where each output will be. The graph has to be known by its seed.
-    pub(super) fn locate(&mut self) {
+    pub(super) fn display_url(&mut self) {
         for day in 0..self.days {
             for (at, node) in self.shape.nodes.iter().enumerate() {
                 let at = u32::try_from(at).unwrap_or(0);

@@ -16,17 +16,15 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
-use super::{
-    CommitGuard, Entry, Reader, advice,
-    bound::Bound,
-    locate,
-    pool::{Pool, Size},
-    stream::StreamReader,
-};
+use super::backend::{Answer, Answers, Backend, Content, Tuning, Write};
+use super::bulk_exists::Page;
+use super::pool::{Pool, Size};
+use super::stream::StreamReader;
+use super::{ObjectInfo, Reader, display_url, hints, layout};
 use crate::StoreError;
 use crate::format::File as Output;
 use crate::threads::{self, Wanted};
-use disk::{Disk, Mode, Permit, Read};
+use disk::{Disk, Permit, Read};
 
 /// Paths in one operation of a call on many.
 const BATCH: usize = 256;
@@ -41,60 +39,18 @@ pub(super) struct Local {
     disk: Arc<Disk>,
     shown: Arc<str>,
     pool: Pool,
-    bound: Arc<Bound>,
+    tuning: Arc<Tuning>,
 }
 
 impl Local {
     /// Touches nothing.
-    pub(super) fn new(root: PathBuf, shown: String) -> Self {
+    pub(super) fn new(root: PathBuf, shown: String, tuning: Arc<Tuning>) -> Self {
         Self {
             disk: Arc::new(Disk::new(root)),
             shown: shown.into(),
             pool: Pool::default(),
-            bound: Arc::default(),
+            tuning,
         }
-    }
-
-    pub(super) fn bound(&self) -> Arc<Bound> {
-        Arc::clone(&self.bound)
-    }
-
-    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        let prepare = |disk: &Disk, _: &str| disk.prepare();
-        self.one("write", "_kart", prepare).await
-    }
-
-    pub(super) async fn exists_many(&self, paths: Vec<String>) -> Result<Vec<bool>, StoreError> {
-        if let [path] = &paths[..] {
-            return Ok(vec![self.size(path).await?.is_some()]);
-        }
-        let exists = Disk::exists;
-        let answers = self.each("look up", paths, exists).await;
-        answers.into_iter().collect()
-    }
-
-    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.one("look up", path, Disk::size).await
-    }
-
-    pub(super) async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        let read = self.one("read", path, Disk::read).await?;
-        self.whole(path, read).await
-    }
-
-    pub(super) async fn read_many(
-        &self,
-        paths: Vec<String>,
-    ) -> Vec<Result<Option<Bytes>, StoreError>> {
-        let reads = self.each("read", paths.clone(), Disk::read).await;
-        let mut contents = Vec::with_capacity(reads.len());
-        for (path, read) in paths.iter().zip(reads) {
-            contents.push(match read {
-                Ok(read) => self.whole(path, read).await,
-                Err(error) => Err(error),
-            });
-        }
-        contents
     }
 
     /// Reads what was too large to be read among others.
@@ -103,7 +59,7 @@ impl Local {
             Read::Absent => Ok(None),
             Read::Whole(bytes) => Ok(Some(bytes)),
             Read::Large(file, size) => {
-                let size = self.bound.check(size).map_err(io::Error::other);
+                let size = self.tuning.size_limit.check(size).map_err(io::Error::other);
                 size.map_err(|error| self.failed("read", path, error))?;
                 let bytes = threads::run(move |_| disk::read_to_end(file)).await;
                 let bytes = bytes
@@ -114,138 +70,36 @@ impl Local {
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        path: &str,
-        bytes: Bytes,
-        guard: &CommitGuard,
-    ) -> Result<bool, StoreError> {
-        self.publish(path, bytes, Mode::Create, guard).await
-    }
-
-    pub(super) async fn replace(
-        &self,
-        path: &str,
-        bytes: Bytes,
-        guard: &CommitGuard,
-    ) -> Result<(), StoreError> {
-        self.publish(path, bytes, Mode::Replace, guard).await?;
-        Ok(())
-    }
-
-    async fn publish(
-        &self,
-        path: &str,
-        bytes: Bytes,
-        mode: Mode,
-        guard: &CommitGuard,
-    ) -> Result<bool, StoreError> {
-        let (disk, owned, guard) = (self.disk.clone(), path.to_owned(), guard.clone());
-        let is_small = bytes.len() < LARGE_BYTES && !is_heartbeat(path);
-        let publish = move |wanted: &Wanted<'_>| {
-            let permit = Permit { guard, wanted };
-            disk.publish(&owned, &bytes, mode, &permit)
-        };
-        let published = if is_small {
-            self.pool.submit(Size::Small, publish).await
-        } else {
-            threads::run(publish).await
-        };
-        published
-            .flatten()
-            .map_err(|error| self.failed("write", path, error))
-    }
-
-    pub(super) fn new_file(&self) -> io::Result<Output> {
-        Ok(Output::temporary(self.disk.new_file()?))
-    }
-
-    pub(super) async fn create_file(
-        &self,
-        path: &str,
-        file: &Output,
-        guard: &CommitGuard,
-    ) -> Result<bool, StoreError> {
-        self.publish_file(path, file, Mode::Create, guard).await
-    }
-
-    pub(super) async fn replace_file(
-        &self,
-        path: &str,
-        file: &Output,
-        guard: &CommitGuard,
-    ) -> Result<(), StoreError> {
-        self.publish_file(path, file, Mode::Replace, guard).await?;
-        Ok(())
-    }
-
-    async fn publish_file(
-        &self,
-        path: &str,
-        file: &Output,
-        mode: Mode,
-        guard: &CommitGuard,
-    ) -> Result<bool, StoreError> {
-        let guard = guard.clone();
-        let (disk, owned, file) = (self.disk.clone(), path.to_owned(), file.clone());
-        let publish = move |wanted: &Wanted<'_>| {
-            let permit = Permit { guard, wanted };
-            disk.publish_file(&owned, &file, mode, &permit)
-        };
-        threads::run(publish)
-            .await
-            .flatten()
-            .map_err(|error| self.failed("write", path, error))
-    }
-
-    pub(super) async fn fetch(&self, path: &str) -> Result<Option<Output>, StoreError> {
-        let size = self.size(path).await?;
-        Ok(size.map(|_| Output::at(self.disk.whole(path))))
-    }
-
-    pub(super) async fn read_range(
-        &self,
-        path: &str,
-        range: Range<u64>,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let (disk, owned) = (self.disk.clone(), path.to_owned());
-        threads::run(move |_| disk.read_range(&owned, range))
-            .await
-            .flatten()
-            .map_err(|error| self.failed("read", path, error))
-    }
-
-    pub(super) async fn delete(&self, path: &str) -> Result<bool, StoreError> {
-        self.one("delete", path, Disk::delete).await
-    }
-
-    pub(super) async fn reader(&self, path: &str) -> Result<Option<Reader>, StoreError> {
-        let Some(file) = self.one("read", path, Disk::open).await? else {
-            return Ok(None);
-        };
-        let chunks = stream::unfold(Some(file), |file| async {
-            let mut file = file?;
-            match threads::run(move |_| read_chunk(&mut file).map(|chunk| (chunk, file))).await {
-                Ok(Ok((chunk, _))) if chunk.is_empty() => None,
-                Ok(Ok((chunk, file))) => Some((Ok(chunk), Some(file))),
-                Ok(Err(error)) | Err(error) => Some((Err(error), None)),
+    async fn publish(&self, write: Write<'_>) -> io::Result<bool> {
+        let (disk, path, guard) = (
+            self.disk.clone(),
+            write.path.to_owned(),
+            write.guard.clone(),
+        );
+        let mode = write.mode;
+        match write.content {
+            Content::Bytes(bytes) => {
+                let is_small = bytes.len() < LARGE_BYTES && !layout::is_heartbeat(&path);
+                let publish = move |wanted: &Wanted<'_>| {
+                    let permit = Permit { guard, wanted };
+                    disk.publish(&path, &bytes, mode, &permit)
+                };
+                if is_small {
+                    self.pool.submit(Size::Small, publish).await
+                } else {
+                    threads::run(publish).await
+                }
             }
-        });
-        Ok(Some(Box::pin(StreamReader::new(chunks.boxed()))))
-    }
-
-    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let (disk, owned) = (self.disk.clone(), prefix.to_owned());
-        threads::run(move |_| disk.entries(&owned))
-            .await
-            .flatten()
-            .map_err(|error| self.failed("list", prefix, error))
-    }
-
-    pub(super) async fn relocate(&self, from: &str, to: &str) -> Result<bool, StoreError> {
-        let owned = to.to_owned();
-        let relocate = move |disk: &Disk, from: &str| disk.relocate(from, &owned);
-        self.one("move", from, relocate).await
+            Content::File(file) => {
+                let file = file.clone();
+                let publish = move |wanted: &Wanted<'_>| {
+                    let permit = Permit { guard, wanted };
+                    disk.publish_file(&path, &file, mode, &permit)
+                };
+                threads::run(publish).await
+            }
+        }
+        .flatten()
     }
 
     async fn one<T: Send + 'static>(
@@ -256,7 +110,8 @@ impl Local {
     ) -> Result<T, StoreError> {
         let (disk, owned) = (self.disk.clone(), path.to_owned());
         let on_disk = move |_: &Wanted<'_>| work(&disk, &owned);
-        let done = if is_heartbeat(path) {
+        // Heartbeats wait for no other operation: a process that is silent for too long is taken for dead.
+        let done = if layout::is_heartbeat(path) {
             threads::run(on_disk).await
         } else {
             self.pool.submit(Size::Small, on_disk).await
@@ -312,7 +167,7 @@ impl Local {
             return StoreError {
                 operation,
                 location: self.shown.to_string(),
-                advice: Some(
+                hint: Some(
                     "the workspace is a file: name a directory, or remove the file".to_owned(),
                 ),
                 source: error.into(),
@@ -322,8 +177,8 @@ impl Local {
         if self.disk.is_gone() {
             return StoreError {
                 operation,
-                location: locate(&self.shown, path),
-                advice: Some(format!(
+                location: display_url(&self.shown, path),
+                hint: Some(format!(
                     "the workspace `{}` is gone: it was removed or renamed while it was in use; put it back, or make an empty directory there, then run again",
                     self.shown
                 )),
@@ -331,13 +186,140 @@ impl Local {
                 transient: true,
             };
         }
-        advice::local(operation, locate(&self.shown, path), error)
+        hints::local(operation, display_url(&self.shown, path), error)
     }
 }
 
-/// Heartbeats wait for no other operation: a process that is silent for too long is taken for dead.
-fn is_heartbeat(path: &str) -> bool {
-    path.starts_with("_kart/workers/")
+impl Backend for Local {
+    fn prepare(&self) -> Answer<'_, ()> {
+        let prepare = |disk: &Disk, _: &str| disk.prepare();
+        Box::pin(self.one("write", layout::OWN, prepare))
+    }
+
+    fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {
+        Box::pin(self.one("look up", path, Disk::size))
+    }
+
+    fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>> {
+        Box::pin(async move {
+            if let [path] = &paths[..] {
+                return Ok(vec![self.size(path).await?.is_some()]);
+            }
+            let answers = self.each("look up", paths, Disk::exists).await;
+            answers.into_iter().collect()
+        })
+    }
+
+    /// Every object of the directory, since listing it costs no more.
+    fn page<'a>(&'a self, directory: &'a str, after: &'a str) -> Answer<'a, Page> {
+        Box::pin(async move {
+            let objects = self.objects(directory).await?;
+            let mut names: Vec<String> = objects.into_iter().map(|object| object.path).collect();
+            names.retain(|name| name.as_str() > after);
+            names.sort_unstable();
+            Ok(Page {
+                names,
+                is_last: true,
+            })
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Bytes>> {
+        Box::pin(async move {
+            let read = self.one("read", path, Disk::read).await?;
+            self.whole(path, read).await
+        })
+    }
+
+    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Bytes>> {
+        Box::pin(async move {
+            let reads = self.each("read", paths.clone(), Disk::read).await;
+            let mut contents = Vec::with_capacity(reads.len());
+            for (path, read) in paths.iter().zip(reads) {
+                contents.push(match read {
+                    Ok(read) => self.whole(path, read).await,
+                    Err(error) => Err(error),
+                });
+            }
+            contents
+        })
+    }
+
+    fn read_range<'a>(&'a self, path: &'a str, range: Range<u64>) -> Answer<'a, Option<Bytes>> {
+        let (disk, owned) = (self.disk.clone(), path.to_owned());
+        Box::pin(async move {
+            let read = threads::run(move |_| disk.read_range(&owned, range)).await;
+            read.flatten()
+                .map_err(|error| self.failed("read", path, error))
+        })
+    }
+
+    fn reader<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Reader>> {
+        Box::pin(async move {
+            let file = self.one("read", path, Disk::open).await?;
+            Ok(file.map(read_in_chunks))
+        })
+    }
+
+    fn fetch<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Output>> {
+        Box::pin(async move {
+            let size = self.size(path).await?;
+            Ok(size.map(|_| Output::at(self.disk.whole(path))))
+        })
+    }
+
+    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, bool> {
+        let path = write.path;
+        Box::pin(async move {
+            let written = self.publish(write).await;
+            written.map_err(|error| self.failed("write", path, error))
+        })
+    }
+
+    fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool> {
+        Box::pin(self.one("delete", path, Disk::delete))
+    }
+
+    fn delete_once<'a>(&'a self, path: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move { self.delete(path).await.map(drop) })
+    }
+
+    fn objects<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<ObjectInfo>> {
+        let (disk, owned) = (self.disk.clone(), prefix.to_owned());
+        Box::pin(async move {
+            let objects = threads::run(move |_| disk.objects(&owned)).await;
+            objects
+                .flatten()
+                .map_err(|error| self.failed("list", prefix, error))
+        })
+    }
+
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, bool> {
+        let to = to.to_owned();
+        let rename = move |disk: &Disk, from: &str| disk.rename(from, &to);
+        Box::pin(self.one("move", from, rename))
+    }
+
+    fn new_file(&self) -> io::Result<Output> {
+        Ok(Output::temporary(self.disk.new_file()?))
+    }
+
+    /// Nothing: what a process leaves in a directory is removed by the next one that writes.
+    fn abort_stale_uploads(&self) -> Answer<'_, usize> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+fn read_in_chunks(file: File) -> Reader {
+    let chunks = stream::unfold(Some(file), |file| async {
+        let mut file = file?;
+        match threads::run(move |_| read_chunk(&mut file).map(|chunk| (chunk, file))).await {
+            Ok(Ok((chunk, _))) if chunk.is_empty() => None,
+            Ok(Ok((chunk, file))) => Some((Ok(chunk), Some(file))),
+            Ok(Err(error)) | Err(error) => Some((Err(error), None)),
+        }
+    });
+    Box::pin(StreamReader::new(chunks.boxed()))
 }
 
 fn read_chunk(file: &mut File) -> io::Result<Bytes> {

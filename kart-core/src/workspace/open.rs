@@ -2,16 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
-use super::{
-    Backend,
-    adaptive_limit::AdaptiveLimit,
-    remote::{Clients, Remote},
-};
+use super::backend::{Opened, Place, Tuning};
+#[cfg(feature = "fs")]
+use super::local::Local;
+use super::remote::{Clients, Remote};
 use crate::{BoxError, StoreError};
 
-pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
+pub(super) fn open(location: &Path) -> Result<Opened, StoreError> {
     let Some((scheme, rest)) = location.to_str().and_then(|text| text.split_once("://")) else {
         return directory(location);
     };
@@ -26,10 +26,7 @@ pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
             };
             let prefix = rest.trim_matches('/');
             let location = format!("memory://{prefix}");
-            Ok((
-                location,
-                Backend::Remote(Remote::new(clients, prefix, None)),
-            ))
+            Ok(remote(clients, prefix, location, Place::Memory))
         }
         "s3" | "s3a" | "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" => bucket(scheme, rest),
         _ => Err(refused(
@@ -40,11 +37,30 @@ pub(super) fn open(location: &Path) -> Result<(String, Backend), StoreError> {
     }
 }
 
-fn refused(location: String, advice: impl Into<String>, source: impl Into<BoxError>) -> StoreError {
+/// A store that the caller has set up.
+pub(super) fn store(store: Arc<dyn ObjectStore>, prefix: &str) -> Opened {
+    let prefix = prefix.trim_matches('/');
+    let location = format!("{store}/{prefix}");
+    let location = location.trim_end_matches('/').to_owned();
+    remote(Clients::of(store), prefix, location, Place::Bucket)
+}
+
+fn remote(clients: Clients, prefix: &str, location: String, place: Place) -> Opened {
+    let tuning = Arc::new(Tuning::default());
+    let remote = Remote::new(clients, prefix, location.clone(), place, tuning.clone());
+    Opened {
+        location,
+        place,
+        backend: Box::new(remote),
+        tuning,
+    }
+}
+
+fn refused(location: String, hint: impl Into<String>, source: impl Into<BoxError>) -> StoreError {
     StoreError {
         operation: "open",
         location,
-        advice: Some(advice.into()),
+        hint: Some(hint.into()),
         source: source.into(),
         transient: false,
     }
@@ -60,7 +76,7 @@ fn feature_off(location: &str, feature: &str) -> StoreError {
 }
 
 #[cfg(feature = "fs")]
-fn directory(path: &Path) -> Result<(String, Backend), StoreError> {
+fn directory(path: &Path) -> Result<Opened, StoreError> {
     let shown = path.display().to_string();
     if shown.is_empty() {
         return Err(refused(
@@ -72,18 +88,21 @@ fn directory(path: &Path) -> Result<(String, Backend), StoreError> {
     // A program that changes its directory later still has the same workspace.
     let root = std::path::absolute(path)
         .map_err(|error| refused(shown.clone(), "name it by an absolute path", error))?;
-    Ok((
-        shown.clone(),
-        Backend::Local(super::Local::new(root, shown)),
-    ))
+    let tuning = Arc::new(Tuning::default());
+    Ok(Opened {
+        backend: Box::new(Local::new(root, shown.clone(), tuning.clone())),
+        location: shown,
+        place: Place::Directory,
+        tuning,
+    })
 }
 
 #[cfg(not(feature = "fs"))]
-fn directory(path: &Path) -> Result<(String, Backend), StoreError> {
+fn directory(path: &Path) -> Result<Opened, StoreError> {
     Err(feature_off(&path.display().to_string(), "fs"))
 }
 
-fn file(rest: &str) -> Result<(String, Backend), StoreError> {
+fn file(rest: &str) -> Result<Opened, StoreError> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {
         return Err(refused(
@@ -98,7 +117,7 @@ fn file(rest: &str) -> Result<(String, Backend), StoreError> {
     directory(Path::new(&*path))
 }
 
-fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
+fn bucket(scheme: &str, rest: &str) -> Result<Opened, StoreError> {
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let prefix = prefix.trim_matches('/');
     let azure = !matches!(scheme, "s3" | "s3a" | "gs");
@@ -122,11 +141,8 @@ fn bucket(scheme: &str, rest: &str) -> Result<(String, Backend), StoreError> {
     }
     object_store::path::Path::parse(prefix)
         .map_err(|error| refused(location.clone(), "choose another prefix", error))?;
-    connect(scheme, &format!("{scheme}://{authority}"), &location)
-        .map(|clients| {
-            Backend::Remote(Remote::new(clients, prefix, Some(AdaptiveLimit::default())))
-        })
-        .map(|backend| (location, backend))
+    let clients = connect(scheme, &format!("{scheme}://{authority}"), &location)?;
+    Ok(remote(clients, prefix, location, Place::Bucket))
 }
 
 type Connected = Result<Clients, StoreError>;
@@ -145,8 +161,8 @@ fn checked(
     location: &str,
     prefix: &str,
 ) -> Connected {
-    let advice = format!("check the location and the variables `{prefix}*` in the environment");
-    clients.map_err(|error| refused(location.to_owned(), advice, error))
+    let hint = format!("check the location and the variables `{prefix}*` in the environment");
+    clients.map_err(|error| refused(location.to_owned(), hint, error))
 }
 
 /// The settings of one provider in the environment, lower-cased. Unprefixed ones, such as `REGION` or

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// and the further pages of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Requests {
+pub struct RequestCounts {
     /// Whether an object is there, or how large it is.
     pub exists: u64,
     /// An object's bytes.
@@ -17,7 +17,7 @@ pub struct Requests {
     pub delete: u64,
     /// A listing, or a page of one where many objects were looked for.
     pub list: u64,
-    /// Refused by the store for now, after its client's own retries; asked again more slowly.
+    /// ListingError by the store for now, after its client's own retries; asked again more slowly.
     pub refused: u64,
 }
 
@@ -51,8 +51,8 @@ impl Counters {
         add(&self.list, count);
     }
 
-    pub(super) fn get(&self, refused: u64) -> Requests {
-        Requests {
+    pub(super) fn get(&self, refused: u64) -> RequestCounts {
+        RequestCounts {
             exists: self.exists.load(Ordering::Relaxed),
             read: self.read.load(Ordering::Relaxed),
             write: self.write.load(Ordering::Relaxed),

@@ -11,8 +11,8 @@ use object_store::Error;
 use tokio::time::{Instant, sleep};
 
 use super::adaptive_limit::is_overload;
-use super::advice;
 use super::remote::Remote;
+use super::{hints, layout};
 use crate::error::chain;
 
 /// How long the store may fail by default.
@@ -100,7 +100,7 @@ impl Remote {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let limit = self.limit().filter(|_| !path.starts_with("_kart/"));
+        let limit = self.limit().filter(|_| !layout::is_own(path));
         let mut backoff = self.retry_timeout().backoff();
         loop {
             let permit = match limit {
@@ -123,7 +123,7 @@ impl Remote {
                     limit.speed_up();
                 }
             }
-            if !self.has_answered() && advice::lacks_credentials(&chain(&error)) {
+            if !self.has_answered() && hints::lacks_credentials(&chain(&error)) {
                 return Err(error);
             }
             backoff.pause(error).await?;

@@ -19,8 +19,7 @@ use std::{
 
 use uuid::Uuid;
 
-/// The directory of all scratch directories, relative to the workspace.
-pub(super) const TEMPORARIES: &str = "_kart/tmp";
+use super::layout::TEMPORARIES;
 
 /// What another lock domain has not touched for so long is litter.
 const OLD: Duration = Duration::from_hours(7 * 24);

@@ -17,15 +17,13 @@ use object_store::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::CommitGuard;
 use super::remote::{BULK_BYTES, Remote, enter};
 use super::retry::LOCAL;
+use super::{CommitGuard, layout};
 use crate::error::chain;
 use crate::format::File;
 use crate::threads::{self, Wanted};
 
-/// Where files are before they are copied to their places.
-pub(super) const UPLOADS: &str = "_kart/uploads";
 /// The ending of the object that says which upload is under way.
 const RECORD: &str = ".upload";
 /// How often the record of an upload under way is written again.
@@ -39,30 +37,7 @@ const MOST_PARTS: u64 = 9_000;
 const PARTS: usize = 4;
 
 impl Remote {
-    pub(super) async fn create_file(
-        &self,
-        path: &str,
-        file: &File,
-        guard: &CommitGuard,
-    ) -> Result<bool, Error> {
-        let done = self.put_file(path, file, PutMode::Create, guard).await;
-        match done {
-            Ok(()) => Ok(true),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    pub(super) async fn replace_file(
-        &self,
-        path: &str,
-        file: &File,
-        guard: &CommitGuard,
-    ) -> Result<(), Error> {
-        self.put_file(path, file, PutMode::Overwrite, guard).await
-    }
-
-    async fn put_file(
+    pub(super) async fn put_file(
         &self,
         path: &str,
         file: &File,
@@ -75,7 +50,7 @@ impl Remote {
             return self.put(path, bytes, mode, guard).await;
         }
         let to = self.path(path)?;
-        let uploads = format!("{UPLOADS}/{}", path.replace('/', "%2F"));
+        let uploads = layout::uploads(path);
         let own = format!("{uploads}/{}", Uuid::now_v7().simple());
         let from = self.path(&own)?;
         let mode = match mode {

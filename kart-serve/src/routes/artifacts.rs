@@ -86,7 +86,7 @@ fn check(path: &str) -> Result<(), Refusal> {
     };
     let first = path.split('/').next().unwrap_or_default();
     // Some file systems do not tell cases apart.
-    if first.eq_ignore_ascii_case("_kart") || path.split('/').any(is_bad) {
+    if first.eq_ignore_ascii_case(kart_core::layout::OWN) || path.split('/').any(is_bad) {
         return Err(Refusal::not_found(
             "there is no such output",
             "an output is named by its path, relative to the workspace",

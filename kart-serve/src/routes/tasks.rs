@@ -58,7 +58,7 @@ pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
     }
     if let Some(path) = path {
         let bytes = app.workspace.size(&path).await?;
-        json["location"] = app.workspace.locate(&path).into();
+        json["location"] = app.workspace.display_url(&path).into();
         json["bytes"] = bytes.into();
         if bytes.is_some() {
             json["preview"] = preview(&app, &path).await?;

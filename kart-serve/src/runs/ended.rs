@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
-use kart_core::{Counts, Outcome, Report, Requests, RunError};
+use kart_core::{Counts, Outcome, Report, RequestCounts, RunError};
 use kart_view::shape;
 use serde_json::{Value as Json, json};
 
@@ -31,7 +31,7 @@ pub(crate) struct Ended {
     error: Option<String>,
     owner: Option<Json>,
     /// What had been asked of the store when it ended.
-    pub(super) requests: Option<Requests>,
+    pub(super) requests: Option<RequestCounts>,
     /// The name of what goes on with it.
     successor: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use kart_core::{AnyTask, Event, Key, Report, Requests, RunError, RunId, StopToken};
+use kart_core::{AnyTask, Event, Key, Report, RequestCounts, RunError, RunId, StopToken};
 use kart_view::{Changes, shape};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -52,7 +52,7 @@ pub(crate) struct Run {
     pub(super) begun: Instant,
     start: SystemTime,
     root: String,
-    before: Requests,
+    before: RequestCounts,
     progress: Mutex<Progress>,
     picture: Picture,
     /// How many bytes the picture has, once the run is over.
@@ -79,7 +79,7 @@ struct Waiting {
 }
 
 impl Run {
-    pub(super) fn new(order: Order, before: Requests) -> Self {
+    pub(super) fn new(order: Order, before: RequestCounts) -> Self {
         let names: Vec<String> = order
             .roots
             .iter()
@@ -228,7 +228,7 @@ impl Run {
         progress.running_task(key)
     }
 
-    pub(super) fn finish(&self, mut ended: Ended, now: Requests) {
+    pub(super) fn finish(&self, mut ended: Ended, now: RequestCounts) {
         ended.requests = Some(now);
         self.ended.send_replace(Some(Arc::new(ended)));
     }
@@ -357,7 +357,7 @@ impl Run {
     }
 
     /// The same with what was asked of the store from its begin to its end, by all that this process did.
-    pub(crate) fn json_with(&self, workspace: &str, now: Requests) -> Json {
+    pub(crate) fn json_with(&self, workspace: &str, now: RequestCounts) -> Json {
         let mut json = self.json();
         let now = self.ended().and_then(|ended| ended.requests).unwrap_or(now);
         json["workspace"] = workspace.into();

@@ -215,8 +215,8 @@ impl<'a> Chunks<'a> {
     ) -> Result<bool, Error> {
         let json = Json::encode(result).map_err(|source| Error::Saved {
             operation: "encode",
-            location: self.steps.workspace.locate(&self.directory),
-            advice: "what a loop gives is written as JSON",
+            location: self.steps.workspace.display_url(&self.directory),
+            hint: "what a loop gives is written as JSON",
             source,
         })?;
         self.buffer.extend_from_slice(b"{\"item\":\"");

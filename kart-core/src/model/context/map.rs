@@ -175,7 +175,9 @@ impl<'a, I, F> Map<'a, I, F> {
                             match read.1.remove(&key) {
                                 Some(result) => result,
                                 None => {
-                                    return Err(gone(steps.workspace.locate(&index.chunks[chunk])));
+                                    return Err(gone(
+                                        steps.workspace.display_url(&index.chunks[chunk]),
+                                    ));
                                 }
                             }
                         }
@@ -313,7 +315,7 @@ fn gone(location: String) -> Error {
     Error::Saved {
         operation: "read",
         location,
-        advice: "it was there when the loop began: run again",
+        hint: "it was there when the loop began: run again",
         source: "the object is gone".into(),
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{BoxError, Error, StoreError, interrupted};
 use crate::format::{Format, Json};
 use crate::key::Key;
 use crate::key::path::encode_segment;
-use crate::workspace::{Commit, CommitGuard, Workspace};
+use crate::workspace::{CommitGuard, CreateOutcome, Workspace, layout};
 
 /// The objects that one task saves, under `_kart/steps/{key}/`, in the hands of one attempt: when the attempt is
 /// over, nothing is read or written any more.
@@ -39,7 +39,7 @@ impl StepStore {
     }
 
     fn directory(&self) -> String {
-        format!("_kart/steps/{}", self.key)
+        layout::steps(self.key)
     }
 
     /// Returns the place of `name`, whose ending tells what kind it is.
@@ -60,14 +60,14 @@ impl StepStore {
         }
         Err(Error::Saved {
             operation: "access",
-            location: self.workspace.locate(path),
-            advice: "the attempt is over: nothing is saved or restored any more",
+            location: self.workspace.display_url(path),
+            hint: "the attempt is over: nothing is saved or restored any more",
             source: interrupted().into(),
         })
     }
 
     /// Creates an object, unless there is one.
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, Error> {
+    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<CreateOutcome, Error> {
         self.ensure_open(path)?;
         Ok(self
             .workspace
@@ -120,8 +120,8 @@ impl StepStore {
         }
         Err(Error::Saved {
             operation: "begin",
-            location: self.workspace.locate(path),
-            advice: "give each step and each loop of a body a name of its own",
+            location: self.workspace.display_url(path),
+            hint: "give each step and each loop of a body a name of its own",
             source: "another of that name is under way".into(),
         })
     }
@@ -133,8 +133,8 @@ impl StepStore {
     ) -> Result<Bytes, Error> {
         Json::encode(value).map_err(|source| Error::Saved {
             operation: "encode",
-            location: self.workspace.locate(path),
-            advice: "what is saved is written as JSON",
+            location: self.workspace.display_url(path),
+            hint: "what is saved is written as JSON",
             source,
         })
     }
@@ -150,8 +150,8 @@ impl StepStore {
     pub(super) fn undecodable(&self, path: &str, source: BoxError) -> Error {
         Error::Saved {
             operation: "decode",
-            location: self.workspace.locate(path),
-            advice: "delete the object to have that part made again, or bump the task's `version` if its type has changed",
+            location: self.workspace.display_url(path),
+            hint: "delete the object to have that part made again, or bump the task's `version` if its type has changed",
             source,
         }
     }
@@ -220,9 +220,9 @@ impl Context {
         let result = work.await?;
         let bytes = steps.encode(&path, &result)?;
         let kept = match steps.create(&path, bytes.clone()).await? {
-            Commit::Written => bytes,
+            CreateOutcome::Written => bytes,
             // Another process was first: all go on with the same.
-            Commit::Exists(first) => first,
+            CreateOutcome::Exists(first) => first,
         };
         Ok(steps.decode(&path, kept)?)
     }

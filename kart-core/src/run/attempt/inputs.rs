@@ -121,7 +121,7 @@ impl RunContext {
     fn failed(&self, id: NodeId, path: &str, error: LoadError) -> LoadFailure {
         let is_missing = matches!(error, LoadError::Missing);
         let task = describe(self.graph.node(id).task.as_ref());
-        let error = error.of(task, self.workspace.locate(path));
+        let error = error.of(task, self.workspace.display_url(path));
         if is_missing {
             LoadFailure::Vanished(id, error)
         } else {

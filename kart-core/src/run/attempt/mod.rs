@@ -231,7 +231,7 @@ impl Attempt<'_> {
         let spec = node.task.spec();
         let path: Arc<str> = node.path()?.into();
         if spec.external {
-            let location = run.workspace.locate(&path);
+            let location = run.workspace.display_url(&path);
             return Err(permanent(format!(
                 "external input `{location}` is missing; create it and run again"
             ))

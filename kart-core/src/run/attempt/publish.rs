@@ -9,9 +9,9 @@ use tokio::task::spawn_blocking;
 use crate::error::{BoxError, StoreError};
 use crate::format::File;
 use crate::model::{Erased, Stored};
-use crate::plan::{Node, Status, pending, sidecar};
+use crate::plan::{Node, Status, pending};
 use crate::run::message::Published;
-use crate::workspace::{Commit, CommitGuard, Workspace};
+use crate::workspace::{CommitGuard, CreateOutcome, Workspace, layout};
 
 pub(crate) async fn publish(
     workspace: &Workspace,
@@ -65,7 +65,7 @@ async fn create(
             .create_guarded(path, encoded.clone(), guard)
             .await?
         {
-            Commit::Exists(first) if first != encoded => Ok(Some(Published {
+            CreateOutcome::Exists(first) if first != encoded => Ok(Some(Published {
                 bytes: first.len() as u64,
                 hash: Some(blake3::hash(&first)),
                 output: Some((node.task.decoder())(first)?),
@@ -79,7 +79,7 @@ async fn create(
                 return Ok(None);
             }
             let Some(first) = workspace.fetch(path).await? else {
-                let location = workspace.locate(path);
+                let location = workspace.display_url(path);
                 return Err(format!("`{location}` was there and was deleted meanwhile").into());
             };
             Ok(Some(Published {
@@ -135,7 +135,7 @@ async fn replace_named(
     stored: &Stored,
     guard: &CommitGuard,
 ) -> Result<(), StoreError> {
-    let sidecar = sidecar(path);
+    let sidecar = layout::sidecar(path);
     let pending = Bytes::from(pending(node.key));
     workspace.replace_guarded(&sidecar, pending, guard).await?;
     replace(workspace, path, stored, guard).await?;

@@ -17,7 +17,7 @@ use crate::run::message::{ClaimPoll, ForeignStatus, Message};
 use crate::run::reruns::Made;
 use crate::run::run_context::RunContext;
 use crate::run::table::{Foreign, State};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, layout};
 
 /// The longest pause between polls of what another process of this machine holds. Such a poll costs little, and soon finds
 /// out that the process was killed.
@@ -150,9 +150,7 @@ async fn poll(run: &RunContext, polled: Vec<Polled>) -> ClaimPoll {
 
 /// Returns the keys that have a claim.
 async fn claimed(workspace: &Workspace) -> Result<HashSet<Key>, Error> {
-    let claims = workspace.list("_kart/claims").await?;
-    let keys = claims
-        .iter()
-        .filter_map(|path| path.split('/').nth(2)?.parse().ok());
-    Ok(keys.collect())
+    let claims = workspace.list(layout::CLAIMS).await?;
+    let keys = claims.iter().filter_map(|path| layout::claim_at(path));
+    Ok(keys.map(|(key, _)| key).collect())
 }

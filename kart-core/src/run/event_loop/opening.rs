@@ -1,6 +1,6 @@
 //! What has to happen before the first task of a run starts.
 
-use crate::log::RunId;
+use crate::run_id::RunId;
 
 /// What has to happen before the first task starts.
 #[derive(Debug)]

@@ -255,7 +255,7 @@ fn again(error: &Error) -> Error {
         Error::Store(error) => Error::Store(StoreError {
             operation: error.operation,
             location: error.location.clone(),
-            advice: error.advice.clone(),
+            hint: error.hint.clone(),
             transient: error.transient,
             source: chain(error.source.as_ref()).into(),
         }),

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
 use crate::lease::this_process;
-use crate::log::{EndRecord, Known, Log, Note, RecordedOutcome, RunId, StartRecord, TaskRecord};
+use crate::log::{EndRecord, Known, Log, Note, RecordedOutcome, StartRecord, TaskRecord};
 use crate::model::{NodeId, shown_params};
 use crate::plan::{Graph, Status, describe};
 use crate::report::Counts;
+use crate::run_id::RunId;
 use crate::workspace::Workspace;
 
 /// How many required keys a record names.

@@ -50,7 +50,7 @@ async fn verify_visible(run: &RunContext, node: NodeId) -> Result<(), BoxError> 
     let since = Instant::now();
     while !run.workspace.exists(&path).await? {
         if since.elapsed() > NFS_VISIBILITY {
-            let location = run.workspace.locate(&path);
+            let location = run.workspace.display_url(&path);
             return Err(permanent(format!(
                 "the worker has made the output, and it is not at `{location}`: does the worker work in the same \
                  directory?"

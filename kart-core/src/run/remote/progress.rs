@@ -12,14 +12,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::key::Key;
-use crate::log::RunId;
 use crate::plan::Graph;
 use crate::report::Event;
 use crate::run::mailbox::Mailbox;
 use crate::run::message::{Message, ProgressNow};
-use crate::workspace::Workspace;
+use crate::run_id::RunId;
+use crate::workspace::{Workspace, layout};
 
-const DIRECTORY: &str = "_kart/progress";
 const EVERY: Duration = Duration::from_secs(2);
 /// The age of an unchanged object that a dead worker has left. A live one writes its object again.
 const STALE: Duration = Duration::from_mins(10);
@@ -44,7 +43,7 @@ impl ProgressPublisher {
     pub(crate) fn new(workspace: &Workspace) -> Self {
         ProgressPublisher {
             workspace: workspace.clone(),
-            path: format!("{DIRECTORY}/{}", RunId::now()),
+            path: layout::progress(RunId::now()),
             telling: Mutex::default(),
         }
     }
@@ -137,7 +136,7 @@ pub(crate) async fn poll(workspace: Workspace, graph: Arc<Graph>, mailbox: Arc<M
     let mut received: HashMap<String, (Bytes, Instant)> = HashMap::new();
     loop {
         sleep(EVERY).await;
-        let Ok(paths) = workspace.list(DIRECTORY).await else {
+        let Ok(paths) = workspace.list(layout::PROGRESS).await else {
             continue;
         };
         received.retain(|path, _| paths.contains(path));

@@ -16,10 +16,10 @@ pub(crate) use self::record::Made;
 use self::record::{Record, Rerun};
 use crate::error::{StoreError, chain};
 use crate::key::Key;
-use crate::log::RunId;
 use crate::model::NodeId;
 use crate::plan::{Graph, Selector, Status, marks};
-use crate::workspace::{Commit, Workspace};
+use crate::run_id::RunId;
+use crate::workspace::{CreateOutcome, Workspace, layout};
 
 /// The unfinished reruns of the roots of one run.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ impl Reruns {
         roots.dedup();
         let mut reruns = Reruns::none(workspace);
         let roots = Key::of(format!("roots:{}", roots.join(",")).as_bytes());
-        reruns.directory = format!("_kart/reruns/{roots}");
+        reruns.directory = layout::reruns(roots);
         let found = reruns.list().await?;
         let names = found.iter().filter_map(|path| path.strip_suffix(".json"));
         for name in names {
             match reruns.read(name).await? {
                 Some(Ok(record)) => reruns.push(record, &found),
                 Some(Err(error)) => {
-                    let location = workspace.locate(&reruns.record_path(name));
+                    let location = workspace.display_url(&reruns.record_path(name));
                     tracing::warn!(%error, %location, "passed over a rerun that cannot be read");
                 }
                 None => {}
@@ -169,8 +169,8 @@ impl Reruns {
         let path = self.record_path(&record.name());
         let bytes = serde_json::to_vec(&record).map_err(|error| self.broken(&path, error))?;
         match self.workspace.create(&path, Bytes::from(bytes)).await? {
-            Commit::Written => self.push(record, &[]),
-            Commit::Exists(first) => {
+            CreateOutcome::Written => self.push(record, &[]),
+            CreateOutcome::Exists(first) => {
                 let first: Record =
                     serde_json::from_slice(&first).map_err(|error| self.broken(&path, error))?;
                 let found = self.list().await?;
@@ -183,8 +183,8 @@ impl Reruns {
     fn broken(&self, path: &str, error: serde_json::Error) -> StoreError {
         StoreError {
             operation: "read",
-            location: self.workspace.locate(path),
-            advice: Some("another release of kart may have written it: delete it".to_owned()),
+            location: self.workspace.display_url(path),
+            hint: Some("another release of kart may have written it: delete it".to_owned()),
             transient: false,
             source: error.into(),
         }

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::key::Key;
-use crate::log::RunId;
 use crate::plan::Selector;
+use crate::run_id::RunId;
 
 /// One rerun.
 #[derive(Debug)]

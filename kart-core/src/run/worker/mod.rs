@@ -278,7 +278,7 @@ impl Worker {
     }
 
     fn check_workspace(&self, request: &AttemptRequest) -> Result<(), BoxError> {
-        if self.settings.workspace.may_be(&request.workspace) {
+        if self.settings.workspace.is_same_place(&request.workspace) {
             return Ok(());
         }
         let (this_process, there) = (self.settings.workspace.location(), &request.workspace);

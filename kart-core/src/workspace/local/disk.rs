@@ -14,6 +14,8 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
+use super::super::backend::Mode;
+use super::super::layout;
 use super::super::scratch::Scratch;
 use super::super::{CommitGuard, Committing};
 use super::rename::{is_unsupported, rename_new};
@@ -33,12 +35,6 @@ pub(super) struct Disk {
     is_made: AtomicBool,
     /// Set once the file system has said that it can't rename without replacing.
     only_links: AtomicBool,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Mode {
-    Create,
-    Replace,
 }
 
 /// Permission to move a file to its place.
@@ -307,7 +303,7 @@ impl Disk {
             Err(_) if file.is_dir() => false,
             deleted => deleted?.is_some(),
         };
-        if deleted && path.starts_with("_kart/") {
+        if deleted && layout::is_own(path) {
             self.prune(path);
         }
         Ok(deleted)
@@ -318,7 +314,7 @@ impl Disk {
         let mut rest = path;
         while let Some((parent, _)) = rest.rsplit_once('/') {
             // Fails when something is in it, which ends the climb; `_kart` itself stays.
-            if parent == "_kart" || fs::remove_dir(self.root.join(parent)).is_err() {
+            if parent == layout::OWN || fs::remove_dir(self.root.join(parent)).is_err() {
                 return;
             }
             rest = parent;
@@ -326,11 +322,11 @@ impl Disk {
     }
 
     /// Moves an object over whatever is there; whether there was one.
-    pub(super) fn relocate(&self, from: &str, to: &str) -> io::Result<bool> {
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<bool> {
         let target = self.root.join(to);
         self.create_parent(&target)?;
         let moved = self.found(fs::rename(self.root.join(from), &target))?;
-        if moved.is_some() && from.starts_with("_kart/") {
+        if moved.is_some() && layout::is_own(from) {
             self.prune(from);
         }
         Ok(moved.is_some())

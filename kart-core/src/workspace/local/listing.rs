@@ -5,14 +5,14 @@ use std::{
     io,
 };
 
-use super::super::Entry;
-use super::super::scratch::TEMPORARIES;
+use super::super::ObjectInfo;
+use super::super::layout::{self, TEMPORARIES};
 use super::disk::Disk;
 
 impl Disk {
     /// The objects below a prefix. What cannot be read is no object: somebody else has put it there. It is named in the
     /// log and left out, unless it is one of kart's own directories or the prefix itself.
-    pub(super) fn entries(&self, prefix: &str) -> io::Result<Vec<Entry>> {
+    pub(super) fn objects(&self, prefix: &str) -> io::Result<Vec<ObjectInfo>> {
         let mut entries = Vec::new();
         let mut directories = vec![prefix.to_owned()];
         while let Some(directory) = directories.pop() {
@@ -49,12 +49,12 @@ impl Disk {
     }
 
     /// A link counts as the file it leads to. Linked directories are not followed: they can lead in a circle.
-    fn object(&self, entry: &DirEntry, path: &str) -> io::Result<Option<Entry>> {
+    fn object(&self, entry: &DirEntry, path: &str) -> io::Result<Option<ObjectInfo>> {
         let meta = self.found(fs::metadata(entry.path()))?;
         let Some(meta) = meta.filter(fs::Metadata::is_file) else {
             return Ok(None);
         };
-        Ok(Some(Entry {
+        Ok(Some(ObjectInfo {
             path: path.to_owned(),
             bytes: meta.len(),
             modified: meta.modified()?,
@@ -63,7 +63,7 @@ impl Disk {
 }
 
 fn leave_out(path: &str, error: io::Error) -> io::Result<()> {
-    if path.starts_with("_kart/") {
+    if layout::is_own(path) {
         return Err(error);
     }
     let error = error.to_string();

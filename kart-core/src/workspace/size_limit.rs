@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const BYTES: u64 = 4 << 30;
 
 #[derive(Debug)]
-pub(super) struct Bound(AtomicU64);
+pub(super) struct SizeLimit(AtomicU64);
 
-impl Default for Bound {
+impl Default for SizeLimit {
     fn default() -> Self {
-        Bound(AtomicU64::new(BYTES))
+        SizeLimit(AtomicU64::new(BYTES))
     }
 }
 
-impl Bound {
+impl SizeLimit {
     pub(super) fn set(&self, bytes: u64) {
         self.0.store(bytes, Ordering::Relaxed);
     }
@@ -41,7 +41,7 @@ impl fmt::Display for TooLarge {
         let TooLarge { size, most } = self;
         write!(
             f,
-            "it has {size} bytes, more than the {most} that are read into memory: take it as an `Artifact` or a `File`, or allow for more by `Workspace::object_limit`"
+            "it has {size} bytes, more than the {most} that are read into memory: take it as an `Artifact` or a `File`, or allow for more by `Workspace::max_object_size`"
         )
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn exists_many<S: Source>(
     order.sort_unstable_by(|&a, &b| paths[a].cmp(&paths[b]));
     let mut families = Vec::new();
     for same in order.chunk_by(|&a, &b| directory(&paths[a]) == directory(&paths[b])) {
-        families.push(Family {
+        families.push(DirectoryQuery {
             source,
             directory: directory(&paths[same[0]]),
             names: same.iter().map(|&at| paths[at].as_str()).collect(),
@@ -87,27 +87,27 @@ fn directory(path: &str) -> &str {
 }
 
 /// The wanted names of one directory, sorted.
-struct Family<'a, S> {
+struct DirectoryQuery<'a, S> {
     source: &'a S,
     directory: &'a str,
     names: Vec<&'a str>,
 }
 
 /// What one page has answered: the names from the first one on, and which of them are there.
-struct Answered {
+struct PageResult {
     names: Range<usize>,
     there: Vec<usize>,
 }
 
 /// Why pages are not asked for any more.
-enum Refused<E> {
+enum ListingError<E> {
     /// The listing cannot be believed.
     Disordered,
     /// It could not be had; other questions may well be answered.
     Failed(E),
 }
 
-impl<S: Source> Family<'_, S> {
+impl<S: Source> DirectoryQuery<'_, S> {
     async fn ask(&self) -> Result<Vec<bool>, S::Error> {
         let all = 0..self.names.len();
         let mut found = vec![false; self.names.len()];
@@ -118,14 +118,14 @@ impl<S: Source> Family<'_, S> {
         let mut open = vec![all];
         match self.list(&mut found, &mut open).await {
             Ok(()) if self.is_believable(&found, &open).await? => {}
-            Ok(()) | Err(Refused::Disordered) => {
+            Ok(()) | Err(ListingError::Disordered) => {
                 tracing::warn!(
                     directory = self.directory,
                     "the store's listing is out of order or leaves objects out: asking for each by itself"
                 );
                 open = absent(&found);
             }
-            Err(Refused::Failed(_)) => {}
+            Err(ListingError::Failed(_)) => {}
         }
         for names in open {
             self.ask_each(names, &mut found).await?;
@@ -138,7 +138,7 @@ impl<S: Source> Family<'_, S> {
         &self,
         found: &mut [bool],
         open: &mut Vec<Range<usize>>,
-    ) -> Result<(), Refused<S::Error>> {
+    ) -> Result<(), ListingError<S::Error>> {
         let count = self.names.len();
         let within = |at: usize| at * count / SAMPLES;
         let samples = (0..SAMPLES).map(|at| match at {
@@ -182,7 +182,7 @@ impl<S: Source> Family<'_, S> {
         result
     }
 
-    async fn walk(&self, names: Range<usize>) -> Result<Vec<Answered>, Refused<S::Error>> {
+    async fn walk(&self, names: Range<usize>) -> Result<Vec<PageResult>, ListingError<S::Error>> {
         let mut pages = Vec::new();
         let mut rest = names;
         while !rest.is_empty() {
@@ -194,17 +194,17 @@ impl<S: Source> Family<'_, S> {
     }
 
     /// One page, from just before the first of these names on.
-    async fn page(&self, names: Range<usize>) -> Result<Answered, Refused<S::Error>> {
+    async fn page(&self, names: Range<usize>) -> Result<PageResult, ListingError<S::Error>> {
         let first = self.names[names.start];
         let after = just_before(first);
         let page = self.source.page(self.directory, after).await;
-        let page = page.map_err(Refused::Failed)?;
+        let page = page.map_err(ListingError::Failed)?;
         let mut there = Vec::new();
         let mut at = names.start;
         let mut last = after;
         for name in &page.names {
             if name.as_str() <= last {
-                return Err(Refused::Disordered);
+                return Err(ListingError::Disordered);
             }
             last = name;
             while at < names.end && self.names[at] < name.as_str() {
@@ -218,7 +218,7 @@ impl<S: Source> Family<'_, S> {
         if page.is_last {
             at = names.end;
         }
-        Ok(Answered {
+        Ok(PageResult {
             names: names.start..at.max(names.start + 1),
             there,
         })
@@ -249,7 +249,7 @@ impl<S: Source> Family<'_, S> {
     }
 }
 
-impl Answered {
+impl PageResult {
     /// Takes the answers in; the names are not open any more.
     fn note(self, found: &mut [bool], open: &mut Vec<Range<usize>>) {
         for at in self.there {

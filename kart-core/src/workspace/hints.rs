@@ -28,11 +28,11 @@ pub(super) fn remote(
     if is_interrupted(&error) {
         return refused(operation, location);
     }
-    let advice = remote_advice(workspace, &error);
+    let hint = remote_hint(workspace, &error);
     StoreError {
         operation,
         location,
-        advice,
+        hint,
         transient: retry::is_transient(&error),
         source: error.into(),
     }
@@ -43,7 +43,7 @@ fn refused(operation: &'static str, location: String) -> StoreError {
     StoreError {
         operation,
         location,
-        advice: None,
+        hint: None,
         source: crate::interrupted().into(),
         transient: false,
     }
@@ -60,7 +60,7 @@ pub(super) fn lacks_credentials(text: &str) -> bool {
     .any(|sign| text.contains(sign))
 }
 
-fn remote_advice(workspace: &str, error: &Error) -> Option<String> {
+fn remote_hint(workspace: &str, error: &Error) -> Option<String> {
     // A store that the caller has set up has no scheme, and its settings no names that kart knows.
     let (scheme, rest) = workspace.split_once("://").unwrap_or(("", workspace));
     let bucket = rest.split('/').next().unwrap_or(rest);
@@ -121,11 +121,11 @@ pub(super) fn local(operation: &'static str, location: String, error: io::Error)
     if is_interrupted(&error) {
         return refused(operation, location);
     }
-    let advice = local_advice(&error);
+    let hint = local_hint(&error);
     StoreError {
         operation,
         location,
-        advice: advice.map(str::to_owned),
+        hint: hint.map(str::to_owned),
         transient: is_transient(&error),
         source: error.into(),
     }
@@ -151,7 +151,7 @@ pub(super) fn is_transient(error: &io::Error) -> bool {
 }
 
 #[cfg(feature = "fs")]
-fn local_advice(error: &io::Error) -> Option<&'static str> {
+fn local_hint(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         io::ErrorKind::NotADirectory => {
             "a part of the path is a file: on a disk no object can lie below another"
@@ -189,7 +189,7 @@ mod tests {
 
     use crate::Workspace;
 
-    fn advice(endpoint: &str, allow_http: bool) -> String {
+    fn hint(endpoint: &str, allow_http: bool) -> String {
         let retry = RetryConfig {
             backoff: BackoffConfig::default(),
             max_retries: 0,
@@ -214,8 +214,8 @@ mod tests {
         let error = runtime.block_on(workspace.exists("a")).unwrap_err();
         assert_eq!(error.location, "AmazonS3(kart)/prefix/a");
         error
-            .advice
-            .unwrap_or_else(|| format!("no advice: {:?}", error.source))
+            .hint
+            .unwrap_or_else(|| format!("no hint: {:?}", error.source))
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         assert_eq!(
-            advice(&endpoint, true),
+            hint(&endpoint, true),
             "the store could not be reached: check the network and the store's endpoint"
         );
     }
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn an_endpoint_without_tls() {
         assert_eq!(
-            advice("http://127.0.0.1:9", false),
+            hint("http://127.0.0.1:9", false),
             "an endpoint without TLS has to be allowed: set AWS_ALLOW_HTTP=true (or AZURE_ALLOW_HTTP)"
         );
     }

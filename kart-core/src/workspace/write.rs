@@ -1,9 +1,13 @@
 //! Writing objects: create-only, or over what is there.
 
+use std::io;
+
 use bytes::Bytes;
 
-use super::{Backend, CommitGuard, Workspace};
-use crate::StoreError;
+use super::backend::{Backend as _, Content, Mode, Write};
+use super::{CommitGuard, Workspace};
+use crate::error::StoreError;
+use crate::format::File;
 
 /// How often `create` asks again when the store says both "already exists" and "not there".
 const CREATE_ATTEMPTS: usize = 5;
@@ -13,7 +17,7 @@ const PROBES: usize = 3;
 
 /// What became of a create-only write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Commit {
+pub enum CreateOutcome {
     /// The object was absent and now holds the bytes.
     Written,
     /// Somebody was first: what they wrote.
@@ -31,7 +35,7 @@ impl Workspace {
     /// # Errors
     ///
     /// The store could not take it.
-    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Commit, StoreError> {
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<CreateOutcome, StoreError> {
         self.create_guarded(path, bytes, &CommitGuard::always_open())
             .await
     }
@@ -42,13 +46,13 @@ impl Workspace {
         path: &str,
         bytes: Bytes,
         guard: &CommitGuard,
-    ) -> Result<Commit, StoreError> {
+    ) -> Result<CreateOutcome, StoreError> {
         for attempt in 1.. {
             if self.put_new(path, bytes.clone(), guard).await? {
-                return Ok(Commit::Written);
+                return Ok(CreateOutcome::Written);
             }
             if let Some(bytes) = self.read(path).await? {
-                return Ok(Commit::Exists(bytes));
+                return Ok(CreateOutcome::Exists(bytes));
             }
             // It was deleted in between, or the store answered a conflict and wrote nothing.
             if attempt == CREATE_ATTEMPTS {
@@ -57,8 +61,8 @@ impl Workspace {
         }
         Err(StoreError {
             operation: "write",
-            location: self.locate(path),
-            advice: Some(
+            location: self.display_url(path),
+            hint: Some(
                 "another process keeps writing and deleting it, or a directory lies there"
                     .to_owned(),
             ),
@@ -79,16 +83,26 @@ impl Workspace {
         bytes: Bytes,
         guard: &CommitGuard,
     ) -> Result<bool, StoreError> {
+        self.write(path, Content::Bytes(bytes), Mode::Create, guard)
+            .await
+    }
+
+    /// The one way in which an object is written.
+    async fn write(
+        &self,
+        path: &str,
+        content: Content<'_>,
+        mode: Mode,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
         self.check("write", path)?;
-        self.inner.counters.write(1);
-        match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .create(path, bytes, guard)
-                .await
-                .map_err(self.failed("write", path)),
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.create(path, bytes, guard).await,
-        }
+        let write = Write {
+            path,
+            content,
+            mode,
+            guard,
+        };
+        self.backend().write(write).await
     }
 
     /// Returns whether the store refuses to create `path`, which the caller has written with such bytes. A directory
@@ -116,20 +130,6 @@ impl Workspace {
         }
     }
 
-    /// Deletes an object by one request. Whoever repeats it makes sure that nobody has created the object again.
-    pub(crate) async fn delete_once(&self, path: &str) -> Result<(), StoreError> {
-        self.inner.counters.delete(1);
-        self.check("delete", path)?;
-        match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .delete_once(path)
-                .await
-                .map_err(self.failed("delete", path)),
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.delete(path).await.map(drop),
-        }
-    }
-
     /// Writes an object in one step, over whatever was there.
     ///
     /// Dropping the future leaves either what was there or the whole new object.
@@ -149,15 +149,36 @@ impl Workspace {
         bytes: Bytes,
         guard: &CommitGuard,
     ) -> Result<(), StoreError> {
-        self.inner.counters.write(1);
-        self.check("write", path)?;
-        match &self.inner.backend {
-            Backend::Remote(remote) => remote
-                .replace(path, bytes, guard)
-                .await
-                .map_err(self.failed("write", path)),
-            #[cfg(feature = "fs")]
-            Backend::Local(local) => local.replace(path, bytes, guard).await,
-        }
+        self.write(path, Content::Bytes(bytes), Mode::Replace, guard)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a file an object that must not exist yet, unless the guard is closed before it is there; whether it did not.
+    pub(crate) async fn create_file_guarded(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<bool, StoreError> {
+        self.write(path, Content::File(file), Mode::Create, guard)
+            .await
+    }
+
+    /// Makes a file an object in one step, over whatever was there, unless the guard is closed before it is there.
+    pub(crate) async fn replace_file_guarded(
+        &self,
+        path: &str,
+        file: &File,
+        guard: &CommitGuard,
+    ) -> Result<(), StoreError> {
+        self.write(path, Content::File(file), Mode::Replace, guard)
+            .await?;
+        Ok(())
+    }
+
+    /// An empty file that can become an object. In a directory it lies on the same disk.
+    pub(crate) fn new_file(&self) -> io::Result<File> {
+        self.backend().new_file()
     }
 }
