@@ -73,6 +73,46 @@ pub enum Error {
         /// Where the output would be.
         location: String,
     },
+    /// Another task has made the object at the path of the output.
+    #[error(
+        "`{location}` is not the output of {task}: {made_by} made it\nhint: put every parameter or `{{key}}` into the task's `path`, so that each output has a place of its own"
+    )]
+    OtherKey {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+        /// The task that made it, with its key.
+        made_by: String,
+    },
+    /// The stored object is shorter than what was written, as a power cut leaves it.
+    #[error(
+        "`{location}`, the output of {task}, was cut off: it has {found} bytes of {recorded}\nhint: run the task again"
+    )]
+    Torn {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+        /// How many bytes were written.
+        recorded: u64,
+        /// How many bytes are there.
+        found: u64,
+    },
+    /// The stored object is not what was written.
+    #[error(
+        "`{location}`, the output of {task}, was changed: {recorded} was recorded, and {found} is there\nhint: put the object back, delete it to have it made again, or take it as it is with `accept`"
+    )]
+    Mismatch {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+        /// The size or the hash of what was written.
+        recorded: String,
+        /// That of what is there.
+        found: String,
+    },
     /// The stored object is not what its format promises.
     #[error(
         "failed to decode `{location}`, the output of {task}: delete the object to have it made again, or bump the task's `version` if its type has changed"

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::io::AsyncBufRead;
 
-use super::stored::{LoadError, Loader};
+use super::stored::{Fetched, LoadError, Loader};
 use crate::error::Error;
 use crate::format::File;
-use crate::workspace::Workspace;
+use crate::workspace::{OutputAddress, Workspace};
 
 /// A handle to a task's output, which loads nothing until asked: take a requirement as
 /// `Artifact<T>` or `Vec<Artifact<T>>` to keep a large value, or a wide fan-in, out of memory.
@@ -56,14 +56,14 @@ pub struct Artifact<T> {
 pub struct Handle {
     pub(crate) workspace: Workspace,
     pub(crate) task: &'static str,
-    pub(crate) path: Arc<str>,
+    pub(crate) address: OutputAddress,
     pub(crate) loader: Loader,
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("path", &self.path)
+            .field("path", &self.address.path)
             .finish_non_exhaustive()
     }
 }
@@ -84,7 +84,7 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     /// [`Error::Decode`] if it is not what its format promises.
     pub async fn load(&self) -> Result<T, Error> {
         let handle = &self.handle;
-        let loaded = handle.loader.load(&handle.workspace, &handle.path).await;
+        let loaded = handle.loader.load(&handle.workspace, &handle.address).await;
         let (output, _) = loaded.map_err(|error| self.failed(error))?;
         output
             .downcast()
@@ -102,8 +102,9 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
     pub async fn bytes(&self) -> Result<Bytes, Error> {
-        let bytes = self.handle.workspace.read(&self.handle.path).await?;
-        bytes.ok_or_else(|| self.missing())
+        let fetched = self.handle.address.read(&self.handle.workspace).await;
+        let fetched = fetched.and_then(Fetched::verified);
+        fetched.map_err(|error| self.failed(error))
     }
 
     /// The part of the stored bytes that lies in the range.
@@ -112,8 +113,9 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
     pub async fn range(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        self.size().await?;
         let handle = &self.handle;
-        let bytes = handle.workspace.read_range(&handle.path, range).await?;
+        let bytes = handle.workspace.read_range(self.path(), range).await?;
         bytes.ok_or_else(|| self.missing())
     }
 
@@ -124,8 +126,8 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
     pub async fn file(&self) -> Result<File, Error> {
-        let file = self.handle.workspace.fetch(&self.handle.path).await?;
-        file.ok_or_else(|| self.missing())
+        let file = self.handle.address.fetch(&self.handle.workspace).await;
+        file.map_err(|error| self.failed(error))
     }
 
     /// The stored bytes as they come, in bounded memory.
@@ -134,7 +136,8 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be opened.
     pub async fn reader(&self) -> Result<Pin<Box<dyn AsyncBufRead + Send>>, Error> {
-        let reader = self.handle.workspace.reader(&self.handle.path).await?;
+        self.size().await?;
+        let reader = self.handle.workspace.reader(self.path()).await?;
         reader.ok_or_else(|| self.missing())
     }
 
@@ -144,18 +147,18 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if the store does not answer.
     pub async fn size(&self) -> Result<u64, Error> {
-        let size = self.handle.workspace.size(&self.handle.path).await?;
-        size.ok_or_else(|| self.missing())
+        let size = self.handle.address.size(&self.handle.workspace).await;
+        size.map_err(|error| self.failed(error))
     }
 
     /// Where the object is: the workspace's location and the path.
     pub fn location(&self) -> String {
-        self.handle.workspace.display_url(&self.handle.path)
+        self.handle.workspace.display_url(&self.handle.address.path)
     }
 
     /// The object's path, relative to the workspace.
     pub fn path(&self) -> &str {
-        &self.handle.path
+        &self.handle.address.path
     }
 
     fn missing(&self) -> Error {
@@ -178,6 +181,8 @@ impl<T> Clone for Artifact<T> {
 
 impl<T> fmt::Debug for Artifact<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Artifact").field(&self.handle.path).finish()
+        f.debug_tuple("Artifact")
+            .field(&self.handle.address.path)
+            .finish()
     }
 }

@@ -36,5 +36,5 @@ pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
-pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored, decoded};
+pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
 pub(crate) use wire::linked;

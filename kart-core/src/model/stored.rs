@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::task::{DynTask, Erased};
-use crate::error::{BoxError, StoreError, catch_panic};
+use crate::error::{BoxError, Error, StoreError, catch_panic};
 use crate::format::File;
 use crate::threads;
-use crate::workspace::Workspace;
+use crate::workspace::{Origin, OutputAddress, Provenance, Validity, Workspace};
 
 /// More bytes than that are encoded and decoded on a thread of their own: it takes longer than a millisecond.
 pub(crate) const LARGE_BYTES: usize = 256 << 10;
@@ -42,6 +42,14 @@ impl Stored {
         blocking(move || Stored::of(task.as_ref(), &output)).await
     }
 
+    /// The hash of the bytes; a file has none.
+    pub(crate) fn hash(&self) -> Option<blake3::Hash> {
+        match self {
+            Stored::Bytes(_, hash) => Some(*hash),
+            Stored::File(_) => None,
+        }
+    }
+
     /// How many bytes it has.
     pub(crate) fn size(&self) -> std::io::Result<u64> {
         match self {
@@ -58,15 +66,56 @@ pub(crate) enum Loader {
     File,
 }
 
-/// Decodes an object's bytes, on a thread of its own if there are many.
-pub(crate) async fn decoded(
-    decode: fn(Bytes) -> Result<Erased, BoxError>,
-    bytes: Bytes,
-) -> Result<Erased, BoxError> {
-    if bytes.len() < LARGE_BYTES {
-        return decode(bytes);
+/// The bytes of an output of the right task.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: Bytes,
+    /// The hash that was recorded with them.
+    recorded: Option<blake3::Hash>,
+}
+
+impl Fetched {
+    /// Verifies and decodes the bytes, on a thread of its own if there are many.
+    pub(crate) async fn decode(
+        self,
+        decode: fn(Bytes) -> Result<Erased, BoxError>,
+    ) -> Result<Erased, LoadError> {
+        if self.bytes.len() < LARGE_BYTES {
+            return self.decode_here(decode);
+        }
+        let decoded = threads::run(move |_| self.decode_here(decode)).await;
+        decoded.map_err(|error| LoadError::Decode(error.into()))?
     }
-    blocking(move || decode(bytes)).await
+
+    fn decode_here(
+        self,
+        decode: fn(Bytes) -> Result<Erased, BoxError>,
+    ) -> Result<Erased, LoadError> {
+        self.verify()?;
+        let decoded = catch_panic(|| decode(self.bytes));
+        let decoded = decoded.map_err(|panic| LoadError::Decode(panic.into()))?;
+        decoded.map_err(LoadError::Decode)
+    }
+
+    /// Returns the bytes, which are those that were written.
+    pub(crate) fn verified(self) -> Result<Bytes, LoadError> {
+        self.verify()?;
+        Ok(self.bytes)
+    }
+
+    fn verify(&self) -> Result<(), LoadError> {
+        let Some(recorded) = self.recorded else {
+            return Ok(());
+        };
+        let found = blake3::hash(&self.bytes);
+        if found == recorded {
+            return Ok(());
+        }
+        Err(LoadError::Mismatch {
+            recorded: format!("BLAKE3 {}", recorded.to_hex()),
+            found: found.to_hex().to_string(),
+        })
+    }
 }
 
 /// Runs what takes long on a thread of its own; a panic of a user's own format is an error.
@@ -80,8 +129,91 @@ async fn blocking<T: Send + 'static>(
 #[derive(Debug)]
 pub(crate) enum LoadError {
     Missing,
+    /// A run was cut off while it wrote the output.
+    Pending,
+    OtherKey(Box<Provenance>),
+    Torn {
+        recorded: u64,
+        found: u64,
+    },
+    Mismatch {
+        recorded: String,
+        found: String,
+    },
     Store(StoreError),
     Decode(BoxError),
+}
+
+impl OutputAddress {
+    /// Reads outputs, in the order of their addresses. Each has an error of its own.
+    pub(crate) async fn read_many(
+        addresses: &[OutputAddress],
+        workspace: &Workspace,
+    ) -> Vec<Result<Fetched, LoadError>> {
+        let read = workspace.read_outputs(addresses).await;
+        let read = addresses.iter().zip(read);
+        let fetched = |(address, read): (&OutputAddress, Result<Option<(Bytes, Origin)>, _>)| {
+            let (bytes, origin) = read.map_err(LoadError::Store)?.ok_or(LoadError::Missing)?;
+            let recorded = address.check(&origin, bytes.len() as u64)?;
+            Ok(Fetched { bytes, recorded })
+        };
+        read.map(fetched).collect()
+    }
+
+    pub(crate) async fn read(&self, workspace: &Workspace) -> Result<Fetched, LoadError> {
+        let read = OutputAddress::read_many(std::slice::from_ref(self), workspace).await;
+        read.into_iter().next().unwrap_or(Err(LoadError::Missing))
+    }
+
+    /// Returns how many bytes the output has.
+    pub(crate) async fn size(&self, workspace: &Workspace) -> Result<u64, LoadError> {
+        let found = workspace.outputs(std::slice::from_ref(self)).await;
+        let output = found.map_err(LoadError::Store)?.pop().flatten();
+        let output = output.ok_or(LoadError::Missing)?;
+        self.check(&output.origin, output.bytes)?;
+        Ok(output.bytes)
+    }
+
+    pub(crate) async fn fetch(&self, workspace: &Workspace) -> Result<File, LoadError> {
+        self.size(workspace).await?;
+        let file = workspace.fetch(&self.path).await;
+        file.map_err(LoadError::Store)?.ok_or(LoadError::Missing)
+    }
+
+    /// Deletes the output; returns whether there was one of this task.
+    pub(crate) async fn remove(&self, workspace: &Workspace) -> Result<bool, LoadError> {
+        match self.size(workspace).await {
+            Err(LoadError::OtherKey(_)) => return Ok(false),
+            Err(LoadError::Store(error)) => return Err(LoadError::Store(error)),
+            _ => {}
+        }
+        let removed = workspace.delete_output(&self.path).await;
+        removed.map_err(LoadError::Store)
+    }
+
+    /// Returns the hash that was recorded with an output.
+    ///
+    /// # Errors
+    ///
+    /// The output is not what the task has made.
+    fn check(&self, origin: &Origin, bytes: u64) -> Result<Option<blake3::Hash>, LoadError> {
+        let Some(key) = self.key else {
+            return Ok(None);
+        };
+        match origin.validity(key, bytes) {
+            Validity::Valid(made) => Ok(made.and_then(|made| made.blake3)),
+            Validity::OtherKey(made) => Err(LoadError::OtherKey(Box::new(made.clone()))),
+            Validity::Pending => Err(LoadError::Pending),
+            Validity::Torn(made) => Err(LoadError::Torn {
+                recorded: made.bytes,
+                found: bytes,
+            }),
+            Validity::Changed(made) => Err(LoadError::Mismatch {
+                recorded: format!("{} bytes", made.bytes),
+                found: bytes.to_string(),
+            }),
+        }
+    }
 }
 
 impl Loader {
@@ -97,20 +229,16 @@ impl Loader {
     pub(crate) async fn load(
         self,
         workspace: &Workspace,
-        path: &str,
+        address: &OutputAddress,
     ) -> Result<(Erased, usize), LoadError> {
         match self {
             Loader::Decode(decode) => {
-                let bytes = workspace.read(path).await.map_err(LoadError::Store)?;
-                let bytes = bytes.ok_or(LoadError::Missing)?;
-                let size = bytes.len();
-                let output = decoded(decode, bytes).await;
-                let output = output.map_err(LoadError::Decode)?;
-                Ok((output, size))
+                let fetched = address.read(workspace).await?;
+                let size = fetched.bytes.len();
+                Ok((fetched.decode(decode).await?, size))
             }
             Loader::File => {
-                let file = workspace.fetch(path).await.map_err(LoadError::Store)?;
-                let file = file.ok_or(LoadError::Missing)?;
+                let file = address.fetch(workspace).await?;
                 let size = file.size().unwrap_or_default();
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 Ok((Arc::new(file), size))
@@ -120,11 +248,35 @@ impl Loader {
 }
 
 impl LoadError {
+    /// Returns whether the task has to run (again) to have an output.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            LoadError::Missing | LoadError::Pending | LoadError::Torn { .. }
+        )
+    }
+
     /// The same with the task and the object that it is about.
-    pub(crate) fn of(self, task: String, location: String) -> crate::Error {
-        use crate::Error;
+    pub(crate) fn of(self, task: String, location: String) -> Error {
         match self {
-            LoadError::Missing => Error::Missing { task, location },
+            LoadError::Missing | LoadError::Pending => Error::Missing { task, location },
+            LoadError::OtherKey(made) => Error::OtherKey {
+                task,
+                location,
+                made_by: format!("{} with the key {}", made.task, made.key),
+            },
+            LoadError::Torn { recorded, found } => Error::Torn {
+                task,
+                location,
+                recorded,
+                found,
+            },
+            LoadError::Mismatch { recorded, found } => Error::Mismatch {
+                task,
+                location,
+                recorded,
+                found,
+            },
             LoadError::Store(error) => error.into(),
             LoadError::Decode(source) => Error::Decode {
                 task,

@@ -7,7 +7,7 @@ use super::limits::ExpandLimits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};
-use crate::workspace::{Workspace, layout};
+use crate::workspace::{OutputAddress, Workspace};
 
 mod sealed {
     pub trait Sealed {}
@@ -65,7 +65,7 @@ pub trait TaskExt: Task + sealed::Sealed {
     /// [`Error::Key`] if a parameter has no canonical form, such as NaN; [`Error::Cycle`] if the
     /// task requires itself through others.
     fn try_key(&self) -> Result<Key, Error> {
-        found(self).map(|found| found.0)
+        found(self).map(|(key, _)| key)
     }
 
     /// Where the output goes, relative to the workspace.
@@ -75,7 +75,7 @@ pub trait TaskExt: Task + sealed::Sealed {
     /// If the task has no key; see [`try_key`](Self::try_key).
     fn path(&self) -> String {
         match found(self) {
-            Ok((_, path)) => path,
+            Ok((_, address)) => address.path.to_string(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -112,9 +112,12 @@ pub trait TaskExt: Task + sealed::Sealed {
         let task = describe(self);
         let loader = Loader::of(self);
         async move {
-            let (_, path) = found?;
-            let failed = |error: LoadError| error.of(task.clone(), workspace.display_url(&path));
-            let loaded = loader.load(workspace, &path).await;
+            let (_, address) = found?;
+            let failed = |error: LoadError| {
+                let location = workspace.display_url(&address.path);
+                error.of(task.clone(), location)
+            };
+            let loaded = loader.load(workspace, &address).await;
             let (output, _) = loaded.map_err(failed)?;
             let output = output.downcast().ok().and_then(Arc::into_inner);
             output.ok_or_else(|| {
@@ -131,7 +134,8 @@ pub trait TaskExt: Task + sealed::Sealed {
     /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if it cannot be deleted.
     fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
         let found = found(self);
-        async move { remove(Self::__spec(), &found?.1, workspace).await }
+        let task = describe(self);
+        async move { remove(&found?.1, task, workspace).await }
     }
 }
 
@@ -144,7 +148,7 @@ impl AnyTask {
     ///
     /// Those of [`TaskExt::try_key`].
     pub fn try_key(&self) -> Result<Key, Error> {
-        self.found().map(|found| found.0)
+        self.found().map(|(key, _)| key)
     }
 
     /// Where the output goes, relative to the workspace.
@@ -153,7 +157,7 @@ impl AnyTask {
     ///
     /// Those of [`TaskExt::try_key`].
     pub fn try_path(&self) -> Result<String, Error> {
-        self.found().map(|found| found.1)
+        self.found().map(|(_, address)| address.path.to_string())
     }
 
     /// Deletes the output, so that the task is to be run again; whether there was one.
@@ -162,34 +166,33 @@ impl AnyTask {
     ///
     /// Those of [`TaskExt::remove`].
     pub async fn remove(&self, workspace: &Workspace) -> Result<bool, Error> {
-        let (_, path) = self.found()?;
-        remove(self.spec(), &path, workspace).await
+        remove(&self.found()?.1, format!("{self:?}"), workspace).await
     }
 
-    fn found(&self) -> Result<(Key, String), Error> {
+    fn found(&self) -> Result<(Key, OutputAddress), Error> {
         let roots = vec![self.clone().into_dyn()];
         found_in(&Graph::expand(roots, &ExpandLimits::default())?)
     }
 }
 
-async fn remove(spec: &TaskSpec, path: &str, workspace: &Workspace) -> Result<bool, Error> {
-    let was_there = workspace.exists(path).await?;
-    workspace.delete(path).await?;
-    if !spec.is_keyed() {
-        workspace.delete(&layout::sidecar(path)).await?;
-    }
-    Ok(was_there)
+async fn remove(
+    address: &OutputAddress,
+    task: String,
+    workspace: &Workspace,
+) -> Result<bool, Error> {
+    let removed = address.remove(workspace).await;
+    removed.map_err(|error| error.of(task, workspace.display_url(&address.path)))
 }
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {
     Graph::expand(vec![Arc::new(task.clone())], &ExpandLimits::default())
 }
 
-fn found<T: Task>(task: &T) -> Result<(Key, String), Error> {
+fn found<T: Task>(task: &T) -> Result<(Key, OutputAddress), Error> {
     found_in(&graph(task)?)
 }
 
-fn found_in(graph: &Graph) -> Result<(Key, String), Error> {
+fn found_in(graph: &Graph) -> Result<(Key, OutputAddress), Error> {
     let node = graph.node(graph.roots[0]);
-    Ok((node.key, node.path()?))
+    Ok((node.key, node.address()?))
 }

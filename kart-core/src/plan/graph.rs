@@ -10,6 +10,7 @@ use super::limits::ExpandLimits;
 use crate::error::{Error, catch_panic};
 use crate::key::{self, Key};
 use crate::model::{DynTask, NodeId, Redactor, Requirement};
+use crate::workspace::OutputAddress;
 
 /// One task of a graph.
 #[derive(Debug)]
@@ -23,6 +24,16 @@ impl Node {
     /// Where the output goes, relative to the workspace.
     pub(crate) fn path(&self) -> Result<String, Error> {
         path(self.task.as_ref(), self.key)
+    }
+
+    /// Where the output goes, and whose it has to be.
+    pub(crate) fn address(&self) -> Result<OutputAddress, Error> {
+        let spec = self.task.spec();
+        Ok(OutputAddress {
+            path: self.path()?.into(),
+            key: (!spec.external).then_some(self.key),
+            is_keyed: spec.is_keyed(),
+        })
     }
 
     /// Calls `each` with every required task, in order, as often as it is named.

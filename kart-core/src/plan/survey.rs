@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
-use crate::error::{Error, StoreError};
+use crate::error::Error;
 use crate::key::Key;
 use crate::model::NodeId;
-use crate::workspace::{Workspace, layout};
+use crate::workspace::{StoredOutput, Validity, Workspace};
 
 /// Whether a task has to run, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Status {
     /// Its path has no key, and another version or other parameters made the object there, or a run was cut off while it
     /// wrote it.
     OutOfDate,
+    /// Its output is shorter than what was written, as a power cut leaves it.
+    Torn,
     /// You asked to run it again.
     RerunRequested,
     /// Other code made its output, and [`OnCodeChange::Rerun`](crate::OnCodeChange::Rerun) is set.
@@ -42,6 +44,11 @@ impl Status {
         !matches!(self, Status::NotNeeded | Status::Complete)
     }
 
+    /// Returns whether an object may lie at a path with a key that the output has to take the place of.
+    pub(crate) fn overwrites(self) -> bool {
+        self.replaces() || matches!(self, Status::Torn | Status::OutOfDate)
+    }
+
     /// Returns whether the task runs although its output may exist.
     pub(crate) fn replaces(self) -> bool {
         matches!(
@@ -49,11 +56,6 @@ impl Status {
             Status::RerunRequested | Status::CodeChanged | Status::Downstream
         )
     }
-}
-
-/// Returns the sidecar's text while the output is being written.
-pub(crate) fn pending(key: Key) -> String {
-    format!("pending {key}")
 }
 
 /// Finds the status of each task of the graph, indexed by node.
@@ -98,52 +100,44 @@ pub(crate) async fn check_outputs(
     nodes: Vec<NodeId>,
     workspace: &Workspace,
 ) -> Result<Vec<(NodeId, Status)>, Error> {
-    let paths = nodes
-        .iter()
-        .map(|&node| graph.node(node).path())
-        .collect::<Result<Vec<String>, Error>>()?;
-    let unkeyed: Vec<(usize, String)> = nodes
-        .iter()
-        .zip(&paths)
-        .enumerate()
-        .filter(|(_, (node, _))| !graph.node(**node).task.spec().is_keyed())
-        .map(|(at, (_, path))| (at, layout::sidecar(path)))
-        .collect();
+    // A listing shows what lies at a path with a key, and provenance what lies at any other. In a directory both cost the
+    // same, and provenance shows what a power cut has torn.
+    let is_directory = workspace.is_directory();
+    let is_listed = |node: &NodeId| {
+        let spec = graph.node(*node).task.spec();
+        spec.external || spec.is_keyed() && !is_directory
+    };
+    let (listed, looked_up): (Vec<NodeId>, Vec<NodeId>) = nodes.into_iter().partition(is_listed);
+    let paths = listed.iter().map(|&node| graph.node(node).path());
+    let paths = paths.collect::<Result<Vec<String>, Error>>()?;
     let exists = workspace.exists_many(paths).await?;
-    let mut statuses: Vec<(NodeId, Status)> = nodes
-        .into_iter()
-        .zip(exists)
-        .map(|(node, exists)| {
-            (
-                node,
-                if exists {
-                    Status::Complete
-                } else {
-                    Status::Missing
-                },
-            )
-        })
-        .collect();
-    let there: Vec<(usize, String)> = unkeyed
-        .into_iter()
-        .filter(|(at, _)| statuses[*at].1.is_complete())
-        .collect();
-    let sidecars = there.iter().map(|(_, sidecar)| sidecar.clone()).collect();
-    let sidecars = workspace.read_many(sidecars).await;
-    for ((at, _), sidecar) in there.into_iter().zip(sidecars) {
-        let key = graph.node(statuses[at].0).key;
-        if is_out_of_date(sidecar, key)? {
-            statuses[at].1 = Status::OutOfDate;
-        }
-    }
-    Ok(statuses)
+    let addresses = looked_up.iter().map(|&node| graph.node(node).address());
+    let addresses = addresses.collect::<Result<Vec<_>, Error>>()?;
+    let outputs = workspace.outputs(&addresses).await?;
+    let listed = listed.into_iter().zip(exists).map(|(node, exists)| {
+        let status = if exists {
+            Status::Complete
+        } else {
+            Status::Missing
+        };
+        (node, status)
+    });
+    let looked_up = looked_up.into_iter().zip(outputs).map(|(node, output)| {
+        let key = graph.node(node).key;
+        (
+            node,
+            output.map_or(Status::Missing, |output| status(key, &output)),
+        )
+    });
+    Ok(listed.chain(looked_up).collect())
 }
 
-/// Returns whether the sidecar names another key. An output without a sidecar was put there by someone else, and counts as
-/// complete.
-fn is_out_of_date(
-    sidecar: Result<Option<bytes::Bytes>, StoreError>,
-    key: Key,
-) -> Result<bool, StoreError> {
-    Ok(sidecar?.is_some_and(|text| text.trim_ascii() != key.to_string().as_bytes()))
+/// Returns whether an output is what the task of that key has made.
+fn status(key: Key, output: &StoredOutput) -> Status {
+    match output.origin.validity(key, output.bytes) {
+        Validity::Pending | Validity::OtherKey(_) => Status::OutOfDate,
+        Validity::Torn(_) => Status::Torn,
+        // Whoever reads what was changed hears of it.
+        Validity::Valid(_) | Validity::Changed(_) => Status::Complete,
+    }
 }

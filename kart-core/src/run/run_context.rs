@@ -16,6 +16,7 @@ use super::reruns::Reruns;
 use super::settings::Settings;
 use crate::model::{Resources, StopToken};
 use crate::plan::Graph;
+use crate::run_id::RunId;
 use crate::workspace::{CommitGuard, Workspace};
 
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct RunContext {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) leases: Leases,
     pub(crate) reruns: Reruns,
+    /// The run, if it is one of its own.
+    pub(crate) run_id: Option<RunId>,
     /// Makes the attempts, if not this process.
     pub(crate) executor: Option<Arc<dyn Executor>>,
     /// Whether this process has seen an output of a remote attempt in its own directory.
@@ -49,6 +52,7 @@ impl RunContext {
         graph: &Arc<Graph>,
         leases: &Leases,
         reruns: Reruns,
+        run_id: Option<RunId>,
     ) -> Arc<Self> {
         Arc::new(RunContext {
             graph: Arc::clone(graph),
@@ -61,6 +65,7 @@ impl RunContext {
             mailbox: Arc::default(),
             leases: leases.clone(),
             reruns,
+            run_id,
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),
             large: Mutex::default(),

@@ -98,7 +98,7 @@ async fn start(
             return Err(in_vain(tasks, &graph));
         }
         closing.within(reruns.sweep()).await;
-        let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns);
+        let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns, Some(run_id));
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(&roots, history.changed);
@@ -130,7 +130,7 @@ async fn start(
             return Err(failed.unwrap_or_else(|| nothing_done(settings, &graph, started)));
         }
     };
-    let run = RunContext::new(settings, &graph, &leases, reruns);
+    let run = RunContext::new(settings, &graph, &leases, reruns, Some(run_id));
     let log = settings.run_log.then_some(run_id);
     let log_sink = LogSink::silent(history.known);
     let mut state = RunState::new(settings, &run, log_sink, Opening::new(log), started);

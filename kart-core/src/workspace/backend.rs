@@ -29,6 +29,11 @@ pub(super) trait Backend: Send + Sync {
     /// Returns how many bytes an object has, or `None` when there is no such object.
     fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>>;
 
+    /// Returns how large an object is and what was recorded with it, or `None` when there is no such object.
+    fn look_up<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Found>>;
+
+    fn look_up_many(&self, paths: Vec<String>) -> Answers<'_, Option<Found>>;
+
     /// Returns whether there is an object at each path.
     fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>>;
 
@@ -36,9 +41,9 @@ pub(super) trait Backend: Send + Sync {
     /// that of an object.
     fn page<'a>(&'a self, directory: &'a str, after: &'a str) -> Answer<'a, Page>;
 
-    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Bytes>>;
+    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Object>>;
 
-    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Bytes>>;
+    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Object>>;
 
     fn read_range<'a>(&'a self, path: &'a str, range: Range<u64>) -> Answer<'a, Option<Bytes>>;
 
@@ -47,8 +52,8 @@ pub(super) trait Backend: Send + Sync {
     /// Returns an object as a file: the object itself, or a copy that is deleted when nobody has it any more.
     fn fetch<'a>(&'a self, path: &'a str) -> Answer<'a, Option<File>>;
 
-    /// Makes content an object in one step; returns `false` when an object was there and the mode does not replace it.
-    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, bool>;
+    /// Makes content an object in one step.
+    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, Written>;
 
     /// Returns whether there was an object, as far as the store tells.
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool>;
@@ -75,24 +80,53 @@ pub(super) struct Write<'a> {
     pub(super) path: &'a str,
     pub(super) content: Content<'a>,
     pub(super) mode: Mode,
+    /// What is recorded with the object, in printable ASCII.
+    pub(super) metadata: Option<&'a str>,
     /// Asked right before the irrevocable step.
     pub(super) guard: &'a CommitGuard,
 }
 
 /// What an object is made of.
 #[derive(Clone)]
-pub(super) enum Content<'a> {
+pub(crate) enum Content<'a> {
     Bytes(Bytes),
     /// Moved to its place if it is temporary and lies on the same disk.
     File(&'a File),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// The object must not exist yet.
     Create,
     /// The object is written over whatever is there.
     Replace,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The object is there, with its metadata.
+    Done,
+    /// The object is there, and its metadata was lost on the way.
+    Bare,
+    /// An object was there, and the mode does not replace it.
+    Exists,
+    /// The place keeps no metadata: nothing was written.
+    Unsupported,
+}
+
+/// An object that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) bytes: u64,
+    pub(super) metadata: Option<String>,
+}
+
+/// The content of an object, and what was recorded with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    pub(super) bytes: Bytes,
+    pub(super) metadata: Option<String>,
 }
 
 /// What kind of place it is.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::backend::{Answer, Answers, Backend, Write};
+use super::backend::{Answer, Answers, Backend, Found, Object, Write, Written};
 use super::bulk_exists::{self, Page};
 use super::requests::Counters;
 use super::{ObjectInfo, Reader, RequestCounts};
@@ -40,6 +40,16 @@ impl Backend for Counted {
         self.inner.size(path)
     }
 
+    fn look_up<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Found>> {
+        self.counters.exists(1);
+        self.inner.look_up(path)
+    }
+
+    fn look_up_many(&self, paths: Vec<String>) -> Answers<'_, Option<Found>> {
+        self.counters.exists(paths.len());
+        self.inner.look_up_many(paths)
+    }
+
     fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>> {
         self.counters.exists(paths.len());
         self.inner.exists_many(paths)
@@ -50,12 +60,12 @@ impl Backend for Counted {
         self.inner.page(directory, after)
     }
 
-    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Bytes>> {
+    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Object>> {
         self.counters.read(1);
         self.inner.read(path)
     }
 
-    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Bytes>> {
+    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Object>> {
         self.counters.read(paths.len());
         self.inner.read_many(paths)
     }
@@ -75,7 +85,7 @@ impl Backend for Counted {
         self.inner.fetch(path)
     }
 
-    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, bool> {
+    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, Written> {
         self.counters.write(1);
         self.inner.write(write)
     }

@@ -3,6 +3,7 @@
 
 mod disk;
 mod listing;
+mod metadata;
 mod rename;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
-use super::backend::{Answer, Answers, Backend, Content, Tuning, Write};
+use super::backend::{Answer, Answers, Backend, Content, Found, Object, Tuning, Write, Written};
 use super::bulk_exists::Page;
 use super::pool::{Pool, Size};
 use super::stream::StreamReader;
@@ -24,7 +25,7 @@ use super::{ObjectInfo, Reader, display_url, hints, layout};
 use crate::StoreError;
 use crate::format::File as Output;
 use crate::threads::{self, Wanted};
-use disk::{Disk, Permit, Read};
+use disk::{Content as ReadContent, Disk, Kind, Permit, Read};
 
 /// Paths in one operation of a call on many.
 const BATCH: usize = 256;
@@ -54,35 +55,34 @@ impl Local {
     }
 
     /// Reads what was too large to be read among others.
-    async fn whole(&self, path: &str, read: Read) -> Result<Option<Bytes>, StoreError> {
-        match read {
-            Read::Absent => Ok(None),
-            Read::Whole(bytes) => Ok(Some(bytes)),
-            Read::Large(file, size) => {
+    async fn whole(&self, path: &str, read: Option<Read>) -> Result<Option<Object>, StoreError> {
+        let Some(Read { content, metadata }) = read else {
+            return Ok(None);
+        };
+        let bytes = match content {
+            ReadContent::Whole(bytes) => bytes,
+            ReadContent::Large(file, size) => {
                 let size = self.tuning.size_limit.check(size).map_err(io::Error::other);
                 size.map_err(|error| self.failed("read", path, error))?;
                 let bytes = threads::run(move |_| disk::read_to_end(file)).await;
-                let bytes = bytes
+                bytes
                     .flatten()
-                    .map_err(|error| self.failed("read", path, error))?;
-                Ok(Some(bytes))
+                    .map_err(|error| self.failed("read", path, error))?
             }
-        }
+        };
+        Ok(Some(Object { bytes, metadata }))
     }
 
-    async fn publish(&self, write: Write<'_>) -> io::Result<bool> {
-        let (disk, path, guard) = (
-            self.disk.clone(),
-            write.path.to_owned(),
-            write.guard.clone(),
-        );
-        let mode = write.mode;
+    async fn publish(&self, write: Write<'_>) -> io::Result<Written> {
+        let (disk, guard, mode) = (self.disk.clone(), write.guard.clone(), write.mode);
+        let (path, metadata) = (write.path.to_owned(), write.metadata.map(str::to_owned));
         match write.content {
             Content::Bytes(bytes) => {
                 let is_small = bytes.len() < LARGE_BYTES && !layout::is_heartbeat(&path);
                 let publish = move |wanted: &Wanted<'_>| {
+                    let metadata = metadata.as_deref();
                     let permit = Permit { guard, wanted };
-                    disk.publish(&path, &bytes, mode, &permit)
+                    disk.publish(&path, &bytes, Kind { mode, metadata }, &permit)
                 };
                 if is_small {
                     self.pool.submit(Size::Small, publish).await
@@ -93,8 +93,9 @@ impl Local {
             Content::File(file) => {
                 let file = file.clone();
                 let publish = move |wanted: &Wanted<'_>| {
+                    let metadata = metadata.as_deref();
                     let permit = Permit { guard, wanted };
-                    disk.publish_file(&path, &file, mode, &permit)
+                    disk.publish_file(&path, &file, Kind { mode, metadata }, &permit)
                 };
                 threads::run(publish).await
             }
@@ -200,6 +201,14 @@ impl Backend for Local {
         Box::pin(self.one("look up", path, Disk::size))
     }
 
+    fn look_up<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Found>> {
+        Box::pin(self.one("look up", path, Disk::look_up))
+    }
+
+    fn look_up_many(&self, paths: Vec<String>) -> Answers<'_, Option<Found>> {
+        Box::pin(self.each("look up", paths, Disk::look_up))
+    }
+
     fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>> {
         Box::pin(async move {
             if let [path] = &paths[..] {
@@ -224,14 +233,14 @@ impl Backend for Local {
         })
     }
 
-    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Bytes>> {
+    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Object>> {
         Box::pin(async move {
             let read = self.one("read", path, Disk::read).await?;
             self.whole(path, read).await
         })
     }
 
-    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Bytes>> {
+    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Object>> {
         Box::pin(async move {
             let reads = self.each("read", paths.clone(), Disk::read).await;
             let mut contents = Vec::with_capacity(reads.len());
@@ -268,7 +277,7 @@ impl Backend for Local {
         })
     }
 
-    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, bool> {
+    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, Written> {
         let path = write.path;
         Box::pin(async move {
             let written = self.publish(write).await;

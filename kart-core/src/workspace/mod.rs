@@ -16,9 +16,12 @@ mod list;
 #[cfg(feature = "fs")]
 mod local;
 mod open;
+mod outputs;
 #[cfg(feature = "fs")]
 mod pool;
+mod provenance;
 mod read;
+mod recorded;
 mod remote;
 mod requests;
 mod resume;
@@ -36,8 +39,11 @@ use object_store::ObjectStore;
 use tokio::io::AsyncBufRead;
 use tokio::sync::OnceCell;
 
+pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use list::ObjectInfo;
+pub(crate) use outputs::{Origin, OutputAddress, Publication, StoredOutput, Validity};
+pub use provenance::Provenance;
 pub use requests::RequestCounts;
 pub use write::CreateOutcome;
 
@@ -46,6 +52,8 @@ use crate::{Result, StoreError};
 use backend::{Backend as _, Opened, Place, Tuning};
 use counted::Counted;
 use extension::Extension;
+use outputs::KeepsMetadata;
+use recorded::RecordedOutputs;
 
 /// An object, read piece by piece.
 pub type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
@@ -65,6 +73,9 @@ struct Inner {
     tuning: Arc<Tuning>,
     /// Set once the store has refused to overwrite an object.
     creates_only: OnceCell<()>,
+    keeps_metadata: KeepsMetadata,
+    /// What the run log knew of outputs when it was first asked.
+    recorded: OnceCell<RecordedOutputs>,
     extension: Extension,
 }
 
@@ -106,6 +117,8 @@ impl Workspace {
             backend: Counted::new(opened.backend),
             tuning: opened.tuning,
             creates_only: OnceCell::new_with(is_known_to.then_some(())),
+            keeps_metadata: KeepsMetadata::default(),
+            recorded: OnceCell::new(),
             extension: Extension::default(),
         };
         Self {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::backend::{Backend as _, Place};
+use super::backend::{Backend as _, Object, Place};
 use super::{Reader, Workspace, bulk_exists};
 use crate::error::StoreError;
 use crate::format::File;
@@ -54,19 +54,32 @@ impl Workspace {
     /// The store could not answer.
     pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         self.check("read", path)?;
-        self.backend().read(path).await
+        let object = self.backend().read(path).await?;
+        Ok(object.map(|object| object.bytes))
     }
 
     /// The bytes of each object, in the order of the paths. Each has an error of its own.
     pub async fn read_many(&self, paths: Vec<String>) -> Vec<Result<Option<Bytes>, StoreError>> {
+        let objects = self.read_objects(paths).await.into_iter();
+        let bytes = |object: Option<Object>| object.map(|object| object.bytes);
+        objects.map(|object| object.map(bytes)).collect()
+    }
+
+    pub(super) async fn read_objects(
+        &self,
+        paths: Vec<String>,
+    ) -> Vec<Result<Option<Object>, StoreError>> {
         if paths.iter().all(|path| self.check("read", path).is_ok()) {
             return self.backend().read_many(paths).await;
         }
-        let mut contents = Vec::with_capacity(paths.len());
+        let mut objects = Vec::with_capacity(paths.len());
         for path in paths {
-            contents.push(self.read(&path).await);
+            objects.push(match self.check("read", &path) {
+                Ok(()) => self.backend().read(&path).await,
+                Err(error) => Err(error),
+            });
         }
-        contents
+        objects
     }
 
     /// The part of an object's bytes that lies in the range; `None` when there is no such object.

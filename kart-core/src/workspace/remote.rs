@@ -2,6 +2,7 @@
 
 mod request;
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,12 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
-use object_store::{Error, ObjectStore, PutMode, multipart::MultipartStore, path::Path};
+use object_store::{
+    Attribute, Attributes, Error, ObjectStore, multipart::MultipartStore, path::Path,
+};
 use tempfile::NamedTempFile;
 use tokio::sync::Mutex;
 
 use super::adaptive_limit::AdaptiveLimit;
-use super::backend::{Answer, Answers, Backend, Content, Mode, Place, Tuning, Write};
+use super::backend::{
+    Answer, Answers, Backend, Content, Found, Mode, Object, Place, Tuning, Write, Written,
+};
 use super::bulk_exists::Page;
 use super::retry::{LOCAL, RetryTimeout};
 use super::{CommitGuard, Committing, ObjectInfo, Reader, display_url, hints, layout};
@@ -155,6 +160,19 @@ impl Backend for Remote {
         })
     }
 
+    fn look_up<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Found>> {
+        Box::pin(async move {
+            let found = self.head_of(path).await;
+            found.map_err(self.failed("look up", path))
+        })
+    }
+
+    fn look_up_many(&self, paths: Vec<String>) -> Answers<'_, Option<Found>> {
+        let look_up = async |path: String| self.look_up(&path).await;
+        let looks = stream::iter(paths.into_iter().map(look_up));
+        Box::pin(looks.buffered(CONCURRENCY).collect())
+    }
+
     fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>> {
         Box::pin(async move {
             let mut found = Vec::with_capacity(paths.len());
@@ -172,14 +190,14 @@ impl Backend for Remote {
         })
     }
 
-    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Bytes>> {
+    fn read<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Object>> {
         Box::pin(async move {
             let bytes = self.get(path).await;
             bytes.map_err(self.failed("read", path))
         })
     }
 
-    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Bytes>> {
+    fn read_many(&self, paths: Vec<String>) -> Answers<'_, Option<Object>> {
         let read = async |path: String| self.read(&path).await;
         let reads = stream::iter(paths.into_iter().map(read));
         Box::pin(reads.buffered(CONCURRENCY).collect())
@@ -218,23 +236,24 @@ impl Backend for Remote {
         })
     }
 
-    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, bool> {
+    fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, Written> {
         Box::pin(async move {
-            let Write { path, guard, .. } = write;
-            let mode = match write.mode {
-                Mode::Create => PutMode::Create,
-                Mode::Replace => PutMode::Overwrite,
-            };
-            let written = match write.content {
-                Content::Bytes(bytes) => self.put(path, bytes, mode, guard).await,
-                Content::File(file) => self.put_file(path, file, mode, guard).await,
+            let (path, mode) = (write.path, write.mode);
+            let written = match &write.content {
+                Content::Bytes(bytes) => self.put(&write, bytes.clone()).await,
+                Content::File(file) => self.put_file(&write, file).await,
             };
             match written {
-                Ok(()) => Ok(true),
+                Ok(written) => Ok(written),
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
-                    if write.mode == Mode::Create =>
+                    if mode == Mode::Create =>
                 {
-                    Ok(false)
+                    Ok(Written::Exists)
+                }
+                Err(Error::NotImplemented { .. } | Error::NotSupported { .. })
+                    if write.metadata.is_some() =>
+                {
+                    Ok(Written::Unsupported)
                 }
                 Err(error) => Err(self.failed("write", path)(error)),
             }
@@ -287,4 +306,18 @@ pub(super) fn enter(guard: &CommitGuard) -> Result<Committing, Error> {
         store: LOCAL,
         source: crate::interrupted().into(),
     })
+}
+
+/// The name under which metadata is kept with an object.
+const METADATA: Attribute = Attribute::Metadata(Cow::Borrowed("kart"));
+
+/// What is sent with an object.
+pub(super) fn attributes(metadata: Option<&str>) -> Attributes {
+    let pair = metadata.map(|metadata| (METADATA, metadata.to_owned()));
+    pair.into_iter().collect()
+}
+
+/// Returns what was recorded with an object.
+fn metadata(attributes: &Attributes) -> Option<String> {
+    Some(attributes.get(&METADATA)?.to_string())
 }

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use futures_util::stream::{self, TryStreamExt as _};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{
-    CopyMode, CopyOptions, Error, MultipartId, ObjectMeta, ObjectStoreExt as _, PutMode, path::Path,
+    CopyMode, CopyOptions, Error, MultipartId, ObjectMeta, ObjectStoreExt as _,
+    PutMultipartOptions, path::Path,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::remote::{BULK_BYTES, Remote, enter};
+use super::backend::{Mode, Write, Written};
+use super::layout;
+use super::remote::{BULK_BYTES, Remote, attributes, enter};
 use super::retry::LOCAL;
-use super::{CommitGuard, layout};
 use crate::error::chain;
 use crate::format::File;
 use crate::threads::{self, Wanted};
@@ -37,29 +39,25 @@ const MOST_PARTS: u64 = 9_000;
 const PARTS: usize = 4;
 
 impl Remote {
-    pub(super) async fn put_file(
-        &self,
-        path: &str,
-        file: &File,
-        mode: PutMode,
-        guard: &CommitGuard,
-    ) -> Result<(), Error> {
+    /// Sends a file: a small one with one request, a large one in parts.
+    pub(super) async fn put_file(&self, write: &Write<'_>, file: &File) -> Result<Written, Error> {
+        let path = write.path;
         let size = file.size().map_err(local)?;
         if size <= BULK_BYTES as u64 {
             let bytes = read_part(file.clone(), 0, size).await?;
-            return self.put(path, bytes, mode, guard).await;
+            return self.put(write, bytes).await;
         }
         let to = self.path(path)?;
         let uploads = layout::uploads(path);
         let own = format!("{uploads}/{}", Uuid::now_v7().simple());
         let from = self.path(&own)?;
-        let mode = match mode {
-            PutMode::Create => CopyMode::Create,
-            _ => CopyMode::Overwrite,
+        let mode = match write.mode {
+            Mode::Create => CopyMode::Create,
+            Mode::Replace => CopyMode::Overwrite,
         };
-        self.upload(&own, file, size).await?;
+        self.upload(&own, file, size, write.metadata).await?;
         let copy = || async {
-            let _committing = enter(guard)?;
+            let _committing = enter(write.guard)?;
             let options = CopyOptions::new().with_mode(mode);
             self.bulk().copy_opts(&from, &to, options).await
         };
@@ -72,18 +70,41 @@ impl Remote {
                 "failed to delete an upload that was copied to its place; a later one, or `gc`, deletes it"
             );
         }
-        copied
+        copied?;
+        // Some stores copy the bytes alone where a copy must not replace anything.
+        let is_bare = match write.metadata {
+            Some(_) => self
+                .head_of(path)
+                .await?
+                .is_some_and(|it| it.metadata.is_none()),
+            None => false,
+        };
+        Ok(if is_bare {
+            Written::Bare
+        } else {
+            Written::Done
+        })
     }
 
     /// Uploads a file in parts. That it is under way is written down first, so that its parts can be found and
     /// given up when this process is killed.
-    async fn upload(&self, to: &str, file: &File, size: u64) -> Result<(), Error> {
+    async fn upload(
+        &self,
+        to: &str,
+        file: &File,
+        size: u64,
+        metadata: Option<&str>,
+    ) -> Result<(), Error> {
         let whole = self.path(to)?;
         let Some(parts) = self.parts() else {
-            let upload = || self.upload_unrecorded(&whole, file, size);
+            let upload = || self.upload_unrecorded(&whole, file, size, metadata);
             return self.pass(to, upload).await;
         };
-        let id = self.pass(to, || parts.create_multipart(&whole)).await?;
+        let id = self
+            .pass(to, || {
+                parts.create_multipart_opts(&whole, options(metadata))
+            })
+            .await?;
         let sent = self.send(parts, to, &id, file, size).await;
         if sent.is_err() {
             // What cannot be given up now is given up by a later upload, or by `gc`.
@@ -143,8 +164,15 @@ impl Remote {
     }
 
     /// The same where a store has no names for uploads that are under way.
-    async fn upload_unrecorded(&self, to: &Path, file: &File, size: u64) -> Result<(), Error> {
-        let mut upload = self.bulk().put_multipart(to).await?;
+    async fn upload_unrecorded(
+        &self,
+        to: &Path,
+        file: &File,
+        size: u64,
+        metadata: Option<&str>,
+    ) -> Result<(), Error> {
+        let upload = self.bulk().put_multipart_opts(to, options(metadata));
+        let mut upload = upload.await?;
         let mut sent = stream::FuturesUnordered::new();
         let result = async {
             for (_, bytes) in pieces(file, size) {
@@ -224,6 +252,13 @@ impl Remote {
             }
         }
         Ok(())
+    }
+}
+
+fn options(metadata: Option<&str>) -> PutMultipartOptions {
+    PutMultipartOptions {
+        attributes: attributes(metadata),
+        ..PutMultipartOptions::default()
     }
 }
 

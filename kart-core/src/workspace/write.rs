@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::backend::{Backend as _, Content, Mode, Write};
+use super::backend::{Backend as _, Content, Mode, Write, Written};
 use super::{CommitGuard, Workspace};
 use crate::error::StoreError;
 use crate::format::File;
@@ -87,7 +87,7 @@ impl Workspace {
             .await
     }
 
-    /// The one way in which an object is written.
+    /// The way of what has no provenance; returns `false` when an object was there and the mode does not replace it.
     async fn write(
         &self,
         path: &str,
@@ -100,9 +100,10 @@ impl Workspace {
             path,
             content,
             mode,
+            metadata: None,
             guard,
         };
-        self.backend().write(write).await
+        Ok(self.backend().write(write).await? != Written::Exists)
     }
 
     /// Returns whether the store refuses to create `path`, which the caller has written with such bytes. A directory
@@ -150,29 +151,6 @@ impl Workspace {
         guard: &CommitGuard,
     ) -> Result<(), StoreError> {
         self.write(path, Content::Bytes(bytes), Mode::Replace, guard)
-            .await?;
-        Ok(())
-    }
-
-    /// Makes a file an object that must not exist yet, unless the guard is closed before it is there; whether it did not.
-    pub(crate) async fn create_file_guarded(
-        &self,
-        path: &str,
-        file: &File,
-        guard: &CommitGuard,
-    ) -> Result<bool, StoreError> {
-        self.write(path, Content::File(file), Mode::Create, guard)
-            .await
-    }
-
-    /// Makes a file an object in one step, over whatever was there, unless the guard is closed before it is there.
-    pub(crate) async fn replace_file_guarded(
-        &self,
-        path: &str,
-        file: &File,
-        guard: &CommitGuard,
-    ) -> Result<(), StoreError> {
-        self.write(path, Content::File(file), Mode::Replace, guard)
             .await?;
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! The inputs of a body, from the output cache or from the workspace.
 
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{BoxError, Error};
-use crate::model::{Erased, Handle, How, Input, LoadError, Loader, NodeId, Value, Want, decoded};
+use crate::model::{Erased, Handle, How, Input, LoadError, Loader, NodeId, Value, Want};
 use crate::plan::{Node, describe};
 use crate::run::run_context::RunContext;
+use crate::workspace::OutputAddress;
 
 /// How many shared outputs one attempt loads at once.
 const LOADS: usize = 64;
@@ -113,13 +113,15 @@ impl RunContext {
 
     async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), LoadFailure> {
         let node = self.graph.node(id);
-        let path = node.path()?;
-        let loaded = Loader::of(node.task.as_ref()).load(&self.workspace, &path);
-        loaded.await.map_err(|error| self.failed(id, &path, error))
+        let address = node.address()?;
+        let loaded = Loader::of(node.task.as_ref()).load(&self.workspace, &address);
+        loaded
+            .await
+            .map_err(|error| self.failed(id, &address.path, error))
     }
 
     fn failed(&self, id: NodeId, path: &str, error: LoadError) -> LoadFailure {
-        let is_missing = matches!(error, LoadError::Missing);
+        let is_missing = error.is_missing();
         let task = describe(self.graph.node(id).task.as_ref());
         let error = error.of(task, self.workspace.display_url(path));
         if is_missing {
@@ -139,28 +141,20 @@ impl RunContext {
         for (at, node) in files {
             loaded.push((at, self.load_one(node).await?.0));
         }
-        let paths = wanted
+        let addresses = wanted
             .iter()
-            .map(|&(_, node)| self.graph.node(node).path())
-            .collect::<Result<Vec<String>, Error>>()?;
-        let read = self.workspace.read_many(paths).await;
-        for ((at, node), bytes) in wanted.into_iter().zip(read) {
-            let bytes = bytes.map_err(Error::from)?;
-            loaded.push((at, self.decode(node, bytes).await?));
+            .map(|&(_, node)| self.graph.node(node).address())
+            .collect::<Result<Vec<OutputAddress>, Error>>()?;
+        let read = OutputAddress::read_many(&addresses, &self.workspace).await;
+        for ((&(at, node), address), fetched) in wanted.iter().zip(&addresses).zip(read) {
+            let decoded = match fetched {
+                Ok(fetched) => fetched.decode(self.graph.node(node).task.decoder()).await,
+                Err(error) => Err(error),
+            };
+            let output = decoded.map_err(|error| self.failed(node, &address.path, error))?;
+            loaded.push((at, output));
         }
         Ok(loaded)
-    }
-
-    async fn decode(&self, id: NodeId, bytes: Option<Bytes>) -> Result<Erased, LoadFailure> {
-        let node = self.graph.node(id);
-        let decoded = match bytes {
-            Some(bytes) => {
-                let decoded = decoded(node.task.decoder(), bytes).await;
-                decoded.map_err(LoadError::Decode)
-            }
-            None => Err(LoadError::Missing),
-        };
-        decoded.or_else(|error| Err(self.failed(id, &node.path()?, error)))
     }
 
     fn handle(&self, id: NodeId) -> Result<Handle, Error> {
@@ -168,7 +162,7 @@ impl RunContext {
         Ok(Handle {
             workspace: self.workspace.clone(),
             task: node.task.spec().name,
-            path: node.path()?.into(),
+            address: node.address()?,
             loader: Loader::of(node.task.as_ref()),
         })
     }

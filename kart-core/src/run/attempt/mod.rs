@@ -21,6 +21,7 @@ use tracing::{Instrument as _, Span, info_span};
 
 use self::acquire::{Acquired, acquire};
 use self::inputs::LoadFailure;
+use self::publish::{Output, publish};
 use self::run_handle::RunHandle;
 use super::errors::error_text::redacted;
 use super::errors::unavailable::is_unavailable;
@@ -35,7 +36,7 @@ use crate::model::{
     StepStore, Stored,
 };
 use crate::plan::Status;
-use crate::workspace::CommitGuard;
+use crate::workspace::{CommitGuard, Provenance};
 
 /// The encoded output of a body.
 struct Encoded {
@@ -320,19 +321,28 @@ impl Attempt<'_> {
     async fn publish(&self, encoded: Encoded, guard: &CommitGuard) -> Result<Published, BoxError> {
         let run = self.run;
         let node = run.graph.node(self.node);
-        if !node.task.spec().is_keyed() || self.status.replaces() {
+        if !node.task.spec().is_keyed() || self.status.overwrites() {
             // Create-only writes need no lease: they change nothing that exists.
             self.ensure_held().await?;
         }
-        let mut publishing = pin!(publish::publish(
-            &run.workspace,
+        let stored = &encoded.stored;
+        let spec = node.task.spec();
+        let provenance = Provenance {
+            code: Some(spec.code.to_owned()),
+            run: run.run_id,
+            reruns: run.reruns.ids(),
+            blake3: stored.hash(),
+            ..Provenance::new(node.key, spec.name, stored.size()?)
+        };
+        let output = Output {
             node,
-            self.status,
-            guard,
-            &encoded.path,
-            encoded.output,
-            encoded.stored
-        ));
+            status: self.status,
+            path: &encoded.path,
+            value: encoded.output,
+            stored,
+            provenance: &provenance,
+        };
+        let mut publishing = pin!(publish(&run.workspace, output, guard));
         let published = match poll!(publishing.as_mut()) {
             Poll::Ready(published) => published,
             Poll::Pending => {

@@ -3,85 +3,91 @@
 use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use crate::error::{BoxError, StoreError};
+use crate::error::BoxError;
 use crate::format::File;
 use crate::model::{Erased, Stored};
-use crate::plan::{Node, Status, pending};
+use crate::plan::{Node, Status};
 use crate::run::message::Published;
-use crate::workspace::{CommitGuard, CreateOutcome, Workspace, layout};
+use crate::workspace::{CommitGuard, Content, Mode, Provenance, Publication, Workspace};
 
-pub(crate) async fn publish(
+/// An output to be published.
+pub(super) struct Output<'a> {
+    pub(super) node: &'a Node,
+    pub(super) status: Status,
+    pub(super) path: &'a str,
+    pub(super) value: Erased,
+    pub(super) stored: &'a Stored,
+    pub(super) provenance: &'a Provenance,
+}
+
+pub(super) async fn publish(
     workspace: &Workspace,
-    node: &Node,
-    status: Status,
+    output: Output<'_>,
     guard: &CommitGuard,
-    path: &str,
-    output: Erased,
-    stored: Stored,
 ) -> Result<Published, BoxError> {
-    let is_keyed = node.task.spec().is_keyed();
-    let bytes = stored.size()?;
-    let hash = match &stored {
-        Stored::Bytes(_, hash) => Some(*hash),
-        Stored::File(_) => None,
+    let Output { path, stored, .. } = output;
+    let is_keyed = output.node.task.spec().is_keyed();
+    let is_new = is_keyed && !output.status.overwrites();
+    let publication = Publication {
+        path,
+        content: match stored {
+            Stored::Bytes(bytes, _) => Content::Bytes(bytes.clone()),
+            Stored::File(file) => Content::File(file),
+        },
+        mode: if is_new { Mode::Create } else { Mode::Replace },
+        is_keyed,
+        provenance: output.provenance,
     };
-    if !is_keyed {
-        replace_named(workspace, node, path, &stored, guard).await?;
-    } else if status.replaces() {
-        replace(workspace, path, &stored, guard).await?;
-    } else if let Some(first) = create(workspace, node, path, &stored, guard).await? {
+    let is_written = workspace.publish(publication, guard).await?;
+    if !is_written && let Some(first) = other(workspace, output.node, path, stored).await? {
         return Ok(first);
     }
     // The file has moved to its place.
-    let output = match &stored {
+    let value = match stored {
         Stored::File(_) if workspace.is_directory() => match workspace.fetch(path).await? {
             Some(file) => Arc::new(file),
-            None => output,
+            None => output.value,
         },
-        _ => output,
+        _ => output.value,
     };
     Ok(Published {
-        output: Some(output),
-        bytes,
-        hash,
+        output: Some(value),
+        bytes: output.provenance.bytes,
+        hash: output.provenance.blake3,
         differed: false,
         worker: None,
     })
 }
 
-/// Creates an output; returns the one that was there first if its bytes differ.
-async fn create(
+/// Returns the output that was there first if its bytes differ.
+async fn other(
     workspace: &Workspace,
     node: &Node,
     path: &str,
     stored: &Stored,
-    guard: &CommitGuard,
 ) -> Result<Option<Published>, BoxError> {
+    let deleted = || {
+        let location = workspace.display_url(path);
+        format!("`{location}` was there and was deleted meanwhile")
+    };
     match stored {
-        Stored::Bytes(encoded, _) => match workspace
-            .create_guarded(path, encoded.clone(), guard)
-            .await?
-        {
-            CreateOutcome::Exists(first) if first != encoded => Ok(Some(Published {
+        Stored::Bytes(encoded, _) => {
+            let first = workspace.read(path).await?.ok_or_else(deleted)?;
+            if first == encoded {
+                return Ok(None);
+            }
+            Ok(Some(Published {
                 bytes: first.len() as u64,
                 hash: Some(blake3::hash(&first)),
                 output: Some((node.task.decoder())(first)?),
                 differed: true,
                 worker: None,
-            })),
-            _ => Ok(None),
-        },
+            }))
+        }
         Stored::File(file) => {
-            if workspace.create_file_guarded(path, file, guard).await? {
-                return Ok(None);
-            }
-            let Some(first) = workspace.fetch(path).await? else {
-                let location = workspace.display_url(path);
-                return Err(format!("`{location}` was there and was deleted meanwhile").into());
-            };
+            let first = workspace.fetch(path).await?.ok_or_else(deleted)?;
             Ok(Some(Published {
                 bytes: first.size()?,
                 hash: None,
@@ -112,33 +118,4 @@ async fn is_same(one: File, other: File) -> std::io::Result<bool> {
         }
     };
     spawn_blocking(compare).await?
-}
-
-async fn replace(
-    workspace: &Workspace,
-    path: &str,
-    stored: &Stored,
-    guard: &CommitGuard,
-) -> Result<(), StoreError> {
-    match stored {
-        Stored::Bytes(bytes, _) => workspace.replace_guarded(path, bytes.clone(), guard).await,
-        Stored::File(file) => workspace.replace_file_guarded(path, file, guard).await,
-    }
-}
-
-/// Replaces an output at a path without a key. Its sidecar says `pending` meanwhile, so a crash in between never leaves
-/// what looks like a complete output.
-async fn replace_named(
-    workspace: &Workspace,
-    node: &Node,
-    path: &str,
-    stored: &Stored,
-    guard: &CommitGuard,
-) -> Result<(), StoreError> {
-    let sidecar = layout::sidecar(path);
-    let pending = Bytes::from(pending(node.key));
-    workspace.replace_guarded(&sidecar, pending, guard).await?;
-    replace(workspace, path, stored, guard).await?;
-    let done = Bytes::from(node.key.to_string());
-    workspace.replace_guarded(&sidecar, done, guard).await
 }

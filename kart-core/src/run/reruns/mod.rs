@@ -194,6 +194,11 @@ impl Reruns {
         self.open.iter().find(|rerun| rerun.record.tasks == *tasks)
     }
 
+    /// Returns the ids of the reruns.
+    pub(crate) fn ids(&self) -> Vec<RunId> {
+        self.open.iter().map(|rerun| rerun.record.id).collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rerun> {
         self.open.iter()
     }

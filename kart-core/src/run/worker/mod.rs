@@ -257,6 +257,7 @@ impl Worker {
             graph,
             &Leases::Nothing,
             Reruns::none(&settings.workspace),
+            None,
         );
         let log_sink = LogSink::kept(notes);
         let mut state = RunState::new(&settings, &run, log_sink, Opening::planned(), started);

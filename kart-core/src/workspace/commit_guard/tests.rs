@@ -4,7 +4,8 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::error::is_interrupted;
-use crate::workspace::Workspace;
+use crate::key::Key;
+use crate::workspace::{Content, Mode, Provenance, Publication, Workspace};
 
 #[tokio::test]
 async fn a_closed_guard_lets_nothing_pass_and_waits_for_what_has_passed() {
@@ -44,8 +45,19 @@ async fn refused_everywhere(workspace: &Workspace) {
     let large = workspace.replace_guarded("a", large, &guard).await;
     let file = workspace.new_file().unwrap();
     std::fs::write(file.path(), vec![1; 9 << 20]).unwrap();
-    let create_file = workspace.create_file_guarded("b", &file, &guard).await;
-    let replace_file = workspace.replace_file_guarded("a", &file, &guard).await;
+    let provenance = Provenance::new(Key::of(b"x"), "T", 9 << 20);
+    let publish = async |path, mode| {
+        let publication = Publication {
+            path,
+            content: Content::File(&file),
+            mode,
+            is_keyed: true,
+            provenance: &provenance,
+        };
+        workspace.publish(publication, &guard).await
+    };
+    let create_file = publish("b", Mode::Create).await;
+    let replace_file = publish("a", Mode::Replace).await;
     let errors = [
         create.unwrap_err(),
         replace.unwrap_err(),

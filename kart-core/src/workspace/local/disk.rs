@@ -14,10 +14,11 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::backend::Mode;
+use super::super::backend::{Found, Mode, Written};
 use super::super::layout;
 use super::super::scratch::Scratch;
 use super::super::{CommitGuard, Committing};
+use super::metadata;
 use super::rename::{is_unsupported, rename_new};
 use crate::format::File as Output;
 use crate::threads::Wanted;
@@ -37,6 +38,14 @@ pub(super) struct Disk {
     only_links: AtomicBool,
 }
 
+/// How a file is put at its place.
+#[derive(Clone, Copy)]
+pub(super) struct Kind<'a> {
+    pub(super) mode: Mode,
+    /// What is recorded with it.
+    pub(super) metadata: Option<&'a str>,
+}
+
 /// Permission to move a file to its place.
 pub(super) struct Permit<'a> {
     pub(super) guard: CommitGuard,
@@ -44,8 +53,13 @@ pub(super) struct Permit<'a> {
     pub(super) wanted: &'a Wanted<'a>,
 }
 
-pub(super) enum Read {
-    Absent,
+/// An object that was read, and what was recorded with it.
+pub(super) struct Read {
+    pub(super) content: Content,
+    pub(super) metadata: Option<String>,
+}
+
+pub(super) enum Content {
     Whole(Bytes),
     /// Open, and to be read on a thread of its own.
     Large(File, u64),
@@ -75,6 +89,15 @@ impl Disk {
         Ok(meta.filter(fs::Metadata::is_file).map(|meta| meta.len()))
     }
 
+    /// Returns how large an object is, and what was recorded with it.
+    pub(super) fn look_up(&self, path: &str) -> io::Result<Option<Found>> {
+        let Some(bytes) = self.size(path)? else {
+            return Ok(None);
+        };
+        let metadata = metadata::recorded(&self.root.join(path))?;
+        Ok(Some(Found { bytes, metadata }))
+    }
+
     /// Returns whether an object is there, for many after one [`ensure_not_gone`](Self::ensure_not_gone).
     pub(super) fn exists(&self, path: &str) -> io::Result<bool> {
         match fs::metadata(self.root.join(path)) {
@@ -95,12 +118,17 @@ impl Disk {
         Ok(meta.is_file().then_some((file, meta.len())))
     }
 
-    pub(super) fn read(&self, path: &str) -> io::Result<Read> {
-        Ok(match self.open_sized(path)? {
-            None => Read::Absent,
-            Some((file, length)) if length <= SMALL_BYTES => Read::Whole(read_to_end(file)?),
-            Some((file, length)) => Read::Large(file, length),
-        })
+    pub(super) fn read(&self, path: &str) -> io::Result<Option<Read>> {
+        let Some((file, length)) = self.open_sized(path)? else {
+            return Ok(None);
+        };
+        let metadata = metadata::recorded_with(&file)?;
+        let content = if length <= SMALL_BYTES {
+            Content::Whole(read_to_end(file)?)
+        } else {
+            Content::Large(file, length)
+        };
+        Ok(Some(Read { content, metadata }))
     }
 
     /// What lies below a file is merely absent, as in a bucket; unless the file is the workspace.
@@ -131,16 +159,16 @@ impl Disk {
         Ok(Some(bytes.into()))
     }
 
-    /// Puts bytes at their place in one step; `false` when a file was there and `mode` does not replace it.
+    /// Puts bytes at their place in one step.
     pub(super) fn publish(
         &self,
         path: &str,
         bytes: &[u8],
-        mode: Mode,
+        kind: Kind<'_>,
         permit: &Permit<'_>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Written> {
         let write = || self.temporary(|scratch| scratch.write(bytes));
-        self.put(path, write()?, mode, permit, write)
+        self.put(path, kind, permit, write)
     }
 
     /// Puts a file at its place in one step; one that is temporary is moved there.
@@ -148,19 +176,22 @@ impl Disk {
         &self,
         path: &str,
         file: &Output,
-        mode: Mode,
+        kind: Kind<'_>,
         permit: &Permit<'_>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Written> {
         if file.is_temporary() {
+            if !kind.record(file.path())? {
+                return Ok(Written::Unsupported);
+            }
             let target = self.root.join(path);
-            match self.move_to(file.path(), &target, mode, permit) {
+            match self.move_to(file.path(), &target, kind.mode, permit) {
                 // It is on another disk.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
-                moved => return moved,
+                moved => return moved.map(written),
             }
         }
         let copy = || self.temporary(|scratch| scratch.copy(file.path()));
-        self.put(path, copy()?, mode, permit, copy)
+        self.put(path, kind, permit, copy)
     }
 
     /// An empty file beside those that are being written.
@@ -168,19 +199,27 @@ impl Disk {
         TempPath::try_from_path(self.temporary(|scratch| scratch.write(b""))?)
     }
 
-    /// Moves what `again` can make anew.
+    /// Moves a temporary file to its place, which can be made anew.
     fn put(
         &self,
         path: &str,
-        mut temporary: PathBuf,
-        mode: Mode,
+        kind: Kind<'_>,
         permit: &Permit<'_>,
-        again: impl Fn() -> io::Result<PathBuf>,
-    ) -> io::Result<bool> {
+        make: impl Fn() -> io::Result<PathBuf>,
+    ) -> io::Result<Written> {
         let target = self.root.join(path);
         let mut attempt = 1;
-        let moved = loop {
-            match self.move_to(&temporary, &target, mode, permit) {
+        loop {
+            let temporary = make()?;
+            let put = match kind.record(&temporary) {
+                Ok(true) => self
+                    .move_to(&temporary, &target, kind.mode, permit)
+                    .map(written),
+                Ok(false) => Ok(Written::Unsupported),
+                Err(error) => Err(error),
+            };
+            match put {
+                Ok(Written::Done) => return put,
                 // Somebody removed `_kart`.
                 Err(error)
                     if error.kind() == ErrorKind::NotFound
@@ -188,15 +227,13 @@ impl Disk {
                         && !temporary.exists() =>
                 {
                     attempt += 1;
-                    temporary = again()?;
                 }
-                moved => break moved,
+                put => {
+                    let _ = fs::remove_file(&temporary);
+                    return put;
+                }
             }
-        };
-        if !matches!(moved, Ok(true)) {
-            let _ = fs::remove_file(&temporary);
         }
-        moved
     }
 
     fn move_to(
@@ -337,6 +374,25 @@ impl Permit<'_> {
     fn enter(&self) -> io::Result<Committing> {
         let committing = self.guard.enter().filter(|_| self.wanted.is_wanted());
         committing.ok_or_else(|| io::Error::other(crate::interrupted()))
+    }
+}
+
+impl Kind<'_> {
+    /// Records the metadata with a file; returns `false` where the file system keeps none.
+    fn record(self, path: &Path) -> io::Result<bool> {
+        match self.metadata {
+            Some(text) => metadata::record(path, text),
+            None => Ok(true),
+        }
+    }
+}
+
+/// What became of a file that was to be moved.
+fn written(is_moved: bool) -> Written {
+    if is_moved {
+        Written::Done
+    } else {
+        Written::Exists
     }
 }
 

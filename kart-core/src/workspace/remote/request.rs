@@ -7,15 +7,16 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{
-    Error, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path,
+    Error, GetOptions, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path,
 };
 
+use super::super::backend::{Found, Mode, Object, Write, Written};
 use super::super::bulk_exists::{PAGE, Page};
 use super::super::resume::{Body, cut_off};
 use super::super::retry::LOCAL;
 use super::super::stream::StreamReader;
-use super::super::{CommitGuard, ObjectInfo, Reader, hints};
-use super::{BULK_BYTES, Remote, enter};
+use super::super::{ObjectInfo, Reader, hints};
+use super::{BULK_BYTES, Remote, attributes, enter, metadata};
 
 impl Remote {
     /// "Not found" as `None`, unless it is the bucket that was not found.
@@ -30,6 +31,22 @@ impl Remote {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// How large an object is, and what was recorded with it.
+    pub(in crate::workspace) async fn head_of(&self, path: &str) -> Result<Option<Found>, Error> {
+        let whole = self.path(path)?;
+        let options = GetOptions::new().with_head(true);
+        let head = self.pass(path, || self.store.get_opts(&whole, options.clone()));
+        if let Some(object) = self.found(head.await)? {
+            return Ok(Some(Found {
+                bytes: object.meta.size,
+                metadata: metadata(&object.attributes),
+            }));
+        }
+        // It says whether it is the bucket that is missing.
+        self.size_of(path).await?;
+        Ok(None)
     }
 
     pub(super) async fn size_of(&self, path: &str) -> Result<Option<u64>, Error> {
@@ -55,12 +72,12 @@ impl Remote {
         Ok(None)
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Object>, Error> {
         let whole = self.path(path)?;
         self.pass(path, || self.get_whole(&whole)).await
     }
 
-    async fn get_whole(&self, path: &Path) -> Result<Option<Bytes>, Error> {
+    async fn get_whole(&self, path: &Path) -> Result<Option<Object>, Error> {
         match self.found(self.store.get(path).await)? {
             Some(object) => {
                 let size = self.tuning.size_limit.check(object.meta.size);
@@ -69,10 +86,11 @@ impl Remote {
                     source: error.into(),
                 })?;
                 let size = object.meta.size;
+                let metadata = metadata(&object.attributes);
                 let bytes = object.bytes().await?;
                 match bytes.len() as u64 {
                     at if at < size => Err(cut_off(at, size)),
-                    _ => Ok(Some(bytes)),
+                    _ => Ok(Some(Object { bytes, metadata })),
                 }
             }
             None => Ok(None),
@@ -96,29 +114,34 @@ impl Remote {
         self.found(read.await)
     }
 
+    /// Sends an object with one request.
     pub(in crate::workspace) async fn put(
         &self,
-        path: &str,
+        write: &Write<'_>,
         bytes: Bytes,
-        mode: PutMode,
-        guard: &CommitGuard,
-    ) -> Result<(), Error> {
-        let whole = self.path(path)?;
+    ) -> Result<Written, Error> {
+        let whole = self.path(write.path)?;
         let store = if bytes.len() < BULK_BYTES {
             &self.store
         } else {
             &self.bulk
         };
-        let put = || async {
-            let _committing = enter(guard)?;
-            let payload = PutPayload::from_bytes(bytes.clone());
-            store
-                .put_opts(&whole, payload, PutOptions::from(mode.clone()))
-                .await
+        let options = PutOptions {
+            mode: match write.mode {
+                Mode::Create => PutMode::Create,
+                Mode::Replace => PutMode::Overwrite,
+            },
+            attributes: attributes(write.metadata),
+            ..PutOptions::default()
         };
-        self.pass(path, put).await?;
+        let put = || async {
+            let _committing = enter(write.guard)?;
+            let payload = PutPayload::from_bytes(bytes.clone());
+            store.put_opts(&whole, payload, options.clone()).await
+        };
+        self.pass(write.path, put).await?;
         self.bucket_seen.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(Written::Done)
     }
 
     pub(super) async fn delete_object(&self, path: &str) -> Result<bool, Error> {

@@ -3,9 +3,9 @@ use std::thread;
 use super::*;
 
 fn content(disk: &Disk, path: &str) -> Bytes {
-    match disk.read(path).unwrap() {
-        Read::Whole(bytes) => bytes,
-        Read::Absent | Read::Large(..) => panic!("`{path}` is not small and whole"),
+    match disk.read(path).unwrap().unwrap().content {
+        Content::Whole(bytes) => bytes,
+        Content::Large(..) => panic!("`{path}` is not small"),
     }
 }
 
@@ -14,7 +14,9 @@ fn publish(disk: &Disk, bytes: &[u8], mode: Mode) -> bool {
         guard: CommitGuard::always_open(),
         wanted: &Wanted::ALWAYS,
     };
-    disk.publish("a/b", bytes, mode, &permit).unwrap()
+    let metadata = Some("v=1");
+    let written = disk.publish("a/b", bytes, Kind { mode, metadata }, &permit);
+    written.unwrap() == Written::Done
 }
 
 #[test]
