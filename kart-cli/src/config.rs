@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kart_core::{Coordination, OnCodeChange, Runner, TaskSpec, Workspace};
+use kart_core::{Coordination, OnCodeChange, Runner, TaskSpec, Verify, Workspace};
 use toml::{Table, Value as Toml};
 
 use crate::End;
@@ -271,6 +271,14 @@ impl Config {
         }
     }
 
+    pub(crate) fn verify(&self) -> Verify {
+        match self.text("verify") {
+            "always" => Verify::Always,
+            "never" => Verify::Never,
+            _ => Verify::Known,
+        }
+    }
+
     /// A runner with these settings.
     pub(crate) fn runner(&self, parsed: &Parsed, workspace: &Workspace) -> Result<Runner, End> {
         if let Some(requests) = self.parsed("store-concurrency") {
@@ -280,7 +288,8 @@ impl Config {
             .workers(self.workers())
             .fail_fast(self.fail_fast())
             .coordination(self.coordination())
-            .on_code_change(self.on_code_change());
+            .on_code_change(self.on_code_change())
+            .verify(self.verify());
         if let Some(deadline) = self.duration("deadline") {
             runner = runner.deadline(deadline);
         }

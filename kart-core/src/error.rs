@@ -113,6 +113,16 @@ pub enum Error {
         /// That of what is there.
         found: String,
     },
+    /// No hash was recorded of the stored object, and [`Verify::Always`](crate::Verify::Always) wants one.
+    #[error(
+        "`{location}`, the output of {task}, cannot be verified: no hash of it is recorded\nhint: run the task again, or read it with `--verify known`"
+    )]
+    Unverified {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+    },
     /// The stored object is not what its format promises.
     #[error(
         "failed to decode `{location}`, the output of {task}: delete the object to have it made again, or bump the task's `version` if its type has changed"

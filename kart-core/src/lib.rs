@@ -29,7 +29,7 @@ pub use lease::{Owner, host};
 pub use log::{RecordedOutcome, RunSummary, TaskRecord};
 pub use model::{
     AnyTask, Artifact, Command, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec,
-    Redactor, StopToken, Task, TaskSpec, Writer, dep,
+    Redactor, StopToken, StoredOutput, Task, TaskSpec, Verify, Writer, dep,
 };
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
@@ -43,7 +43,9 @@ pub use run::{
 pub use run_id::RunId;
 #[doc(hidden)]
 pub use workspace::layout;
-pub use workspace::{CreateOutcome, ObjectInfo, Provenance, Reader, RequestCounts, Workspace};
+pub use workspace::{
+    CreateOutcome, ObjectInfo, OutputState, Provenance, Reader, RequestCounts, Workspace,
+};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes
 /// without notice.

@@ -112,7 +112,7 @@ async fn requirements(session: &Session) -> Result<String, (u8, String)> {
     let others = others.filter_map(|spec| AnyTask::given(spec.name, Vec::new()).ok());
     for roots in std::iter::once(roots).chain(others.map(|task| vec![task])) {
         let plan = session.runner.plan_all(roots).await.map_err(failed)?;
-        session.runner.verify(&plan).map_err(failed)?;
+        session.runner.preflight(&plan).map_err(failed)?;
         tasks += plan.len();
         kinds += 1;
     }

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::io::AsyncBufRead;
 
-use super::stored::{Fetched, LoadError, Loader};
+use super::stored::{LoadError, Loader};
+use super::stored_output::StoredOutput;
 use crate::error::Error;
 use crate::format::File;
-use crate::workspace::{OutputAddress, Workspace};
+use crate::workspace::Reader;
 
 /// A handle to a task's output, which loads nothing until asked: take a requirement as
 /// `Artifact<T>` or `Vec<Artifact<T>>` to keep a large value, or a wide fan-in, out of memory.
@@ -51,21 +50,11 @@ pub struct Artifact<T> {
     output: PhantomData<fn() -> T>,
 }
 
-/// Where an output is, and how it is read.
-#[derive(Clone)]
+/// Where an output is, and how it is decoded.
+#[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) workspace: Workspace,
-    pub(crate) task: &'static str,
-    pub(crate) address: OutputAddress,
+    pub(crate) output: StoredOutput,
     pub(crate) loader: Loader,
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("path", &self.address.path)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<T: Send + Sync + 'static> Artifact<T> {
@@ -83,90 +72,87 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read,
     /// [`Error::Decode`] if it is not what its format promises.
     pub async fn load(&self) -> Result<T, Error> {
-        let handle = &self.handle;
-        let loaded = handle.loader.load(&handle.workspace, &handle.address).await;
-        let (output, _) = loaded.map_err(|error| self.failed(error))?;
+        let StoredOutput {
+            workspace,
+            address,
+            verifier,
+            ..
+        } = self.stored();
+        let loaded = self.handle.loader.load(workspace, address, verifier).await;
+        let failed = |error| self.stored().failed(error);
+        let (output, _) = loaded.map_err(failed)?;
         output
             .downcast()
             .ok()
             .and_then(Arc::into_inner)
             .ok_or_else(|| {
                 let reason = "the value has another type than its task's output: a bug in kart";
-                self.failed(LoadError::Decode(reason.into()))
+                failed(LoadError::Decode(reason.into()))
             })
     }
 
-    /// The stored bytes.
+    /// Reads the stored bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    /// Those of [`StoredOutput::bytes`].
     pub async fn bytes(&self) -> Result<Bytes, Error> {
-        let fetched = self.handle.address.read(&self.handle.workspace).await;
-        let fetched = fetched.and_then(Fetched::verified);
-        fetched.map_err(|error| self.failed(error))
+        self.stored().bytes().await
     }
 
-    /// The part of the stored bytes that lies in the range.
+    /// Reads the part of the stored bytes that lies in the range.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    /// Those of [`StoredOutput::bytes`].
     pub async fn range(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        self.size().await?;
-        let handle = &self.handle;
-        let bytes = handle.workspace.read_range(self.path(), range).await?;
-        bytes.ok_or_else(|| self.missing())
+        self.stored().range(range).await
     }
 
-    /// The stored bytes as a file, for programs that want one: the object itself in a directory, which is not to
-    /// be changed; a copy from a bucket, which is deleted when nobody has it any more.
+    /// Returns the stored bytes as a file, for programs that want one: the object itself in a directory, which is not to be
+    /// changed; a copy from a bucket, which is deleted when nobody has it any more.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read.
+    /// Those of [`StoredOutput::bytes`].
     pub async fn file(&self) -> Result<File, Error> {
-        let file = self.handle.address.fetch(&self.handle.workspace).await;
-        file.map_err(|error| self.failed(error))
+        self.stored().file().await
     }
 
-    /// The stored bytes as they come, in bounded memory.
+    /// Opens the stored bytes, to be read in bounded memory. A mismatch is an error of the reader at the end.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be opened.
-    pub async fn reader(&self) -> Result<Pin<Box<dyn AsyncBufRead + Send>>, Error> {
-        self.size().await?;
-        let reader = self.handle.workspace.reader(self.path()).await?;
-        reader.ok_or_else(|| self.missing())
+    /// Those of [`StoredOutput::bytes`].
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        self.stored().reader().await
     }
 
-    /// How many bytes are stored.
+    /// Returns how many bytes are stored.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] if the object is gone, [`Error::Store`] if the store does not answer.
+    /// Those of [`StoredOutput::bytes`].
     pub async fn size(&self) -> Result<u64, Error> {
-        let size = self.handle.address.size(&self.handle.workspace).await;
-        size.map_err(|error| self.failed(error))
+        self.stored().size().await
     }
 
-    /// Where the object is: the workspace's location and the path.
+    /// Returns where the object is: the workspace's location and the path.
+    #[must_use]
     pub fn location(&self) -> String {
-        self.handle.workspace.display_url(&self.handle.address.path)
+        self.stored().location()
     }
 
-    /// The object's path, relative to the workspace.
+    /// Returns the object's path, relative to the workspace.
+    #[must_use]
     pub fn path(&self) -> &str {
-        &self.handle.address.path
+        self.stored().path()
     }
 
-    fn missing(&self) -> Error {
-        self.failed(LoadError::Missing)
-    }
-
-    fn failed(&self, error: LoadError) -> Error {
-        error.of(self.handle.task.to_owned(), self.location())
+    /// Returns the output without its type.
+    #[must_use]
+    pub fn stored(&self) -> &StoredOutput {
+        &self.handle.output
     }
 }
 
@@ -182,7 +168,7 @@ impl<T> Clone for Artifact<T> {
 impl<T> fmt::Debug for Artifact<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Artifact")
-            .field(&self.handle.address.path)
+            .field(&self.handle.output.path())
             .finish()
     }
 }

@@ -13,7 +13,9 @@ mod secrets;
 mod spec;
 mod stop_token;
 mod stored;
+mod stored_output;
 mod task;
+mod verify;
 pub mod wire;
 
 pub(crate) use any::shown_params;
@@ -32,9 +34,12 @@ pub use spec::{
     ParamKind, ParamSpec, Registration, ResourceSpec, TaskSpec, name_bytes, name_len, name_str,
 };
 pub use stop_token::StopToken;
+pub use stored_output::StoredOutput;
 pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
+pub use verify::Verify;
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
 pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
+pub(crate) use verify::{Verifier, hash_to_record};
 pub(crate) use wire::linked;

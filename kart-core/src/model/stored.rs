@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::task::{DynTask, Erased};
+use super::verify::{Verifier, Verify, compare};
 use crate::error::{BoxError, Error, StoreError, catch_panic};
 use crate::format::File;
 use crate::threads;
-use crate::workspace::{Origin, OutputAddress, Provenance, Validity, Workspace};
+use crate::workspace::{OutputAddress, OutputState, Provenance, Workspace};
 
 /// More bytes than that are encoded and decoded on a thread of their own: it takes longer than a millisecond.
 pub(crate) const LARGE_BYTES: usize = 256 << 10;
@@ -104,17 +105,10 @@ impl Fetched {
     }
 
     fn verify(&self) -> Result<(), LoadError> {
-        let Some(recorded) = self.recorded else {
-            return Ok(());
-        };
-        let found = blake3::hash(&self.bytes);
-        if found == recorded {
-            return Ok(());
+        match self.recorded {
+            Some(recorded) => compare(recorded, blake3::hash(&self.bytes)),
+            None => Ok(()),
         }
-        Err(LoadError::Mismatch {
-            recorded: format!("BLAKE3 {}", recorded.to_hex()),
-            found: found.to_hex().to_string(),
-        })
     }
 }
 
@@ -140,6 +134,8 @@ pub(crate) enum LoadError {
         recorded: String,
         found: String,
     },
+    /// No hash is known of it, and it has to be verified.
+    Unverified,
     Store(StoreError),
     Decode(BoxError),
 }
@@ -149,71 +145,113 @@ impl OutputAddress {
     pub(crate) async fn read_many(
         addresses: &[OutputAddress],
         workspace: &Workspace,
+        verifier: &Verifier,
     ) -> Vec<Result<Fetched, LoadError>> {
         let read = workspace.read_outputs(addresses).await;
         let read = addresses.iter().zip(read);
-        let fetched = |(address, read): (&OutputAddress, Result<Option<(Bytes, Origin)>, _>)| {
-            let (bytes, origin) = read.map_err(LoadError::Store)?.ok_or(LoadError::Missing)?;
-            let recorded = address.check(&origin, bytes.len() as u64)?;
+        let fetched = |(address, read): (&OutputAddress, Result<(Bytes, OutputState), _>)| {
+            let (bytes, state) = read.map_err(LoadError::Store)?;
+            let recorded = address.check(&state, verifier.verify)?.recorded;
             Ok(Fetched { bytes, recorded })
         };
         read.map(fetched).collect()
     }
 
-    pub(crate) async fn read(&self, workspace: &Workspace) -> Result<Fetched, LoadError> {
-        let read = OutputAddress::read_many(std::slice::from_ref(self), workspace).await;
+    pub(crate) async fn read(
+        &self,
+        workspace: &Workspace,
+        verifier: &Verifier,
+    ) -> Result<Fetched, LoadError> {
+        let read = OutputAddress::read_many(std::slice::from_ref(self), workspace, verifier).await;
         read.into_iter().next().unwrap_or(Err(LoadError::Missing))
     }
 
-    /// Returns how many bytes the output has.
-    pub(crate) async fn size(&self, workspace: &Workspace) -> Result<u64, LoadError> {
-        let found = workspace.outputs(std::slice::from_ref(self)).await;
-        let output = found.map_err(LoadError::Store)?.pop().flatten();
-        let output = output.ok_or(LoadError::Missing)?;
-        self.check(&output.origin, output.bytes)?;
-        Ok(output.bytes)
+    pub(crate) async fn state(&self, workspace: &Workspace) -> Result<OutputState, LoadError> {
+        let states = workspace.output_states(std::slice::from_ref(self)).await;
+        let state = states.map_err(LoadError::Store)?.pop();
+        Ok(state.unwrap_or(OutputState::Missing))
     }
 
-    pub(crate) async fn fetch(&self, workspace: &Workspace) -> Result<File, LoadError> {
-        self.size(workspace).await?;
+    /// Looks up the output, which is to be read.
+    pub(crate) async fn find(
+        &self,
+        workspace: &Workspace,
+        verifier: &Verifier,
+    ) -> Result<Readable, LoadError> {
+        let state = self.state(workspace).await?;
+        self.check(&state, verifier.verify)
+    }
+
+    pub(crate) async fn fetch(
+        &self,
+        workspace: &Workspace,
+        verifier: &Verifier,
+    ) -> Result<File, LoadError> {
+        let readable = self.find(workspace, verifier).await?;
         let file = workspace.fetch(&self.path).await;
-        file.map_err(LoadError::Store)?.ok_or(LoadError::Missing)
+        let file = file.map_err(LoadError::Store)?.ok_or(LoadError::Missing)?;
+        if let Some(recorded) = readable.recorded {
+            verifier.verify_file(&self.path, &file, recorded).await?;
+        }
+        Ok(file)
     }
 
     /// Deletes the output; returns whether there was one of this task.
     pub(crate) async fn remove(&self, workspace: &Workspace) -> Result<bool, LoadError> {
-        match self.size(workspace).await {
-            Err(LoadError::OtherKey(_)) => return Ok(false),
-            Err(LoadError::Store(error)) => return Err(LoadError::Store(error)),
+        match self.state(workspace).await? {
+            OutputState::Missing | OutputState::OtherKey { .. } => return Ok(false),
             _ => {}
         }
         let removed = workspace.delete_output(&self.path).await;
         removed.map_err(LoadError::Store)
     }
 
-    /// Returns the hash that was recorded with an output.
+    /// Returns what there is to read.
     ///
     /// # Errors
     ///
     /// The output is not what the task has made.
-    fn check(&self, origin: &Origin, bytes: u64) -> Result<Option<blake3::Hash>, LoadError> {
-        let Some(key) = self.key else {
-            return Ok(None);
+    fn check(&self, state: &OutputState, verify: Verify) -> Result<Readable, LoadError> {
+        let (bytes, recorded) = match state {
+            OutputState::Missing => return Err(LoadError::Missing),
+            OutputState::Unfinished => return Err(LoadError::Pending),
+            OutputState::OtherKey { provenance, .. } => {
+                return Err(LoadError::OtherKey(Box::new(provenance.clone())));
+            }
+            OutputState::Torn { bytes, provenance } => {
+                return Err(LoadError::Torn {
+                    recorded: provenance.bytes,
+                    found: *bytes,
+                });
+            }
+            OutputState::Changed { bytes, provenance } if verify != Verify::Never => {
+                return Err(LoadError::Mismatch {
+                    recorded: format!("{} bytes", provenance.bytes),
+                    found: bytes.to_string(),
+                });
+            }
+            OutputState::Changed { bytes, .. } | OutputState::Unrecorded { bytes } => {
+                (*bytes, None)
+            }
+            OutputState::Complete { bytes, provenance } => (*bytes, provenance.blake3),
         };
-        match origin.validity(key, bytes) {
-            Validity::Valid(made) => Ok(made.and_then(|made| made.blake3)),
-            Validity::OtherKey(made) => Err(LoadError::OtherKey(Box::new(made.clone()))),
-            Validity::Pending => Err(LoadError::Pending),
-            Validity::Torn(made) => Err(LoadError::Torn {
-                recorded: made.bytes,
-                found: bytes,
-            }),
-            Validity::Changed(made) => Err(LoadError::Mismatch {
-                recorded: format!("{} bytes", made.bytes),
-                found: bytes.to_string(),
-            }),
-        }
+        let recorded = match verify {
+            Verify::Never => None,
+            Verify::Always if recorded.is_none() && self.key.is_some() => {
+                return Err(LoadError::Unverified);
+            }
+            Verify::Known | Verify::Always => recorded,
+        };
+        Ok(Readable { bytes, recorded })
     }
+}
+
+/// An output that is there to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readable {
+    pub(crate) bytes: u64,
+    /// The hash to verify it by.
+    pub(crate) recorded: Option<blake3::Hash>,
 }
 
 impl Loader {
@@ -230,15 +268,16 @@ impl Loader {
         self,
         workspace: &Workspace,
         address: &OutputAddress,
+        verifier: &Verifier,
     ) -> Result<(Erased, usize), LoadError> {
         match self {
             Loader::Decode(decode) => {
-                let fetched = address.read(workspace).await?;
+                let fetched = address.read(workspace, verifier).await?;
                 let size = fetched.bytes.len();
                 Ok((fetched.decode(decode).await?, size))
             }
             Loader::File => {
-                let file = address.fetch(workspace).await?;
+                let file = address.fetch(workspace, verifier).await?;
                 let size = file.size().unwrap_or_default();
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 Ok((Arc::new(file), size))
@@ -277,6 +316,7 @@ impl LoadError {
                 recorded,
                 found,
             },
+            LoadError::Unverified => Error::Unverified { task, location },
             LoadError::Store(error) => error.into(),
             LoadError::Decode(source) => Error::Decode {
                 task,

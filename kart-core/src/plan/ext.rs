@@ -6,7 +6,7 @@ use super::graph::{Graph, describe};
 use super::limits::ExpandLimits;
 use crate::error::Error;
 use crate::key::Key;
-use crate::model::{AnyTask, LoadError, Loader, Task, TaskSpec};
+use crate::model::{AnyTask, Artifact, Handle, Loader, StoredOutput, Task, TaskSpec};
 use crate::workspace::{OutputAddress, Workspace};
 
 mod sealed {
@@ -108,23 +108,24 @@ pub trait TaskExt: Task + sealed::Sealed {
         &self,
         workspace: &Workspace,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send {
-        let found = found(self);
-        let task = describe(self);
+        let output = graph(self).and_then(|graph| output_in(&graph, workspace));
         let loader = Loader::of(self);
         async move {
-            let (_, address) = found?;
-            let failed = |error: LoadError| {
-                let location = workspace.display_url(&address.path);
-                error.of(task.clone(), location)
+            let handle = Handle {
+                output: output?,
+                loader,
             };
-            let loaded = loader.load(workspace, &address).await;
-            let (output, _) = loaded.map_err(failed)?;
-            let output = output.downcast().ok().and_then(Arc::into_inner);
-            output.ok_or_else(|| {
-                let reason = "the value has another type than its task's output: a bug in kart";
-                failed(LoadError::Decode(reason.into()))
-            })
+            Artifact::new(handle).load().await
         }
+    }
+
+    /// Returns the output of the task in a workspace, whether it is there or not.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_key`](Self::try_key).
+    fn stored(&self, workspace: &Workspace) -> Result<StoredOutput, Error> {
+        output_in(&graph(self)?, workspace)
     }
 
     /// Deletes the output, so that the task is to be run again; whether there was one.
@@ -133,9 +134,8 @@ pub trait TaskExt: Task + sealed::Sealed {
     ///
     /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if it cannot be deleted.
     fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
-        let found = found(self);
-        let task = describe(self);
-        async move { remove(&found?.1, task, workspace).await }
+        let output = graph(self).and_then(|graph| output_in(&graph, workspace));
+        async move { output?.remove().await }
     }
 }
 
@@ -166,22 +166,25 @@ impl AnyTask {
     ///
     /// Those of [`TaskExt::remove`].
     pub async fn remove(&self, workspace: &Workspace) -> Result<bool, Error> {
-        remove(&self.found()?.1, format!("{self:?}"), workspace).await
+        self.stored(workspace)?.remove().await
+    }
+
+    /// Returns the output of the task in a workspace, whether it is there or not.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::try_key`].
+    pub fn stored(&self, workspace: &Workspace) -> Result<StoredOutput, Error> {
+        output_in(&self.graph()?, workspace)
     }
 
     fn found(&self) -> Result<(Key, OutputAddress), Error> {
-        let roots = vec![self.clone().into_dyn()];
-        found_in(&Graph::expand(roots, &ExpandLimits::default())?)
+        found_in(&self.graph()?)
     }
-}
 
-async fn remove(
-    address: &OutputAddress,
-    task: String,
-    workspace: &Workspace,
-) -> Result<bool, Error> {
-    let removed = address.remove(workspace).await;
-    removed.map_err(|error| error.of(task, workspace.display_url(&address.path)))
+    fn graph(&self) -> Result<Graph, Error> {
+        Graph::expand(vec![self.clone().into_dyn()], &ExpandLimits::default())
+    }
 }
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {
@@ -195,4 +198,14 @@ fn found<T: Task>(task: &T) -> Result<(Key, OutputAddress), Error> {
 fn found_in(graph: &Graph) -> Result<(Key, OutputAddress), Error> {
     let node = graph.node(graph.roots[0]);
     Ok((node.key, node.address()?))
+}
+
+fn output_in(graph: &Graph, workspace: &Workspace) -> Result<StoredOutput, Error> {
+    let node = graph.node(graph.roots[0]);
+    Ok(StoredOutput {
+        workspace: workspace.clone(),
+        task: describe(node.task.as_ref()).into(),
+        address: node.address()?,
+        verifier: Arc::default(),
+    })
 }

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use super::graph::Graph;
 use crate::error::Error;
-use crate::key::Key;
 use crate::model::NodeId;
-use crate::workspace::{StoredOutput, Validity, Workspace};
+use crate::workspace::{OutputState, Workspace};
 
 /// Whether a task has to run, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +112,7 @@ pub(crate) async fn check_outputs(
     let exists = workspace.exists_many(paths).await?;
     let addresses = looked_up.iter().map(|&node| graph.node(node).address());
     let addresses = addresses.collect::<Result<Vec<_>, Error>>()?;
-    let outputs = workspace.outputs(&addresses).await?;
+    let states = workspace.output_states(&addresses).await?;
     let listed = listed.into_iter().zip(exists).map(|(node, exists)| {
         let status = if exists {
             Status::Complete
@@ -122,22 +121,20 @@ pub(crate) async fn check_outputs(
         };
         (node, status)
     });
-    let looked_up = looked_up.into_iter().zip(outputs).map(|(node, output)| {
-        let key = graph.node(node).key;
-        (
-            node,
-            output.map_or(Status::Missing, |output| status(key, &output)),
-        )
-    });
+    let looked_up = looked_up.into_iter().zip(&states);
+    let looked_up = looked_up.map(|(node, state)| (node, status(state)));
     Ok(listed.chain(looked_up).collect())
 }
 
-/// Returns whether an output is what the task of that key has made.
-fn status(key: Key, output: &StoredOutput) -> Status {
-    match output.origin.validity(key, output.bytes) {
-        Validity::Pending | Validity::OtherKey(_) => Status::OutOfDate,
-        Validity::Torn(_) => Status::Torn,
-        // Whoever reads what was changed hears of it.
-        Validity::Valid(_) | Validity::Changed(_) => Status::Complete,
+/// Returns whether a task has to run, by what lies at the path of its output.
+fn status(state: &OutputState) -> Status {
+    match state {
+        OutputState::Missing => Status::Missing,
+        OutputState::Unfinished | OutputState::OtherKey { .. } => Status::OutOfDate,
+        OutputState::Torn { .. } => Status::Torn,
+        // Whoever reads what somebody has changed gets an error.
+        OutputState::Complete { .. }
+        | OutputState::Unrecorded { .. }
+        | OutputState::Changed { .. } => Status::Complete,
     }
 }

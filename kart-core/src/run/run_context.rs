@@ -14,7 +14,7 @@ use super::message::Message;
 use super::output_cache::OutputCache;
 use super::reruns::Reruns;
 use super::settings::Settings;
-use crate::model::{Resources, StopToken};
+use crate::model::{Resources, StopToken, Verifier};
 use crate::plan::Graph;
 use crate::run_id::RunId;
 use crate::workspace::{CommitGuard, Workspace};
@@ -25,6 +25,7 @@ pub(crate) struct RunContext {
     pub(crate) workspace: Workspace,
     pub(crate) resources: Arc<Resources>,
     pub(crate) outputs: Arc<OutputCache>,
+    pub(crate) verifier: Arc<Verifier>,
     /// Shows bodies that the run is stopping.
     pub(crate) stop: StopToken,
     pub(crate) grace: Duration,
@@ -59,6 +60,7 @@ impl RunContext {
             workspace: settings.workspace.clone(),
             resources: Arc::new(settings.resources.clone()),
             outputs: Arc::new(OutputCache::new(settings.memory_budget)),
+            verifier: Arc::new(Verifier::new(settings.verify)),
             stop: StopToken::new(),
             grace: settings.grace,
             guard: guard(leases),

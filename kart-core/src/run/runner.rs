@@ -14,7 +14,7 @@ use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start;
-use crate::model::{AnyTask, StopToken, Task};
+use crate::model::{AnyTask, StopToken, Task, Verify};
 use crate::plan::{Plan, Selector, TaskExt, survey};
 use crate::report::{Event, Report, RunError};
 use crate::run_id::RunId;
@@ -180,6 +180,13 @@ impl Runner {
         self
     }
 
+    /// Sets which outputs are verified when they are read; by default those of which a hash is known.
+    #[must_use]
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.settings.verify = verify;
+        self
+    }
+
     /// Sets whether to write and read the run log; `true` by default. It costs a listing and a read at the start, two
     /// writes at the end, and one every 5 seconds in between. Without it durations and changed code are unknown.
     #[must_use]
@@ -289,7 +296,7 @@ impl Runner {
     /// # Errors
     ///
     /// [`RunError::Resources`] if a resource is missing, [`RunError::Settings`] if a limit is.
-    pub fn verify(&self, plan: &Plan) -> Result<(), RunError> {
+    pub fn preflight(&self, plan: &Plan) -> Result<(), RunError> {
         preflight::check(
             &self.settings,
             plan.tasks().map(|planned| planned.task.spec()),

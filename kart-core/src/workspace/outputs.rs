@@ -41,51 +41,101 @@ impl KeepsMetadata {
     }
 }
 
-/// An output that is there.
+/// What lies at the path of a task's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredOutput {
-    /// How many bytes it has.
-    pub(crate) bytes: u64,
-    pub(crate) origin: Origin,
-}
-
-/// Where an output comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Recorded(Provenance),
+#[non_exhaustive]
+pub enum OutputState {
+    /// Nothing.
+    Missing,
+    /// What was recorded of it names this task and has its size.
+    Complete {
+        /// How many bytes it has.
+        bytes: u64,
+        /// What was recorded.
+        provenance: Provenance,
+    },
+    /// Nothing is recorded of it. Where the path holds the key it counts as the task's output all the same; elsewhere
+    /// somebody else has put it there.
+    Unrecorded {
+        /// How many bytes it has.
+        bytes: u64,
+    },
     /// A run was cut off while it wrote the output.
-    Pending,
-    /// Nothing is recorded.
-    Unknown,
+    Unfinished,
+    /// A task with another key has made it.
+    OtherKey {
+        /// How many bytes it has.
+        bytes: u64,
+        /// What was recorded.
+        provenance: Provenance,
+    },
+    /// It has fewer bytes than were written, as after a power cut.
+    Torn {
+        /// How many bytes it has.
+        bytes: u64,
+        /// What was recorded.
+        provenance: Provenance,
+    },
+    /// It has more bytes than were written: somebody has changed it.
+    Changed {
+        /// How many bytes it has.
+        bytes: u64,
+        /// What was recorded.
+        provenance: Provenance,
+    },
 }
 
-/// Whether an output is what the task of a key has made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Validity<'a> {
-    /// It is, as far as is known.
-    Valid(Option<&'a Provenance>),
-    /// The task of another key has made it.
-    OtherKey(&'a Provenance),
-    /// A run was cut off while it wrote the output.
-    Pending,
-    /// It is shorter than what was written, as a power cut leaves it.
-    Torn(&'a Provenance),
-    /// It is longer than what was written: somebody has changed it.
-    Changed(&'a Provenance),
-}
-
-impl Origin {
-    /// The one question of all who read, show or delete an output of that many bytes.
-    pub(crate) fn validity(&self, key: Key, bytes: u64) -> Validity<'_> {
-        match self {
-            Origin::Unknown => Validity::Valid(None),
-            Origin::Pending => Validity::Pending,
-            Origin::Recorded(made) if made.key != key => Validity::OtherKey(made),
-            Origin::Recorded(made) if bytes < made.bytes => Validity::Torn(made),
-            Origin::Recorded(made) if bytes > made.bytes => Validity::Changed(made),
-            Origin::Recorded(made) => Validity::Valid(Some(made)),
+impl OutputState {
+    /// Returns what lies there, by what is recorded of it.
+    fn of(key: Option<Key>, bytes: u64, record: Record) -> Self {
+        match record {
+            Record::None => OutputState::Unrecorded { bytes },
+            Record::Pending => OutputState::Unfinished,
+            Record::Whole(provenance) => {
+                if key.is_some_and(|key| key != provenance.key) {
+                    OutputState::OtherKey { bytes, provenance }
+                } else if bytes < provenance.bytes {
+                    OutputState::Torn { bytes, provenance }
+                } else if bytes > provenance.bytes {
+                    OutputState::Changed { bytes, provenance }
+                } else {
+                    OutputState::Complete { bytes, provenance }
+                }
+            }
         }
     }
+
+    /// Returns whether the task need not run. Whoever reads what somebody has changed gets an error, and nothing is made
+    /// in its place.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(
+            self,
+            OutputState::Complete { .. }
+                | OutputState::Unrecorded { .. }
+                | OutputState::Changed { .. }
+        )
+    }
+
+    /// Returns what was recorded of what lies there.
+    #[must_use]
+    pub fn provenance(&self) -> Option<&Provenance> {
+        match self {
+            OutputState::Missing | OutputState::Unrecorded { .. } | OutputState::Unfinished => None,
+            OutputState::Complete { provenance, .. }
+            | OutputState::OtherKey { provenance, .. }
+            | OutputState::Torn { provenance, .. }
+            | OutputState::Changed { provenance, .. } => Some(provenance),
+        }
+    }
+}
+
+/// What is recorded of an output.
+enum Record {
+    None,
+    /// A run began to write it.
+    Pending,
+    Whole(Provenance),
 }
 
 /// Where the output of a task is, and whose it has to be.
@@ -94,7 +144,7 @@ pub(crate) struct OutputAddress {
     pub(crate) path: Arc<str>,
     /// None where anybody may put it there.
     pub(crate) key: Option<Key>,
-    /// Whether the path holds the key, so that what lies there is of this task even if nothing is recorded with it.
+    /// Whether the path holds the key, so that what lies there is of this task even if nothing is recorded of it.
     pub(crate) is_keyed: bool,
 }
 
@@ -188,15 +238,15 @@ impl Workspace {
             .await
     }
 
-    /// Finds outputs, in the order of their addresses.
+    /// Finds what lies at these addresses, in their order.
     ///
     /// # Errors
     ///
-    /// The store could not answer for one of them, or a later release wrote what is recorded with it.
-    pub(crate) async fn outputs(
+    /// The store could not answer for one of them, or a later release wrote what is recorded of it.
+    pub(crate) async fn output_states(
         &self,
         addresses: &[OutputAddress],
-    ) -> Result<Vec<Option<StoredOutput>>, StoreError> {
+    ) -> Result<Vec<OutputState>, StoreError> {
         for address in addresses {
             self.check("look up", &address.path)?;
         }
@@ -209,24 +259,24 @@ impl Workspace {
             found.iter().map(|it| it.as_ref().map(has_metadata)),
         );
         let sidecars = sidecars.await;
-        let mut outputs = Vec::with_capacity(found.len());
+        let mut states = Vec::with_capacity(found.len());
         for ((address, found), sidecar) in addresses.iter().zip(found).zip(sidecars) {
-            outputs.push(match found {
+            states.push(match found {
                 Some(Found { bytes, metadata }) => {
-                    let origin = self.origin(address, bytes, metadata, sidecar).await?;
-                    Some(StoredOutput { bytes, origin })
+                    self.state(address, bytes, metadata, sidecar).await?
                 }
-                None => None,
+                None => OutputState::Missing,
             });
         }
-        Ok(outputs)
+        Ok(states)
     }
 
-    /// Reads outputs, in the order of their addresses. Each has an error of its own, those of [`outputs`](Self::outputs).
+    /// Reads outputs, in the order of their addresses; of those that are there, the bytes. Each has an error of its own,
+    /// those of [`output_states`](Self::output_states).
     pub(crate) async fn read_outputs(
         &self,
         addresses: &[OutputAddress],
-    ) -> Vec<Result<Option<(Bytes, Origin)>, StoreError>> {
+    ) -> Vec<Result<(Bytes, OutputState), StoreError>> {
         let paths = addresses.iter().map(|address| address.path.to_string());
         let objects = self.read_objects(paths.collect()).await;
         let has_metadata = |object: &Object| object.metadata.is_some();
@@ -240,10 +290,10 @@ impl Workspace {
             outputs.push(match object {
                 Ok(Some(Object { bytes, metadata })) => {
                     let size = bytes.len() as u64;
-                    let origin = self.origin(address, size, metadata, sidecar).await;
-                    origin.map(|origin| Some((bytes, origin)))
+                    let state = self.state(address, size, metadata, sidecar).await;
+                    state.map(|state| (bytes, state))
                 }
-                Ok(None) => Ok(None),
+                Ok(None) => Ok((Bytes::new(), OutputState::Missing)),
                 Err(error) => Err(error),
             });
         }
@@ -270,31 +320,34 @@ impl Workspace {
         sidecars
     }
 
-    async fn origin(
+    async fn state(
         &self,
         address: &OutputAddress,
         bytes: u64,
         metadata: Option<String>,
         sidecar: Result<Option<Bytes>, StoreError>,
-    ) -> Result<Origin, StoreError> {
-        let text = match (metadata, sidecar?) {
-            (Some(text), _) => text,
-            (None, Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-            (None, None) if address.is_keyed || address.key.is_none() => {
-                return Ok(Origin::Unknown);
-            }
-            (None, None) => return self.recorded(&address.path, bytes).await,
+    ) -> Result<OutputState, StoreError> {
+        let record = match (metadata, sidecar?) {
+            _ if address.key.is_none() => Record::None,
+            (Some(text), _) => self.parse(&address.path, &text)?,
+            (None, Some(text)) => self.parse(&address.path, &String::from_utf8_lossy(&text))?,
+            (None, None) if address.is_keyed => Record::None,
+            (None, None) => self.logged(&address.path, bytes).await?,
         };
+        Ok(OutputState::of(address.key, bytes, record))
+    }
+
+    fn parse(&self, path: &str, text: &str) -> Result<Record, StoreError> {
         if text == PENDING {
-            return Ok(Origin::Pending);
+            return Ok(Record::Pending);
         }
-        match Provenance::parse(&text) {
-            Ok(provenance) => Ok(Origin::Recorded(provenance)),
+        match Provenance::parse(text) {
+            Ok(provenance) => Ok(Record::Whole(provenance)),
             // A power cut tears a record as it tears an output.
-            Err(ProvenanceError::Field(_)) => Ok(Origin::Pending),
+            Err(ProvenanceError::Field(_)) => Ok(Record::Pending),
             Err(error @ ProvenanceError::Form(_)) => Err(StoreError {
                 operation: "read the provenance of",
-                location: self.display_url(&address.path),
+                location: self.display_url(path),
                 hint: Some(
                     "use the release of kart that wrote it, or delete the output".to_owned(),
                 ),
@@ -304,12 +357,12 @@ impl Workspace {
         }
     }
 
-    /// Asks the run log.
-    async fn recorded(&self, path: &str, bytes: u64) -> Result<Origin, StoreError> {
+    /// Returns what the run log knows of an output of that many bytes.
+    async fn logged(&self, path: &str, bytes: u64) -> Result<Record, StoreError> {
         let recorded = &self.inner.recorded;
         let recorded = recorded.get_or_try_init(|| RecordedOutputs::load(self));
         let found = recorded.await?.find(path, bytes);
-        Ok(found.map_or(Origin::Unknown, |made| Origin::Recorded(made.clone())))
+        Ok(found.map_or(Record::None, |made| Record::Whole(made.clone())))
     }
 
     /// Deletes an output, and then what belongs to it; returns whether there was one.

@@ -1,9 +1,13 @@
 //! The inputs of a body, from the output cache or from the workspace.
 
+use std::sync::Arc;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{BoxError, Error};
-use crate::model::{Erased, Handle, How, Input, LoadError, Loader, NodeId, Value, Want};
+use crate::model::{
+    Erased, Handle, How, Input, LoadError, Loader, NodeId, StoredOutput, Value, Want,
+};
 use crate::plan::{Node, describe};
 use crate::run::run_context::RunContext;
 use crate::workspace::OutputAddress;
@@ -114,7 +118,8 @@ impl RunContext {
     async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), LoadFailure> {
         let node = self.graph.node(id);
         let address = node.address()?;
-        let loaded = Loader::of(node.task.as_ref()).load(&self.workspace, &address);
+        let loaded = Loader::of(node.task.as_ref());
+        let loaded = loaded.load(&self.workspace, &address, &self.verifier);
         loaded
             .await
             .map_err(|error| self.failed(id, &address.path, error))
@@ -145,7 +150,8 @@ impl RunContext {
             .iter()
             .map(|&(_, node)| self.graph.node(node).address())
             .collect::<Result<Vec<OutputAddress>, Error>>()?;
-        let read = OutputAddress::read_many(&addresses, &self.workspace).await;
+        let read = OutputAddress::read_many(&addresses, &self.workspace, &self.verifier);
+        let read = read.await;
         for ((&(at, node), address), fetched) in wanted.iter().zip(&addresses).zip(read) {
             let decoded = match fetched {
                 Ok(fetched) => fetched.decode(self.graph.node(node).task.decoder()).await,
@@ -160,9 +166,12 @@ impl RunContext {
     fn handle(&self, id: NodeId) -> Result<Handle, Error> {
         let node = self.graph.node(id);
         Ok(Handle {
-            workspace: self.workspace.clone(),
-            task: node.task.spec().name,
-            address: node.address()?,
+            output: StoredOutput {
+                workspace: self.workspace.clone(),
+                task: node.task.spec().name.into(),
+                address: node.address()?,
+                verifier: Arc::clone(&self.verifier),
+            },
             loader: Loader::of(node.task.as_ref()),
         })
     }
