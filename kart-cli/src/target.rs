@@ -1,23 +1,25 @@
 //! Which task is meant: by its name and parameters, by its key, or by the path of its output.
 
-use kart_core::{AnyTask, Key, ParamKind, Plan, TaskRecord, registry};
+use kart_core::{AnyTask, Key, ParamKind, Plan, StoredOutput, TaskRecord, registry};
 
 use crate::out::nearest;
-use crate::{End, FAILED, Session, params};
+use crate::{End, Session, params};
 
 /// A task that was named.
 pub(crate) struct Target {
     pub(crate) key: Key,
     pub(crate) path: String,
+    pub(crate) output: StoredOutput,
     /// The task itself, unless only the run log knows it, and not enough to make it again.
     pub(crate) task: Option<AnyTask>,
 }
 
 impl Target {
-    fn of(task: AnyTask) -> Result<Self, End> {
+    fn of(task: AnyTask, session: &Session) -> Result<Self, End> {
         Ok(Target {
             key: task.try_key()?,
             path: task.try_path()?,
+            output: task.stored(&session.workspace)?,
             task: Some(task),
         })
     }
@@ -26,7 +28,7 @@ impl Target {
 /// The task that the command line names.
 pub(crate) async fn target(session: &Session) -> Result<Target, End> {
     let Some(named) = session.parsed.get::<String>("target") else {
-        return Target::of(params::one(session)?);
+        return Target::of(params::one(session)?, session);
     };
     let named = below(&named, session.workspace.location()).to_owned();
     if let Some(spec) = registry::tasks()
@@ -49,7 +51,7 @@ pub(crate) async fn target(session: &Session) -> Result<Target, End> {
             if (is_prefix || planned.task.path() == named)
                 && is_it(planned.task.key(), &planned.task.path())
             {
-                found.push(Target::of(planned.task.task())?);
+                found.push(Target::of(planned.task.task(), session)?);
             }
         }
     }
@@ -63,6 +65,7 @@ pub(crate) async fn target(session: &Session) -> Result<Target, End> {
                 found.push(Target {
                     key: record.key,
                     path: record.path.clone(),
+                    output: record.stored(&session.workspace),
                     task: rebuilt(&record),
                 });
             }
@@ -128,15 +131,4 @@ pub(crate) fn consumers(plan: &Plan) -> Vec<Vec<usize>> {
         }
     }
     consumers
-}
-
-/// The workspace has no output of a task.
-pub(crate) fn no_output(session: &Session, target: &Target) -> End {
-    End::new(
-        FAILED,
-        format!(
-            "error: there is no output at `{}`: run the task first",
-            session.workspace.display_url(&target.path)
-        ),
-    )
 }

@@ -14,7 +14,7 @@ function aboutTask(model, task, run) {
     others.append(...otherParts(told.attempts.filter((attempt) => attempt.run !== run)));
   }).catch(() => {});
   if (MADE.has(model.outcome(task))) {
-    showOutput(output, model.path(task)).catch((error) => {
+    showOutput(output, model.path(task), key).catch((error) => {
       output.append(el("h3", { text: "Output" }), el("p", { class: "hint", text: `It can’t be shown: ${error.message}.` }));
     });
   }
@@ -39,8 +39,8 @@ function otherParts(attempts) {
   return [el("h3", { text: "In other runs" }), ...growingList(el("ul", { class: "panel-links" }), attempts.length, item, 5, 20)];
 }
 
-async function showOutput(host, path) {
-  const place = `artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
+async function showOutput(host, path, key) {
+  const place = `artifacts/${path.split("/").map(encodeURIComponent).join("/")}?key=${key}`;
   const head = await ask(place, { method: "HEAD" });
   const size = Number(head.headers.get("content-length"));
   const kind = (head.headers.get("content-type") ?? "").split(";")[0];

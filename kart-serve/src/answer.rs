@@ -10,7 +10,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use kart_core::{RunError, StoreError, chain};
+use kart_core::{Error, RunError, StoreError, chain};
 use serde_json::{Value as Json, json};
 
 pub(crate) type Answer = Response<Body>;
@@ -93,12 +93,35 @@ impl From<StoreError> for Refusal {
     }
 }
 
+/// For an output that is read.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let (status, hint) = match error {
+            Error::Store(error) => return Refusal::from(error),
+            Error::Missing { .. } | Error::Torn { .. } => {
+                (StatusCode::NOT_FOUND, "run the task that makes it")
+            }
+            Error::OtherKey { .. } => (
+                StatusCode::NOT_FOUND,
+                "run the task again to have its output there",
+            ),
+            _ => (
+                StatusCode::CONFLICT,
+                "delete the object to have it made again",
+            ),
+        };
+        let text = chain(&error);
+        let first = text.lines().next().unwrap_or_default();
+        Refusal::new(status, first, hint)
+    }
+}
+
 /// For what is only looked at: a plan, a key.
 impl From<RunError> for Refusal {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Store(error) => Refusal::from(error),
-            RunError::Plan(kart_core::Error::Key { ref param, .. }) => {
+            RunError::Plan(Error::Key { ref param, .. }) => {
                 let param = Some(param.clone());
                 Refusal::bad(format!("{error}"), "give it another value").param(param)
             }

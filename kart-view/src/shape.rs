@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    Counts, Failure, ParamKind, ParamSpec, Plan, Planned, RequestCounts, RunSummary, Status,
-    TaskInfo, TaskRecord, registry,
+    Counts, Failure, OutputState, ParamKind, ParamSpec, Plan, Planned, RequestCounts, RunSummary,
+    Status, TaskInfo, TaskRecord, registry,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -112,9 +112,25 @@ pub fn need(need: Status) -> &'static str {
         Status::Complete => "complete",
         Status::Missing => "missing",
         Status::OutOfDate => "out_of_date",
+        Status::Torn => "torn",
         Status::RerunRequested => "asked",
         Status::CodeChanged => "code_changed",
         Status::Downstream => "downstream",
+        _ => "other",
+    }
+}
+
+/// What lies at the path of an output, in a word.
+#[must_use]
+pub fn output_state(state: &OutputState) -> &'static str {
+    match state {
+        OutputState::Missing => "missing",
+        OutputState::Complete { .. } => "complete",
+        OutputState::Unrecorded { .. } => "unrecorded",
+        OutputState::Unfinished => "unfinished",
+        OutputState::OtherKey { .. } => "other_key",
+        OutputState::Torn { .. } => "torn",
+        OutputState::Changed { .. } => "changed",
         _ => "other",
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn reason(planned: &Planned<'_>) -> &'static str {
     match planned.need {
         Status::Missing => "missing",
         Status::OutOfDate => "out of date",
+        Status::Torn => "torn",
         Status::RerunRequested => "asked for",
         Status::Downstream => "a requirement runs",
         Status::CodeChanged => "made by other code",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kart_core::AnyTask;
+use kart_core::{AnyTask, OutputState, StoredOutput};
 use serde_json::json;
 
 use crate::ask::ask;
@@ -31,18 +31,21 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
     } else {
         named
     };
+    let own = tasks.iter().filter(|task| !task.spec().external);
+    let outputs = own.map(|task| task.stored(&session.workspace));
+    let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+    let states = StoredOutput::states(&outputs).await?;
     let mut there = Vec::new();
-    let paths = tasks
-        .iter()
-        .map(AnyTask::try_path)
-        .collect::<Result<Vec<_>, _>>()?;
-    let exist = session.workspace.exists_many(paths.clone()).await?;
-    for ((task, path), exists) in tasks.into_iter().zip(paths).zip(exist) {
-        if task.spec().external {
-            continue;
-        }
-        if exists {
-            there.push((task, path));
+    for (output, state) in outputs.into_iter().zip(states) {
+        match state {
+            OutputState::Missing => {}
+            OutputState::OtherKey { .. } if session.out.is_json => {}
+            OutputState::OtherKey { .. } => {
+                session
+                    .out
+                    .line(format!("{} stays: {}", output.path(), state))
+            }
+            _ => there.push(output),
         }
     }
     if there.is_empty() {
@@ -56,8 +59,8 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
         return Ok(());
     }
     if !session.out.is_json {
-        for (_, path) in there.iter().take(SHOWN) {
-            session.out.line(path);
+        for output in there.iter().take(SHOWN) {
+            session.out.line(output.path());
         }
         if there.len() > SHOWN {
             session
@@ -74,11 +77,11 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
             session.workspace.location()
         ),
     )?;
-    for (task, _) in &there {
-        task.remove(&session.workspace).await?;
+    for output in &there {
+        output.remove().await?;
     }
     if session.out.is_json {
-        let paths: Vec<_> = there.iter().map(|(_, path)| path).collect();
+        let paths: Vec<_> = there.iter().map(StoredOutput::path).collect();
         session.out.json(&json!({"deleted": paths}));
     } else {
         session

@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 
-use kart_core::{RecordedOutcome, Status};
+use kart_core::{Error, OutputState, RecordedOutcome, Status, StoredOutput};
 use kart_view::shape::{self, described};
 use serde_json::{Map, Value as Json, json};
 
 use super::history::attempt;
 use super::plan::reason;
 use crate::out::{Ink, brief, bytes, time};
-use crate::target::{Target, consumers, no_output, target};
+use crate::target::{Target, consumers, target};
 use crate::{End, FAILED, Session, params};
+
+/// A larger output is not verified when it is shown.
+const VERIFIED: u64 = 16 << 20;
 
 /// How many requirements and consumers are shown.
 const SHOWN: usize = 10;
@@ -21,11 +24,12 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
         .workspace
         .records(|record| record.key == target.key)
         .await?;
-    let entry = session.workspace.size(&target.path).await?;
+    let state = looked_at(&target.output).await?;
     let (requires, consumers, planned) = around(session, &target).await?;
+    let is_there = state.is_complete();
     let made = records
         .iter()
-        .find(|record| record.outcome == RecordedOutcome::Ran);
+        .find(|record| is_there && record.outcome == RecordedOutcome::Ran);
     let out = &session.out;
     if out.is_json {
         out.json(&json!({
@@ -33,7 +37,9 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
             "key": target.key.to_string(),
             "path": target.path,
             "location": session.workspace.display_url(&target.path),
-            "bytes": entry,
+            "state": shape::output_state(&state),
+            "bytes": stored_bytes(&state),
+            "made_by": state.provenance().map(|made| json!({"task": made.task, "key": made.key.to_string(), "run": made.run.map(|run| run.to_string()), "code": made.code, "bytes": made.bytes, "blake3": made.blake3()})),
             "requires": requires,
             "consumers": consumers,
             "attempts": records.iter().map(shape::attempt).collect::<Vec<_>>(),
@@ -58,11 +64,11 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
         );
     }
     line("key", &target.key.to_string());
-    let size = entry.map_or_else(|| out.ink(Ink::Bad, "not there"), bytes);
-    line(
-        "output",
-        &format!("{} ({size})", session.workspace.display_url(&target.path)),
-    );
+    let found = match &state {
+        OutputState::Complete { bytes: size, .. } => bytes(*size),
+        state => out.ink(Ink::Bad, state.to_string()),
+    };
+    line("output", &format!("{} ({found})", target.output.location()));
     if let Some(record) = made {
         let other = target
             .task
@@ -146,11 +152,33 @@ async fn around(
     Ok((requires, of, planned_task))
 }
 
+/// What lies at the path of an output; a small one is verified.
+async fn looked_at(output: &StoredOutput) -> Result<OutputState, End> {
+    let state = output.state().await?;
+    match state {
+        OutputState::Complete { bytes, provenance } if bytes <= VERIFIED => {
+            match output.verify().await {
+                Err(Error::Mismatch { .. }) => Ok(OutputState::Changed { bytes, provenance }),
+                verified => Ok(verified.map(|()| OutputState::Complete { bytes, provenance })?),
+            }
+        }
+        state => Ok(state),
+    }
+}
+
+fn stored_bytes(state: &OutputState) -> Option<u64> {
+    match state {
+        OutputState::Complete { bytes, .. }
+        | OutputState::Unrecorded { bytes }
+        | OutputState::OtherKey { bytes, .. }
+        | OutputState::Torn { bytes, .. }
+        | OutputState::Changed { bytes, .. } => Some(*bytes),
+        _ => None,
+    }
+}
+
 pub(crate) async fn cat(session: &Session) -> Result<(), End> {
     let target = target(session).await?;
-    let Some(mut reader) = session.workspace.reader(&target.path).await? else {
-        return Err(no_output(session, &target));
-    };
     let extension = target.path.rsplit('.').next().unwrap_or_default();
     let is_text = [
         "txt", "csv", "jsonl", "md", "html", "svg", "xml", "yaml", "toml", "log",
@@ -161,22 +189,17 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
         .as_ref()
         .filter(|_| !session.parsed.flag("raw") && !is_text);
     let Some(task) = task else {
+        let mut reader = target.output.reader().await?;
         let mut stdout = tokio::io::stdout();
         let copied = tokio::io::copy_buf(&mut reader, &mut stdout).await;
         return match copied.and(tokio::io::AsyncWriteExt::flush(&mut stdout).await) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(End::new(
-                FAILED,
-                format!(
-                    "error: failed to read `{}`: {error}",
-                    session.workspace.display_url(&target.path)
-                ),
-            )),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(target.output.unread(error).into())
+            }
             _ => Ok(()),
         };
     };
-    let Some(stored) = session.workspace.read(&target.path).await? else {
-        return Err(no_output(session, &target));
-    };
+    let stored = target.output.bytes().await?;
     let shown = task.show(stored).map_err(|error| {
         let location = session.workspace.display_url(&target.path);
         End::new(

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kart_core::{
-    AnyTask, Key, ParamKind, Plan, Planned, RecordedOutcome, Status, TaskInfo, TaskRecord,
+    AnyTask, Key, OutputState, ParamKind, Plan, Planned, RecordedOutcome, Status, TaskInfo,
+    TaskRecord,
 };
 use kart_view::shape::{self, described};
 use serde_json::json;
@@ -46,7 +47,8 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
         return Ok(());
     }
     out.line(out.ink(Ink::Bold, format!("{task:?}")));
-    out.line(format!("  {}", verdict(session, &planned)));
+    let state = target.output.state().await?;
+    out.line(format!("  {}", verdict(session, &planned, &state)));
     let runs = planned
         .task
         .requires()
@@ -86,7 +88,7 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
     Ok(())
 }
 
-fn verdict(session: &Session, planned: &Planned<'_>) -> String {
+fn verdict(session: &Session, planned: &Planned<'_>, state: &OutputState) -> String {
     let location = session.workspace.display_url(&planned.task.path());
     let out = &session.out;
     match planned.need {
@@ -99,8 +101,14 @@ fn verdict(session: &Session, planned: &Planned<'_>) -> String {
             out.ink(Ink::Warn, "would run")
         ),
         Status::OutOfDate => format!(
-            "{}: {location} was made by other parameters, another version or a run that was cut off",
-            out.ink(Ink::Warn, "would run")
+            "{}: {location} is {}",
+            out.ink(Ink::Warn, "would run"),
+            state
+        ),
+        Status::Torn => format!(
+            "{}: {location} is {}",
+            out.ink(Ink::Warn, "would run"),
+            state
         ),
         Status::RerunRequested => format!("{}: it was asked to", out.ink(Ink::Warn, "would run")),
         Status::CodeChanged => format!(

@@ -153,27 +153,10 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             "going on with the rerun of {tasks} that began at {} ({made} made so far); --abandon drops it",
             humantime::format_rfc3339_seconds(*since),
         )),
-        Event::StaleCode { task } => Line::warning(format!(
-            "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
-            task.description(),
-        )),
-        Event::TooLong {
-            task,
-            expected,
-            deadline,
-        } => Line::warning(format!(
-            "{} may take {expected:.1?}, longer than the deadline of {}: split it, or use cx.step, cx.save or cx.map",
-            task.description(),
-            humantime::format_duration(*deadline),
-        )),
         Event::LogFailed { error } => {
             Line::warning(format!("failed to write the run log: {error}"))
         }
         Event::Interrupted { task, .. } => Line::trouble(WARNING, "stopped ", task.description()),
-        Event::OutputMismatch { task } => Line::warning(format!(
-            "{} is not deterministic: other bytes were published first, and kept",
-            task.description(),
-        )),
-        _ => return None,
+        event => return event.warning().map(Line::warning),
     })
 }

@@ -17,8 +17,8 @@ use crate::BoxError;
 /// A body makes one with [`Context::new_file`](crate::Context::new_file) or
 /// [`Context::writer`](crate::Context::writer) and returns it. Its bytes are stored as they are, whatever the
 /// format, moved into a workspace on the same disk and uploaded in parts to a bucket. As a required value it is
-/// the stored object itself in a directory, which is not to be changed, and a copy of it from a bucket, which is
-/// deleted when nobody has it any more. Clones are one file.
+/// the stored object itself in a directory, which is read-only, and a copy of it from a bucket, which is deleted when
+/// nobody has it any more; [`Context::copy`](crate::Context::copy) gives one that may be changed. Clones are one file.
 ///
 /// # Examples
 ///
@@ -103,6 +103,37 @@ impl File {
     /// It may not be written.
     pub fn create(&self) -> io::Result<std::fs::File> {
         std::fs::File::create(self.path())
+    }
+
+    /// Makes sure that it can be stored.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or is no regular file.
+    pub(crate) fn ensure_regular(&self) -> io::Result<()> {
+        let path = self.path();
+        let refused = |kind: io::ErrorKind, what: &str| {
+            let text = format!("the file `{}` {what}", path.display());
+            Err(io::Error::new(kind, text))
+        };
+        let kind = match path.symlink_metadata() {
+            Ok(found) => found.file_type(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return refused(error.kind(), "does not exist");
+            }
+            Err(error) => return Err(error),
+        };
+        if kind.is_file() {
+            return Ok(());
+        }
+        let what = if kind.is_dir() {
+            "is a directory: return one file, such as an archive of it"
+        } else if kind.is_symlink() {
+            "is a symbolic link: return the file that it leads to"
+        } else {
+            "is no regular file"
+        };
+        refused(io::ErrorKind::InvalidInput, what)
     }
 
     /// How many bytes it has.

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::key::Key;
-use crate::model::NodeId;
+use crate::model::{NodeId, StoredOutput};
 use crate::report::Counts;
 use crate::run_id::RunId;
+use crate::workspace::Workspace;
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub(crate) struct Note {
     pub(crate) error: Option<Box<str>>,
     /// The size and the hash of the output.
     pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
+    /// The key of the output whose place it has taken.
+    pub(crate) replaced: Option<Key>,
     /// Who made the attempt, if not this process.
     pub(crate) worker: Option<Box<str>>,
     /// What the body asked for.
@@ -114,11 +117,22 @@ pub struct TaskRecord {
     /// How many bytes the output has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// The BLAKE3 hash of the stored bytes, as 64 hex digits; a [`File`](crate::File) has none.
+    /// The BLAKE3 hash of the stored bytes, as 64 hex digits; a [`File`](crate::File) of more than 1 GiB has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
+    /// The key of the task whose output was at the path before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Key>,
     /// The machine and the process, as `host/pid`.
     pub worker: String,
+}
+
+impl TaskRecord {
+    /// Returns the output of the task in a workspace, whether it is there or not.
+    #[must_use]
+    pub fn stored(&self, workspace: &Workspace) -> StoredOutput {
+        StoredOutput::at(workspace, &self.path, self.key)
+    }
 }
 
 /// What became of an attempt.

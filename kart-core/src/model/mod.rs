@@ -41,5 +41,5 @@ pub use verify::Verify;
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
 pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
-pub(crate) use verify::{Verifier, hash_to_record};
+pub(crate) use verify::Verifier;
 pub(crate) use wire::linked;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::task::{DynTask, Erased};
-use super::verify::{Verifier, Verify, compare};
+use super::verify::{Verifier, Verify, compare, hash_to_record};
 use crate::error::{BoxError, Error, StoreError, catch_panic};
 use crate::format::File;
 use crate::threads;
@@ -31,6 +31,7 @@ impl Stored {
         if let Some(file) = output.downcast_ref::<File>()
             && task.is_file()
         {
+            file.ensure_regular()?;
             return Ok(Stored::File(file.clone()));
         }
         let bytes = task.encode(output)?;
@@ -43,11 +44,11 @@ impl Stored {
         blocking(move || Stored::of(task.as_ref(), &output)).await
     }
 
-    /// The hash of the bytes; a file has none.
-    pub(crate) fn hash(&self) -> Option<blake3::Hash> {
+    /// Returns the hash of the bytes; a very large file has none.
+    pub(crate) async fn hash(&self) -> std::io::Result<Option<blake3::Hash>> {
         match self {
-            Stored::Bytes(_, hash) => Some(*hash),
-            Stored::File(_) => None,
+            Stored::Bytes(_, hash) => Ok(Some(*hash)),
+            Stored::File(file) => hash_to_record(file).await,
         }
     }
 

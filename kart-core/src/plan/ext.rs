@@ -94,7 +94,7 @@ pub trait TaskExt: Task + sealed::Sealed {
             let graph = graph?;
             let needs =
                 super::survey::check_outputs(&graph, graph.roots.clone(), workspace).await?;
-            Ok(needs.iter().all(|(_, need)| need.is_complete()))
+            Ok(needs.statuses.iter().all(|(_, need)| need.is_complete()))
         }
     }
 

@@ -20,4 +20,4 @@ pub use survey::Status;
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
 pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
 pub(crate) use rerun::{Selector, marks};
-pub(crate) use survey::{check_outputs, survey};
+pub(crate) use survey::{Finding, Lookups, check_outputs, survey};

@@ -69,7 +69,8 @@ impl Plan {
             .graph
             .ids()
             .filter(|id| needs[id.index()] == Status::NotNeeded);
-        for (id, need) in check_outputs(&self.graph, unasked.collect(), workspace).await? {
+        let found = check_outputs(&self.graph, unasked.collect(), workspace).await?;
+        for (id, need) in found.statuses {
             needs[id.index()] = need;
         }
         Ok(Plan {

@@ -71,7 +71,8 @@ pub(crate) async fn survey(
         let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
             level.drain(..).partition(|node| marks.contains_key(node));
         let marked = marked.into_iter().map(|node| (node, marks[&node]));
-        for (node, status) in marked.chain(check_outputs(graph, unknown, workspace).await?) {
+        let found = check_outputs(graph, unknown, workspace).await?;
+        for (node, status) in marked.chain(found.statuses) {
             statuses[node.index()] = status;
             if status.runs() {
                 let mut below = Vec::new();
@@ -93,37 +94,76 @@ fn reach(nodes: impl IntoIterator<Item = NodeId>, reached: &mut [bool], level: &
     }
 }
 
+/// What was found of the outputs of tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    /// In the order of the tasks.
+    pub(crate) statuses: Vec<(NodeId, Status)>,
+    /// The outputs that a person should know of.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// An output that is not simply there or missing.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) node: NodeId,
+    pub(crate) state: OutputState,
+}
+
 /// Checks the outputs of these tasks in the workspace, all in flight together up to a bound.
 pub(crate) async fn check_outputs(
     graph: &Graph,
     nodes: Vec<NodeId>,
     workspace: &Workspace,
-) -> Result<Vec<(NodeId, Status)>, Error> {
+) -> Result<Lookups, Error> {
     // A listing shows what lies at a path with a key, and provenance what lies at any other. In a directory both cost the
     // same, and provenance shows what a power cut has torn.
     let is_directory = workspace.is_directory();
-    let is_listed = |node: &NodeId| {
-        let spec = graph.node(*node).task.spec();
+    let is_listed = |node: NodeId| {
+        let spec = graph.node(node).task.spec();
         spec.external || spec.is_keyed() && !is_directory
     };
-    let (listed, looked_up): (Vec<NodeId>, Vec<NodeId>) = nodes.into_iter().partition(is_listed);
-    let paths = listed.iter().map(|&node| graph.node(node).path());
-    let paths = paths.collect::<Result<Vec<String>, Error>>()?;
-    let exists = workspace.exists_many(paths).await?;
-    let addresses = looked_up.iter().map(|&node| graph.node(node).address());
-    let addresses = addresses.collect::<Result<Vec<_>, Error>>()?;
-    let states = workspace.output_states(&addresses).await?;
-    let listed = listed.into_iter().zip(exists).map(|(node, exists)| {
-        let status = if exists {
-            Status::Complete
+    let (mut paths, mut addresses) = (Vec::new(), Vec::new());
+    for &node in &nodes {
+        if is_listed(node) {
+            paths.push(graph.node(node).path()?);
         } else {
-            Status::Missing
+            addresses.push(graph.node(node).address()?);
+        }
+    }
+    let exists = workspace.exists_many(paths).await?;
+    let states = workspace.output_states(&addresses).await?;
+    let (mut exists, mut states) = (exists.into_iter(), states.into_iter());
+    let mut found = Lookups::default();
+    for node in nodes {
+        let status = if is_listed(node) {
+            match exists.next() {
+                Some(true) => Status::Complete,
+                _ => Status::Missing,
+            }
+        } else {
+            let state = states.next().unwrap_or(OutputState::Missing);
+            let status = status(&state);
+            let is_keyed = graph.node(node).task.spec().is_keyed();
+            if is_news(&state, is_keyed) {
+                found.findings.push(Finding { node, state });
+            }
+            status
         };
-        (node, status)
-    });
-    let looked_up = looked_up.into_iter().zip(&states);
-    let looked_up = looked_up.map(|(node, state)| (node, status(state)));
-    Ok(listed.chain(looked_up).collect())
+        found.statuses.push((node, status));
+    }
+    Ok(found)
+}
+
+/// Returns whether a person should know of what lies at the path of an output.
+fn is_news(state: &OutputState, is_keyed: bool) -> bool {
+    match state {
+        OutputState::Missing | OutputState::Complete { .. } | OutputState::Unfinished => false,
+        OutputState::Unrecorded { .. } => !is_keyed,
+        OutputState::OtherKey { .. } | OutputState::Torn { .. } | OutputState::Changed { .. } => {
+            true
+        }
+    }
 }
 
 /// Returns whether a task has to run, by what lies at the path of its output.

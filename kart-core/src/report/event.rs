@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::outcome::Interruption;
 use crate::lease::Owner;
 use crate::plan::{Plan, TaskInfo};
+use crate::workspace::{OutputState, Provenance};
 
 /// Why a run stops before all is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +167,22 @@ pub enum Event<'a> {
         /// The task.
         task: TaskInfo<'a>,
     },
+    /// What lies at the path of an output is not simply it: it is [torn](OutputState::Torn), and the task runs again; it
+    /// was [changed](OutputState::Changed), and reading it fails; or [nothing is recorded](OutputState::Unrecorded) of it,
+    /// and it is kept as what somebody else has put there.
+    UnexpectedOutput {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// What lies there.
+        state: &'a OutputState,
+    },
+    /// A task's output has taken the place of that of a task with another key.
+    OutputReplaced {
+        /// The task.
+        task: TaskInfo<'a>,
+        /// The output that was there.
+        replaced: &'a Provenance,
+    },
     /// Another process holds a task that is ready: this run waits for its output.
     ClaimedByOther {
         /// The task.
@@ -247,4 +264,50 @@ pub enum Event<'a> {
         /// The task that failed.
         by: TaskInfo<'a>,
     },
+}
+
+impl Event<'_> {
+    /// Returns what a person should be told of the event, where it is about a task and needs attention.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let text = match self {
+            Event::OutputMismatch { task } => format!(
+                "{} is not deterministic: other bytes were published first, and kept",
+                task.description(),
+            ),
+            Event::StaleCode { task } => format!(
+                "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
+                task.description(),
+            ),
+            Event::TooLong {
+                task,
+                expected,
+                deadline,
+            } => format!(
+                "{} may take {expected:.1?}, longer than the deadline of {}: split it, or use cx.step, cx.save or cx.map",
+                task.description(),
+                humantime::format_duration(*deadline),
+            ),
+            Event::UnexpectedOutput { task, state } => {
+                let consequence = match state {
+                    OutputState::Torn { .. } => "it is made again",
+                    OutputState::Changed { .. } => {
+                        "reading it fails: put it back, delete it to have it made again, or take it as it is with `accept`"
+                    }
+                    _ => "somebody else has put it there, and it is kept",
+                };
+                let (task, path) = (task.description(), task.path());
+                format!("`{path}`, the output of {task}, is {state}; {consequence}")
+            }
+            Event::OutputReplaced { task, replaced } => format!(
+                "{} has replaced the output of {} [{}] at `{}`: put every parameter or `{{key}}` into its `path` to keep both",
+                task.description(),
+                replaced.task,
+                replaced.key,
+                task.path(),
+            ),
+            _ => return None,
+        };
+        Some(text)
+    }
 }

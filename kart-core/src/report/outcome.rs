@@ -145,6 +145,7 @@ pub struct Report {
     roots: HashMap<NodeId, Option<Root>>,
     deferred: Vec<NodeId>,
     other_code: Vec<NodeId>,
+    replaced: Vec<NodeId>,
 }
 
 impl Report {
@@ -163,6 +164,7 @@ impl Report {
             roots,
             deferred: Vec::new(),
             other_code: Vec::new(),
+            replaced: Vec::new(),
         }
     }
 
@@ -176,9 +178,15 @@ impl Report {
             })
     }
 
-    pub(crate) fn with(mut self, deferred: Vec<NodeId>, other_code: Vec<NodeId>) -> Self {
+    pub(crate) fn with(
+        mut self,
+        deferred: Vec<NodeId>,
+        other_code: Vec<NodeId>,
+        replaced: Vec<NodeId>,
+    ) -> Self {
         self.deferred = deferred;
         self.other_code = other_code;
+        self.replaced = replaced;
         self
     }
 
@@ -191,6 +199,11 @@ impl Report {
     /// Returns the complete tasks whose outputs other code made than today's, according to the run log.
     pub fn stale_code(&self) -> impl Iterator<Item = TaskReport<'_>> {
         self.other_code.iter().map(|id| self.task(*id))
+    }
+
+    /// Returns the tasks whose outputs have taken the place of those of tasks with other keys.
+    pub fn replaced(&self) -> impl Iterator<Item = TaskReport<'_>> {
+        self.replaced.iter().map(|id| self.task(*id))
     }
 
     /// Counts the tasks by outcome.

@@ -151,6 +151,18 @@ impl Event<'_> {
             Event::RerunResumed { tasks, made, .. } => {
                 tracing::info!(target: "kart::event", tasks, made, "going on with a rerun");
             }
+            Event::UnexpectedOutput { task, state } => tell!(
+                warn,
+                task,
+                "the output is not what was written",
+                state = tracing::field::display(state)
+            ),
+            Event::OutputReplaced { task, replaced } => tell!(
+                warn,
+                task,
+                "the output of another task was replaced",
+                replaced = tracing::field::display(replaced.key)
+            ),
             Event::StaleCode { task } => {
                 tell!(warn, task, "made by other code than today's");
             }

@@ -14,7 +14,7 @@ use crate::error::{BoxError, Error, StoreError, chain};
 use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, Erased, NodeId};
-use crate::plan::Status;
+use crate::plan::{Lookups, Status};
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ pub(crate) struct ProgressNow {
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) nodes: Vec<NodeId>,
-    pub(crate) answer: Result<Vec<(NodeId, Status)>, Error>,
+    pub(crate) answer: Result<Lookups, Error>,
 }
 
 /// A request of a body for a subtask.

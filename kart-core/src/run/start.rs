@@ -21,7 +21,9 @@ use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs, describe};
+use crate::plan::{
+    ExpandLimits, ExpandProgress, Graph, Lookups, Selector, Status, check_outputs, describe,
+};
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::run_id::RunId;
 use crate::threads;
@@ -89,7 +91,10 @@ async fn start(
         return Err(nothing_done(settings, &graph, started));
     };
     let (roots, mut reruns) = (roots?, reruns.map_err(RunError::Store)?);
-    let is_complete = roots.iter().all(|(_, status)| status.is_complete());
+    let is_complete = roots
+        .statuses
+        .iter()
+        .all(|(_, status)| status.is_complete());
     let is_exclusive = settings.coordination == Coordination::Exclusive;
     let wanted = history.reruns(settings, &graph, &reruns);
     let begins_rerun = wanted.iter().any(|tasks| tasks.selects_any(&graph));
@@ -101,7 +106,7 @@ async fn start(
         let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns, Some(run_id));
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
-        state.know(&roots, history.changed);
+        state.know(roots, history.changed);
         let finished = event_loop::run(state, closing).await?;
         // Whoever made the last output for them was cut off before it could say so.
         closing.within(run.reruns.end()).await;
@@ -136,6 +141,7 @@ async fn start(
     let mut state = RunState::new(settings, &run, log_sink, Opening::new(log), started);
     state.mark(marks, history.changed);
     let absent: Vec<NodeId> = roots
+        .statuses
         .iter()
         .filter(|(_, status)| status.runs())
         .map(|(root, _)| *root)
@@ -277,12 +283,9 @@ fn nothing_done(settings: &Settings, graph: &Arc<Graph>, started: Instant) -> Ru
 }
 
 /// Looks up the roots of an exclusive run. If they are complete, nothing else is looked up.
-async fn root_statuses(
-    settings: &Settings,
-    graph: &Graph,
-) -> Result<Vec<(NodeId, Status)>, RunError> {
+async fn root_statuses(settings: &Settings, graph: &Graph) -> Result<Lookups, RunError> {
     if settings.coordination != Coordination::Exclusive {
-        return Ok(Vec::new());
+        return Ok(Lookups::default());
     }
     let mut roots = graph.roots.clone();
     roots.sort_unstable();

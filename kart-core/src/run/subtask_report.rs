@@ -44,6 +44,8 @@ pub(crate) struct SubtaskEnd {
     pub(crate) hash: Option<String>,
     pub(crate) worker: String,
     pub(crate) asked: Vec<Key>,
+    #[serde(default)]
+    pub(crate) replaced: Option<Key>,
 }
 
 /// The longest report: engines limit the size of a response.
@@ -173,6 +175,7 @@ impl SubtaskEnd {
             hash: hash.map(|hash| hash.to_hex().to_string()),
             worker: this_process().to_string(),
             asked: note.asked.iter().copied().map(key).collect(),
+            replaced: note.replaced,
         }
     }
 
@@ -192,6 +195,7 @@ impl SubtaskEnd {
             error,
             output: is_published.then(|| (self.bytes, self.hash())),
             worker: Some(self.worker.as_str().into()),
+            replaced: self.replaced,
             asked: self
                 .asked
                 .iter()

@@ -82,6 +82,7 @@ pub(super) struct Write<'a> {
     pub(super) mode: Mode,
     /// What is recorded with the object, in printable ASCII.
     pub(super) metadata: Option<&'a str>,
+    pub(super) access: Access,
     /// Asked right before the irrevocable step.
     pub(super) guard: &'a CommitGuard,
 }
@@ -100,6 +101,14 @@ pub(crate) enum Mode {
     Create,
     /// The object is written over whatever is there.
     Replace,
+}
+
+/// Whether other programs may change an object where objects are files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// For outputs: what a body gets as a required file is the output itself.
+    ReadOnly,
+    Writable,
 }
 
 /// What became of a write.

@@ -4,6 +4,7 @@
 mod disk;
 mod listing;
 mod metadata;
+mod publish;
 mod rename;
 
 use std::{
@@ -25,7 +26,8 @@ use super::{ObjectInfo, Reader, display_url, hints, layout};
 use crate::StoreError;
 use crate::format::File as Output;
 use crate::threads::{self, Wanted};
-use disk::{Content as ReadContent, Disk, Kind, Permit, Read};
+use disk::{Content as ReadContent, Disk, Read};
+use publish::{Kind, Permit};
 
 /// Paths in one operation of a call on many.
 const BATCH: usize = 256;
@@ -74,15 +76,21 @@ impl Local {
     }
 
     async fn publish(&self, write: Write<'_>) -> io::Result<Written> {
-        let (disk, guard, mode) = (self.disk.clone(), write.guard.clone(), write.mode);
-        let (path, metadata) = (write.path.to_owned(), write.metadata.map(str::to_owned));
+        let (disk, guard, path) = (
+            self.disk.clone(),
+            write.guard.clone(),
+            write.path.to_owned(),
+        );
+        let kind = Kind {
+            mode: write.mode,
+            access: write.access,
+            metadata: write.metadata.map(str::to_owned),
+        };
         match write.content {
             Content::Bytes(bytes) => {
                 let is_small = bytes.len() < LARGE_BYTES && !layout::is_heartbeat(&path);
                 let publish = move |wanted: &Wanted<'_>| {
-                    let metadata = metadata.as_deref();
-                    let permit = Permit { guard, wanted };
-                    disk.publish(&path, &bytes, Kind { mode, metadata }, &permit)
+                    disk.publish(&path, &bytes, &kind, &Permit { guard, wanted })
                 };
                 if is_small {
                     self.pool.submit(Size::Small, publish).await
@@ -93,9 +101,7 @@ impl Local {
             Content::File(file) => {
                 let file = file.clone();
                 let publish = move |wanted: &Wanted<'_>| {
-                    let metadata = metadata.as_deref();
-                    let permit = Permit { guard, wanted };
-                    disk.publish_file(&path, &file, Kind { mode, metadata }, &permit)
+                    disk.publish_file(&path, &file, &kind, &Permit { guard, wanted })
                 };
                 threads::run(publish).await
             }

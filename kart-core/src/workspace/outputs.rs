@@ -1,12 +1,13 @@
 //! Outputs and their provenance: one function publishes with it, and one finds it. Nobody else knows whether it is metadata
 //! of the object or a sidecar.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 
-use super::backend::{Backend as _, Content, Found, Mode, Object, Place, Write, Written};
+use super::backend::{Access, Backend as _, Content, Found, Mode, Object, Place, Write, Written};
 use super::provenance::{Provenance, ProvenanceError};
 use super::recorded::RecordedOutputs;
 use super::{CommitGuard, Workspace, layout};
@@ -76,7 +77,7 @@ pub enum OutputState {
         /// What was recorded.
         provenance: Provenance,
     },
-    /// It has more bytes than were written: somebody has changed it.
+    /// It is not what was written: somebody has changed it.
     Changed {
         /// How many bytes it has.
         bytes: u64,
@@ -94,9 +95,9 @@ impl OutputState {
             Record::Whole(provenance) => {
                 if key.is_some_and(|key| key != provenance.key) {
                     OutputState::OtherKey { bytes, provenance }
-                } else if bytes < provenance.bytes {
+                } else if bytes < provenance.bytes && provenance.run.is_some() {
                     OutputState::Torn { bytes, provenance }
-                } else if bytes > provenance.bytes {
+                } else if bytes != provenance.bytes {
                     OutputState::Changed { bytes, provenance }
                 } else {
                     OutputState::Complete { bytes, provenance }
@@ -126,6 +127,40 @@ impl OutputState {
             | OutputState::OtherKey { provenance, .. }
             | OutputState::Torn { provenance, .. }
             | OutputState::Changed { provenance, .. } => Some(provenance),
+        }
+    }
+}
+
+/// What it is, such as `torn: 3 of 12 bytes`.
+impl fmt::Display for OutputState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutputState::Missing => f.write_str("not there"),
+            OutputState::Complete { bytes, .. } => write!(f, "{bytes} bytes"),
+            OutputState::Unrecorded { bytes } => {
+                write!(f, "{bytes} bytes, of which nothing is recorded")
+            }
+            OutputState::Unfinished => {
+                f.write_str("unfinished: a run was cut off while it wrote it")
+            }
+            OutputState::OtherKey { provenance, .. } => {
+                write!(
+                    f,
+                    "the output of another task, {} [{}]",
+                    provenance.task, provenance.key
+                )
+            }
+            OutputState::Torn { bytes, provenance } => {
+                write!(f, "torn: {bytes} of {} bytes", provenance.bytes)
+            }
+            OutputState::Changed { bytes, provenance } if *bytes != provenance.bytes => {
+                write!(
+                    f,
+                    "changed: {bytes} bytes, and {} were written",
+                    provenance.bytes
+                )
+            }
+            OutputState::Changed { .. } => f.write_str("changed: other bytes than were written"),
         }
     }
 }
@@ -176,6 +211,7 @@ impl Workspace {
             content: output.content.clone(),
             mode: output.mode,
             metadata,
+            access: Access::ReadOnly,
             guard,
         };
         let keeps = &self.inner.keeps_metadata;
@@ -236,6 +272,20 @@ impl Workspace {
         let sidecar = layout::sidecar(path);
         self.replace_guarded(&sidecar, Bytes::from(text), guard)
             .await
+    }
+
+    /// Records whose an output is that is there already.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub(crate) async fn record_elsewhere(
+        &self,
+        path: &str,
+        provenance: &Provenance,
+    ) -> Result<(), StoreError> {
+        let guard = CommitGuard::open();
+        self.put_sidecar(path, provenance.to_string(), &guard).await
     }
 
     /// Finds what lies at these addresses, in their order.

@@ -60,15 +60,29 @@ impl Scratch {
         &self.directory
     }
 
-    /// Writes a new file with these bytes; a write that fails leaves none.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        self.make(|file| file.write_all(bytes))
+    /// Writes a new file with these bytes, and finishes it; what fails leaves none.
+    pub(super) fn write(
+        &self,
+        bytes: &[u8],
+        finish: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
+        self.make(|file| {
+            file.write_all(bytes)?;
+            finish(file)
+        })
     }
 
-    /// Writes a new file with the bytes of another.
-    pub(super) fn copy(&self, from: &Path) -> io::Result<PathBuf> {
+    /// Writes a new file with the bytes of another, and finishes it.
+    pub(super) fn copy(
+        &self,
+        from: &Path,
+        finish: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
         let mut from = File::open(from)?;
-        self.make(|file| io::copy(&mut from, file).map(drop))
+        self.make(|file| {
+            io::copy(&mut from, file)?;
+            finish(file)
+        })
     }
 
     fn make(&self, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<PathBuf> {

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::backend::{Backend as _, Content, Mode, Write, Written};
+use super::backend::{Access, Backend as _, Content, Mode, Write, Written};
 use super::{CommitGuard, Workspace};
 use crate::error::StoreError;
 use crate::format::File;
@@ -101,6 +101,7 @@ impl Workspace {
             content,
             mode,
             metadata: None,
+            access: Access::Writable,
             guard,
         };
         Ok(self.backend().write(write).await? != Written::Exists)

@@ -12,7 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::stream;
-use kart_core::{Reader, Workspace};
+use kart_core::{Key, Reader, StoredOutput, Workspace};
 use tokio::io::AsyncBufReadExt as _;
 
 use super::request;
@@ -25,7 +25,7 @@ const PIECE: u64 = 1 << 20;
 /// An output may be a page of its own: it gets to do nothing here.
 const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
-/// `GET /artifacts/{path}`.
+/// `GET /artifacts/{path}`; with `?key=KEY` only what the task of that key has made.
 pub(super) async fn artifact(
     State(app): State<Arc<App>>,
     method: Method,
@@ -35,7 +35,10 @@ pub(super) async fn artifact(
     let path = request::rest(&uri, "/artifacts/")?;
     check(&path)?;
     let missing = || Refusal::not_found("there is no such output", "run the task that makes it");
-    let size = app.workspace.size(&path).await?.ok_or_else(missing)?;
+    let size = match key(&uri)? {
+        Some(key) => StoredOutput::at(&app.workspace, &path, key).size().await?,
+        None => app.workspace.size(&path).await?.ok_or_else(missing)?,
+    };
     let mut answer = Response::new(Body::empty());
     // There is nothing by which to tell one version from another, so that a part of "that version" is all of it.
     let wanted = headers
@@ -76,6 +79,14 @@ pub(super) async fn artifact(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     Ok(answer)
+}
+
+/// The key of the task that is to have made the output.
+fn key(uri: &Uri) -> Result<Option<Key>, Refusal> {
+    let query = request::query(uri);
+    let key = query.iter().find(|(name, _)| name == "key");
+    let parsed = key.map(|(_, text)| text.parse()).transpose();
+    parsed.map_err(|_| Refusal::bad("`key` is no key", "a key has 32 hex digits"))
 }
 
 /// Refuses what is no output: what kart keeps for itself, and what would lead out of the workspace.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use kart_core::Key;
+use kart_core::{Key, StoredOutput};
 use kart_view::shape;
 use serde_json::{Value as Json, json};
 
@@ -57,11 +57,13 @@ pub(super) async fn task(State(app): State<Arc<App>>, uri: Uri) -> Result<Answer
         json["asked"] = json!(record.asked.iter().map(Key::to_string).collect::<Vec<_>>());
     }
     if let Some(path) = path {
-        let bytes = app.workspace.size(&path).await?;
-        json["location"] = app.workspace.display_url(&path).into();
-        json["bytes"] = bytes.into();
-        if bytes.is_some() {
-            json["preview"] = preview(&app, &path).await?;
+        let output = StoredOutput::at(&app.workspace, &path, key);
+        let state = output.state().await?;
+        json["location"] = output.location().into();
+        json["state"] = shape::output_state(&state).into();
+        if state.is_complete() {
+            json["bytes"] = output.size().await?.into();
+            json["preview"] = preview(&output).await?;
         }
     }
     Ok(json_answer(StatusCode::OK, &json))
@@ -86,12 +88,11 @@ fn unknown() -> Refusal {
 }
 
 /// The begin of an output that is text.
-async fn preview(app: &App, path: &str) -> Result<Json, Refusal> {
-    let extension = path.rsplit('.').next().unwrap_or_default();
+async fn preview(output: &StoredOutput) -> Result<Json, Refusal> {
+    let extension = output.path().rsplit('.').next().unwrap_or_default();
     if !TEXTS.contains(&extension) {
         return Ok(Json::Null);
     }
-    let bytes = app.workspace.read_range(path, 0..PREVIEW).await?;
-    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(json!(text))
+    let bytes = output.range(0..PREVIEW).await?;
+    Ok(json!(String::from_utf8_lossy(&bytes)))
 }

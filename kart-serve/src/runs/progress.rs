@@ -243,10 +243,7 @@ impl Progress {
                 tell("deferred", task, None, more)
             }
             Event::OutputMismatch { task } => {
-                self.warn(&format!(
-                    "{} is not deterministic: other bytes were published first, and kept",
-                    task.description()
-                ));
+                self.warn(&event.warning().unwrap_or_default());
                 tell("differed", task, None, json!({}))
             }
             Event::RerunAbandoned { tasks, made, .. } => {
@@ -258,20 +255,6 @@ impl Progress {
             Event::RerunResumed { tasks, made, .. } => {
                 self.warn(&format!(
                     "going on with an unfinished rerun of {tasks}: {made} made so far"
-                ));
-                None
-            }
-            Event::StaleCode { task } => {
-                self.warn(&format!(
-                    "{} was made by other code, and is kept: bump its `version`",
-                    task.description()
-                ));
-                None
-            }
-            Event::TooLong { task, expected, .. } => {
-                self.warn(&format!(
-                    "{} may take {expected:.1?}, longer than any run may: split it, or use cx.step, cx.save or cx.map",
-                    task.description()
                 ));
                 None
             }
@@ -287,7 +270,12 @@ impl Progress {
                 });
                 None
             }
-            _ => None,
+            event => {
+                if let Some(warning) = event.warning() {
+                    self.warn(&warning);
+                }
+                None
+            }
         }
     }
 

@@ -117,6 +117,41 @@ impl Context {
         self.steps.workspace.new_file()
     }
 
+    /// Copies a file to one that may be changed, and returned as an output. A required [`File`] is read-only.
+    ///
+    /// The copy is made on the thread that calls; where the file system shares blocks between files, it copies none.
+    ///
+    /// # Errors
+    ///
+    /// The file could not be read, or the copy not be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write as _;
+    ///
+    /// use kart::{Context, File, task};
+    ///
+    /// #[task(path = "log.txt")]
+    /// fn log() -> std::io::Result<File> {
+    ///     let file = File::at("log.txt");
+    ///     # Ok(file)
+    /// }
+    ///
+    /// #[task(path = "signed.txt")]
+    /// fn signed(#[requires(Log)] log: &File, #[context] cx: &Context) -> std::io::Result<File> {
+    ///     let copy = cx.copy(log)?;
+    ///     let mut text = std::fs::OpenOptions::new().append(true).open(copy.path())?;
+    ///     writeln!(text, "signed")?;
+    ///     Ok(copy)
+    /// }
+    /// ```
+    pub fn copy(&self, file: &File) -> io::Result<File> {
+        let copy = self.new_file()?;
+        io::copy(&mut file.open()?, &mut copy.create()?)?;
+        Ok(copy)
+    }
+
     /// A new [`File`] to be written as an [`AsyncWrite`](tokio::io::AsyncWrite), in bounded memory.
     ///
     /// # Errors

@@ -331,7 +331,7 @@ impl Attempt<'_> {
             code: Some(spec.code.to_owned()),
             run: run.run_id,
             reruns: run.reruns.ids(),
-            blake3: stored.hash(),
+            blake3: stored.hash().await?,
             ..Provenance::new(node.key, spec.name, stored.size()?)
         };
         let output = Output {

@@ -119,7 +119,7 @@ async fn poll(run: &RunContext, polled: Vec<Polled>) -> ClaimPoll {
     } else {
         Made::default()
     };
-    let statuses = check_outputs(graph, nodes, workspace).await?;
+    let statuses = check_outputs(graph, nodes, workspace).await?.statuses;
     for (polled, (node, status)) in polled.iter().zip(statuses) {
         let is_made = !polled.replaces || made.contains(graph.node(node).key);
         complete.push(status.is_complete() && is_made);

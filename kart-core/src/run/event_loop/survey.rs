@@ -11,14 +11,14 @@ use super::opening::Prepared;
 use super::state::RunState;
 use crate::error::{Error, StoreError, chain};
 use crate::model::NodeId;
-use crate::plan::{Graph, Status, check_outputs};
+use crate::plan::{Finding, Graph, Lookups, Status, check_outputs};
 use crate::report::{Event, Interruption, Outcome, RunError};
 use crate::run::message::{FailedAttempt, Lookup, Message};
 use crate::run::preflight;
 use crate::run::record::tracker::emit;
 use crate::run::settings::{FIRST_NEWS, pause_after};
 use crate::run::table::State;
-use crate::workspace::Workspace;
+use crate::workspace::{OutputState, Provenance, Workspace};
 
 /// How long a survey may take before tasks start early.
 const EARLY_START_DELAY: Duration = Duration::from_millis(200);
@@ -31,9 +31,10 @@ impl RunState {
     }
 
     /// Takes the statuses of complete roots, so no survey is needed.
-    pub(crate) fn know(&mut self, roots: &[(NodeId, Status)], changed: HashSet<NodeId>) {
+    pub(crate) fn know(&mut self, roots: Lookups, changed: HashSet<NodeId>) {
         self.changed = changed;
-        for &(root, status) in roots {
+        self.found(roots.findings);
+        for (root, status) in roots.statuses {
             self.table.set_status(root, status);
             self.table.need(root, None);
         }
@@ -86,10 +87,11 @@ impl RunState {
 
     pub(super) fn on_status_known(&mut self, lookup: Lookup) {
         match lookup.answer {
-            Ok(answers) => {
-                self.table.learn(&answers);
+            Ok(found) => {
+                self.found(found.findings);
+                self.table.learn(&found.statuses);
                 if self.opening.is_planned {
-                    self.check_new(&answers);
+                    self.check_new(&found.statuses);
                 }
             }
             Err(error) if !self.opening.is_planned => {
@@ -109,6 +111,34 @@ impl RunState {
                 }
             }
         }
+    }
+
+    /// Takes what a person should know of outputs that were looked up.
+    fn found(&mut self, findings: Vec<Finding>) {
+        for Finding { node, state } in findings {
+            match state {
+                OutputState::OtherKey { provenance, .. } => {
+                    self.record(move |tracker| tracker.replaces(node, provenance));
+                    continue;
+                }
+                OutputState::Unrecorded { bytes } if !self.is_dispatched => self.adopt(node, bytes),
+                _ => {}
+            }
+            self.record(move |tracker| tracker.emit_unexpected(node, &state));
+        }
+    }
+
+    /// Records that somebody else has put the output of a task there, so that it is told once.
+    fn adopt(&mut self, node: NodeId, bytes: u64) {
+        let node = self.graph.node(node);
+        let Ok(address) = node.address() else { return };
+        let provenance = Provenance::new(node.key, node.task.spec().name, bytes);
+        let workspace = self.settings.workspace.clone();
+        self.background.write(async move {
+            if let Err(error) = workspace.record_elsewhere(&address.path, &provenance).await {
+                tracing::debug!(error = chain(&error), "could not record whose an output is");
+            }
+        });
     }
 
     /// Interrupts a subtask, or a requirement of one, whose lookup failed.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
+use crate::key::Key;
 use crate::lease::this_process;
 use crate::log::{EndRecord, Known, Log, Note, RecordedOutcome, StartRecord, TaskRecord};
 use crate::model::{NodeId, shown_params};
@@ -44,6 +45,8 @@ pub(crate) struct Ended<'e> {
     pub(crate) error: Option<&'e (dyn std::error::Error + 'static)>,
     /// The size and the hash of the output.
     pub(crate) output: Option<(u64, Option<blake3::Hash>)>,
+    /// The key of the output whose place it has taken.
+    pub(crate) replaced: Option<Key>,
     /// The process that made the attempt, if not this one.
     pub(crate) worker: Option<Box<str>>,
 }
@@ -61,6 +64,7 @@ impl Ended<'_> {
             elapsed,
             error: None,
             output: None,
+            replaced: None,
             worker: None,
         }
     }
@@ -146,6 +150,7 @@ impl LogSink {
                 elapsed: ended.elapsed,
                 error: ended.error.map(|error| chain(error).into()),
                 output: ended.output,
+                replaced: ended.replaced,
                 worker: ended.worker.clone(),
                 asked,
             },
@@ -214,6 +219,7 @@ fn record(graph: &Graph, worker: &str, noted: Note) -> TaskRecord {
         blake3: noted
             .output
             .and_then(|(_, hash)| Some(hash?.to_hex().to_string())),
+        replaced: noted.replaced,
         worker: noted.worker.map_or_else(|| worker.to_owned(), String::from),
     }
 }

@@ -22,6 +22,7 @@ use crate::report::{
 };
 use crate::run::message::{FailedAttempt, ProgressNow, Published};
 use crate::run::settings::Settings;
+use crate::workspace::{OutputState, Provenance};
 
 /// The tracker of one run.
 pub(crate) struct RunTracker {
@@ -31,6 +32,9 @@ pub(crate) struct RunTracker {
     pub(crate) log_sink: LogSink,
     deferred: Vec<NodeId>,
     stale_code: Vec<NodeId>,
+    /// The outputs that other tasks have at the paths of those that run.
+    in_place: HashMap<NodeId, Provenance>,
+    replaced: Vec<NodeId>,
     /// Names of tasks that take longer than any run, which were warned about.
     too_long: HashSet<&'static str>,
     started: Instant,
@@ -64,6 +68,8 @@ impl RunTracker {
             log_sink,
             deferred: Vec::new(),
             stale_code: Vec::new(),
+            in_place: HashMap::new(),
+            replaced: Vec::new(),
             too_long: HashSet::new(),
             started,
         }
@@ -195,6 +201,7 @@ impl RunTracker {
             ran.node,
             &Ended {
                 output: Some((ran.bytes, ran.hash)),
+                replaced: self.in_place.get(&ran.node).map(|replaced| replaced.key),
                 worker: ran.worker.clone(),
                 ..Ended::without_output(RecordedOutcome::Ran, ran.number, ran.elapsed)
             },
@@ -207,18 +214,34 @@ impl RunTracker {
         if ran.differed {
             self.emit(&Event::OutputMismatch { task });
         }
+        if let Some(replaced) = self.in_place.get(&ran.node) {
+            self.emit(&Event::OutputReplaced { task, replaced });
+        }
         self.emit(&Event::Finished {
             task,
             attempt: ran.number,
             elapsed: ran.elapsed,
             bytes: ran.bytes,
         });
+        if self.in_place.remove(&ran.node).is_some() {
+            self.replaced.push(ran.node);
+        }
         if let Some(root) = self.roots.get_mut(&ran.node) {
             *root = Some(Root {
                 output: ran.output,
                 hash: ran.hash,
             });
         }
+    }
+
+    /// Notes that the output of a task will take the place of that of another.
+    pub(crate) fn replaces(&mut self, node: NodeId, replaced: Provenance) {
+        self.in_place.insert(node, replaced);
+    }
+
+    pub(crate) fn emit_unexpected(&self, node: NodeId, state: &OutputState) {
+        let task = self.task(node);
+        self.emit(&Event::UnexpectedOutput { task, state });
     }
 
     pub(crate) fn record_failure(&mut self, failed: &FailedAttempt) {
@@ -320,7 +343,7 @@ impl RunTracker {
             self.started.elapsed(),
             self.roots,
         )
-        .with(self.deferred, self.stale_code);
+        .with(self.deferred, self.stale_code, self.replaced);
         let counts: Counts = report.counts();
         if counts.interrupted > 0 || (is_stopped && counts.left > 0) {
             return Err(RunError::Interrupted(Box::new(report)));

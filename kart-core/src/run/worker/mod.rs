@@ -302,7 +302,8 @@ impl Worker {
             .map(|(root, _)| (root, Status::RerunRequested));
         let unsure = unsure.into_iter().map(|(root, _)| root).collect();
         let mut statuses: Vec<_> = replaced.collect();
-        statuses.extend(check_outputs(graph, unsure, &self.settings.workspace).await?);
+        let found = check_outputs(graph, unsure, &self.settings.workspace).await?;
+        statuses.extend(found.statuses);
         statuses.sort_unstable_by_key(|(root, _)| *root);
         statuses.dedup_by_key(|(root, _)| *root);
         Ok(statuses)

@@ -14,43 +14,21 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempPath;
 
-use super::super::backend::{Found, Mode, Written};
+use super::super::backend::Found;
 use super::super::layout;
 use super::super::scratch::Scratch;
-use super::super::{CommitGuard, Committing};
 use super::metadata;
-use super::rename::{is_unsupported, rename_new};
-use crate::format::File as Output;
-use crate::threads::Wanted;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;
 
-/// How often a file is moved to its place when its directory keeps disappearing.
-const MOVE_ATTEMPTS: usize = 16;
-
 pub(super) struct Disk {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     scratch: Mutex<Option<Arc<Scratch>>>,
     /// Set once this process has made sure that the workspace is there.
     is_made: AtomicBool,
     /// Set once the file system has said that it can't rename without replacing.
-    only_links: AtomicBool,
-}
-
-/// How a file is put at its place.
-#[derive(Clone, Copy)]
-pub(super) struct Kind<'a> {
-    pub(super) mode: Mode,
-    /// What is recorded with it.
-    pub(super) metadata: Option<&'a str>,
-}
-
-/// Permission to move a file to its place.
-pub(super) struct Permit<'a> {
-    pub(super) guard: CommitGuard,
-    /// Whether the future of the write is still there.
-    pub(super) wanted: &'a Wanted<'a>,
+    pub(super) only_links: AtomicBool,
 }
 
 /// An object that was read, and what was recorded with it.
@@ -159,109 +137,15 @@ impl Disk {
         Ok(Some(bytes.into()))
     }
 
-    /// Puts bytes at their place in one step.
-    pub(super) fn publish(
-        &self,
-        path: &str,
-        bytes: &[u8],
-        kind: Kind<'_>,
-        permit: &Permit<'_>,
-    ) -> io::Result<Written> {
-        let write = || self.temporary(|scratch| scratch.write(bytes));
-        self.put(path, kind, permit, write)
-    }
-
-    /// Puts a file at its place in one step; one that is temporary is moved there.
-    pub(super) fn publish_file(
-        &self,
-        path: &str,
-        file: &Output,
-        kind: Kind<'_>,
-        permit: &Permit<'_>,
-    ) -> io::Result<Written> {
-        if file.is_temporary() {
-            if !kind.record(file.path())? {
-                return Ok(Written::Unsupported);
-            }
-            let target = self.root.join(path);
-            match self.move_to(file.path(), &target, kind.mode, permit) {
-                // It is on another disk.
-                Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
-                moved => return moved.map(written),
-            }
-        }
-        let copy = || self.temporary(|scratch| scratch.copy(file.path()));
-        self.put(path, kind, permit, copy)
-    }
-
     /// An empty file beside those that are being written.
     pub(super) fn new_file(&self) -> io::Result<TempPath> {
-        TempPath::try_from_path(self.temporary(|scratch| scratch.write(b""))?)
+        TempPath::try_from_path(self.temporary(|scratch| scratch.write(b"", |_| Ok(())))?)
     }
 
-    /// Moves a temporary file to its place, which can be made anew.
-    fn put(
+    pub(super) fn temporary(
         &self,
-        path: &str,
-        kind: Kind<'_>,
-        permit: &Permit<'_>,
-        make: impl Fn() -> io::Result<PathBuf>,
-    ) -> io::Result<Written> {
-        let target = self.root.join(path);
-        let mut attempt = 1;
-        loop {
-            let temporary = make()?;
-            let put = match kind.record(&temporary) {
-                Ok(true) => self
-                    .move_to(&temporary, &target, kind.mode, permit)
-                    .map(written),
-                Ok(false) => Ok(Written::Unsupported),
-                Err(error) => Err(error),
-            };
-            match put {
-                Ok(Written::Done) => return put,
-                // Somebody removed `_kart`.
-                Err(error)
-                    if error.kind() == ErrorKind::NotFound
-                        && attempt < MOVE_ATTEMPTS
-                        && !temporary.exists() =>
-                {
-                    attempt += 1;
-                }
-                put => {
-                    let _ = fs::remove_file(&temporary);
-                    return put;
-                }
-            }
-        }
-    }
-
-    fn move_to(
-        &self,
-        temporary: &Path,
-        target: &Path,
-        mode: Mode,
-        permit: &Permit<'_>,
-    ) -> io::Result<bool> {
-        let mut attempt = 1;
-        let _committing = permit.enter()?;
-        loop {
-            match self.put_in_place(temporary, target, mode) {
-                // The directory is not there yet, or not any more.
-                Err(error)
-                    if error.kind() == ErrorKind::NotFound
-                        && attempt < MOVE_ATTEMPTS
-                        && temporary.exists() =>
-                {
-                    attempt += 1;
-                    self.create_parent(target)?;
-                }
-                moved => return moved,
-            }
-        }
-    }
-
-    fn temporary(&self, make: impl Fn(&Scratch) -> io::Result<PathBuf>) -> io::Result<PathBuf> {
+        make: impl Fn(&Scratch) -> io::Result<PathBuf>,
+    ) -> io::Result<PathBuf> {
         let scratch = self.scratch()?;
         match make(&scratch) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -289,7 +173,7 @@ impl Disk {
         Ok(())
     }
 
-    fn create_parent(&self, target: &Path) -> io::Result<()> {
+    pub(super) fn create_parent(&self, target: &Path) -> io::Result<()> {
         self.ensure_not_gone()?;
         match target.parent() {
             Some(parent) => fs::create_dir_all(parent).map_err(not_a_directory),
@@ -297,7 +181,7 @@ impl Disk {
         }
     }
 
-    fn scratch(&self) -> io::Result<Arc<Scratch>> {
+    pub(super) fn scratch(&self) -> io::Result<Arc<Scratch>> {
         let mut scratch = self.lock_scratch();
         if let Some(scratch) = &*scratch {
             return Ok(scratch.clone());
@@ -311,26 +195,6 @@ impl Disk {
 
     fn lock_scratch(&self) -> MutexGuard<'_, Option<Arc<Scratch>>> {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put_in_place(&self, temporary: &Path, target: &Path, mode: Mode) -> io::Result<bool> {
-        if matches!(mode, Mode::Replace) {
-            return fs::rename(temporary, target).map(|()| true);
-        }
-        if !self.only_links.load(Ordering::Relaxed) {
-            match rename_new(temporary, target) {
-                Err(error) if is_unsupported(&error) => {
-                    self.only_links.store(true, Ordering::Relaxed);
-                }
-                moved => return unless_exists(moved),
-            }
-        }
-        let linked = unless_exists(fs::hard_link(temporary, target))?;
-        if linked {
-            // The output is there; a second name for it is litter, which is swept one day.
-            let _ = fs::remove_file(temporary);
-        }
-        Ok(linked)
     }
 
     pub(super) fn delete(&self, path: &str) -> io::Result<bool> {
@@ -370,32 +234,6 @@ impl Disk {
     }
 }
 
-impl Permit<'_> {
-    fn enter(&self) -> io::Result<Committing> {
-        let committing = self.guard.enter().filter(|_| self.wanted.is_wanted());
-        committing.ok_or_else(|| io::Error::other(crate::interrupted()))
-    }
-}
-
-impl Kind<'_> {
-    /// Records the metadata with a file; returns `false` where the file system keeps none.
-    fn record(self, path: &Path) -> io::Result<bool> {
-        match self.metadata {
-            Some(text) => metadata::record(path, text),
-            None => Ok(true),
-        }
-    }
-}
-
-/// What became of a file that was to be moved.
-fn written(is_moved: bool) -> Written {
-    if is_moved {
-        Written::Done
-    } else {
-        Written::Exists
-    }
-}
-
 pub(super) fn read_to_end(mut file: File) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -409,14 +247,3 @@ fn not_a_directory(error: io::Error) -> io::Error {
         _ => error,
     }
 }
-
-fn unless_exists(done: io::Result<()>) -> io::Result<bool> {
-    match done {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ mod attribute {
     use std::io;
     use std::path::Path;
 
-    use rustix::fs::{XattrFlags, fgetxattr, getxattr, setxattr};
+    use rustix::fs::{XattrFlags, fgetxattr, fsetxattr, getxattr};
     use rustix::io::Errno;
 
     const NAME: &str = "user.kart";
@@ -18,10 +18,12 @@ mod attribute {
     /// More than any provenance has.
     const LONGEST: usize = 4096;
 
-    pub(super) fn set(path: &Path, text: &str) -> io::Result<bool> {
-        match setxattr(path, NAME, text.as_bytes(), XattrFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOTSUP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(false),
+    pub(super) fn set(file: &File, text: &str) -> io::Result<()> {
+        match fsetxattr(file, NAME, text.as_bytes(), XattrFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOTSUP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -67,8 +69,8 @@ mod attribute {
     use std::io;
     use std::path::Path;
 
-    pub(super) fn set(_: &Path, _: &str) -> io::Result<bool> {
-        Ok(false)
+    pub(super) fn set(_: &File, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(super) fn get(_: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -80,9 +82,18 @@ mod attribute {
     }
 }
 
-/// Records a text with a file; returns `false` where the file system keeps none.
-pub(super) fn record(path: &Path, text: &str) -> io::Result<bool> {
-    attribute::set(path, text)
+/// Records a text with a file.
+///
+/// # Errors
+///
+/// The file system keeps no such metadata, for one.
+pub(super) fn record(file: &File, text: &str) -> io::Result<()> {
+    attribute::set(file, text)
+}
+
+/// Returns whether the file system keeps no metadata.
+pub(super) fn is_without_metadata(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Returns what was recorded with a file.

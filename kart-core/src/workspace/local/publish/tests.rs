@@ -1,5 +1,8 @@
 use std::thread;
 
+use bytes::Bytes;
+
+use super::super::disk::Content;
 use super::*;
 
 fn content(disk: &Disk, path: &str) -> Bytes {
@@ -14,8 +17,12 @@ fn publish(disk: &Disk, bytes: &[u8], mode: Mode) -> bool {
         guard: CommitGuard::always_open(),
         wanted: &Wanted::ALWAYS,
     };
-    let metadata = Some("v=1");
-    let written = disk.publish("a/b", bytes, Kind { mode, metadata }, &permit);
+    let kind = Kind {
+        mode,
+        access: Access::ReadOnly,
+        metadata: Some("v=1".to_owned()),
+    };
+    let written = disk.publish("a/b", bytes, &kind, &permit);
     written.unwrap() == Written::Done
 }
 
