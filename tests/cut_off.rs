@@ -93,14 +93,10 @@ fn kill_after(units: usize, workspace: &Path, args: &[&str]) -> usize {
     done
 }
 
-/// The units whose output is there, and whose companion says that it is whole.
+/// The units whose output is there.
 fn finished(workspace: &Path) -> usize {
-    let companion = |unit: usize| workspace.join(format!("_kart/paths/{unit}.txt.key"));
     (0..TASKS - 1)
         .filter(|unit| workspace.join(format!("{unit}.txt")).exists())
-        .filter(|unit| {
-            std::fs::read_to_string(companion(*unit)).is_ok_and(|text| !text.starts_with("pending"))
-        })
         .count()
 }
 
@@ -151,11 +147,7 @@ fn a_batch_that_was_killed_goes_on_with_exactly_what_is_missing() {
         "{all}"
     );
     let files = files(workspace);
-    assert_eq!(
-        files.len(),
-        2 * TASKS,
-        "outputs and companions, no temporaries: {files:#?}"
-    );
+    assert_eq!(files.len(), TASKS, "outputs and no temporaries: {files:#?}");
 
     let third = run(workspace, &args);
     assert!(third.status.success(), "{}", stderr(&third));
@@ -230,7 +222,7 @@ fn told_to_end_it_stops_in_good_order_with_status_75_and_the_next_run_goes_on() 
         )),
         "{summary}"
     );
-    assert_eq!(files(workspace).len(), 2 * ran, "no temporaries");
+    assert_eq!(files(workspace).len(), ran, "no temporaries");
 
     let second = run(workspace, &args);
     assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));

@@ -5,11 +5,14 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kart::{Coordination, Outcome, RunError, Runner, TaskExt, Workspace, task};
+use kart::{
+    Coordination, Error, Event, Outcome, OutputState, RunError, Runner, TaskExt, Workspace, task,
+};
 
-use common::{Faulty, Log, memory, objects, since};
+use common::{Faulty, Log, Metadata, memory, objects, since};
 
-const COMPANION: &str = "_kart/paths/out/report.txt.key";
+const SIDECAR: &str = "_kart/paths/out/report.txt.key";
+const KINDS: [Metadata; 3] = [Metadata::Kept, Metadata::Refused, Metadata::Dropped];
 
 #[task(path = "out/report.txt")]
 async fn report(day: u32, #[resource] log: &Log) -> kart::Result<String> {
@@ -18,11 +21,15 @@ async fn report(day: u32, #[resource] log: &Log) -> kart::Result<String> {
 }
 
 fn runner(workspace: &Workspace, log: &Log) -> Runner {
-    // Only the writes of outputs and their companions are counted here.
+    // Only the requests for outputs are counted here.
     Runner::new(workspace)
         .coordination(Coordination::None)
         .run_log(false)
         .resource(log.clone())
+}
+
+fn keeping(metadata: Metadata) -> Workspace {
+    Faulty::keeping(metadata, |_, _| false)
 }
 
 async fn text(workspace: &Workspace, path: &str) -> String {
@@ -31,99 +38,200 @@ async fn text(workspace: &Workspace, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_output_has_a_companion_that_names_its_key() {
+async fn an_output_is_one_write_that_says_who_made_it_and_one_request_finds_it() {
     let (workspace, log) = (memory(), Log::default());
     let task = Report { day: 1 };
+    let before = workspace.requests();
     runner(&workspace, &log).run(task.clone()).await.unwrap();
-    assert_eq!(text(&workspace, "out/report.txt").await, "report of 1");
-    assert_eq!(text(&workspace, COMPANION).await, task.key().to_string());
-    assert_eq!(objects(&workspace).await.len(), 2);
+    assert_eq!(since(before, &workspace), [1, 0, 1, 0, 1]);
+    assert_eq!(objects(&workspace).await.len(), 1);
+    let state = task.stored(&workspace).unwrap().state().await.unwrap();
+    let made = state.provenance().unwrap();
+    assert!(
+        matches!(state, OutputState::Complete { bytes: 11, .. }),
+        "{state:?}"
+    );
+    assert_eq!(
+        (made.key, made.task.as_str()),
+        (task.key(), Report::spec().name)
+    );
+    assert_eq!(
+        (made.bytes, made.code.as_deref()),
+        (11, Some(Report::spec().code))
+    );
+    assert_eq!(
+        made.blake3(),
+        Some(blake3::hash(b"report of 1").to_hex().to_string())
+    );
+    assert!(made.run.is_some());
 
     let before = workspace.requests();
     runner(&workspace, &log).run(task).await.unwrap();
-    assert_eq!(since(before, &workspace), [1, 1, 0, 0, 1]);
+    assert_eq!(since(before, &workspace), [1, 0, 0, 0, 1]);
     assert_eq!(log.all(), ["day 1"]);
 }
 
 #[tokio::test]
-async fn an_output_of_another_key_is_out_of_date_and_made_again() {
-    let (workspace, log) = (memory(), Log::default());
-    let (first, second) = (Report { day: 1 }, Report { day: 2 });
-    runner(&workspace, &log).run(first.clone()).await.unwrap();
-    assert!(!second.is_complete(&workspace).await.unwrap());
-    runner(&workspace, &log).run(second.clone()).await.unwrap();
-    assert_eq!(log.take(), ["day 1", "day 2"]);
-    assert_eq!(text(&workspace, "out/report.txt").await, "report of 2");
-    assert_eq!(text(&workspace, COMPANION).await, second.key().to_string());
-    assert!(!first.is_complete(&workspace).await.unwrap());
-    assert!(second.is_complete(&workspace).await.unwrap());
+async fn where_a_store_keeps_no_metadata_a_second_object_says_who_made_an_output() {
+    for metadata in [Metadata::Refused, Metadata::Dropped] {
+        let (workspace, log) = (keeping(metadata), Log::default());
+        let task = Report { day: 1 };
+        runner(&workspace, &log).run(task.clone()).await.unwrap();
+        assert_eq!(objects(&workspace).await.len(), 2);
+        let sidecar = text(&workspace, SIDECAR).await;
+        assert!(
+            sidecar.contains(&format!("key={} ", task.key())),
+            "{sidecar}"
+        );
+        runner(&workspace, &log).run(task).await.unwrap();
+        assert_eq!(log.all(), ["day 1"]);
+    }
 }
 
 #[tokio::test]
-async fn an_output_that_someone_else_put_there_is_kept() {
-    let (workspace, log) = (memory(), Log::default());
-    workspace
-        .replace("out/report.txt", "by hand".into())
-        .await
-        .unwrap();
-    let output = runner(&workspace, &log)
+async fn an_output_of_another_key_is_out_of_date_and_made_again() {
+    for metadata in KINDS {
+        let (workspace, log) = (keeping(metadata), Log::default());
+        let (first, second) = (Report { day: 1 }, Report { day: 2 });
+        runner(&workspace, &log).run(first.clone()).await.unwrap();
+        assert!(!second.is_complete(&workspace).await.unwrap());
+        runner(&workspace, &log).run(second.clone()).await.unwrap();
+        assert_eq!(log.take(), ["day 1", "day 2"]);
+        assert_eq!(text(&workspace, "out/report.txt").await, "report of 2");
+        assert!(!first.is_complete(&workspace).await.unwrap());
+        assert!(second.is_complete(&workspace).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_output_of_another_key_is_neither_read_nor_deleted() {
+    for metadata in KINDS {
+        let (workspace, log) = (keeping(metadata), Log::default());
+        let (first, second) = (Report { day: 1 }, Report { day: 2 });
+        let report = runner(&workspace, &log).run(first.clone()).await.unwrap();
+        runner(&workspace, &log).run(second.clone()).await.unwrap();
+        let of_first = first.stored(&workspace).unwrap();
+        let errors = [
+            first.load(&workspace).await.map(drop),
+            report.output(&first).await.map(drop),
+            of_first.bytes().await.map(drop),
+            of_first.range(0..3).await.map(drop),
+            of_first.file().await.map(drop),
+            of_first.reader().await.map(drop),
+            of_first.size().await.map(drop),
+        ];
+        for error in errors {
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::OtherKey { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains(&second.key().to_string()) && text.contains("hint: "),
+                "{text}"
+            );
+        }
+        assert!(!first.remove(&workspace).await.unwrap());
+        assert_eq!(second.load(&workspace).await.unwrap(), "report of 2");
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_replaces_another_says_so() {
+    let (workspace, log, events) = (memory(), Log::default(), Log::default());
+    runner(&workspace, &log)
         .run(Report { day: 1 })
         .await
         .unwrap();
-    assert!(log.all().is_empty());
-    assert_eq!(output.output(&Report { day: 1 }).await.unwrap(), "by hand");
-    assert_eq!(
-        objects(&workspace).await.len(),
-        1,
-        "and no companion claims it"
+    let heard = events.clone();
+    let runner = runner(&workspace, &log)
+        .run_log(true)
+        .on_event(move |event| {
+            if let Event::OutputReplaced { task, replaced } = event {
+                heard.note(format!("{} {}", task.key(), replaced.key));
+                heard.note(event.warning().unwrap());
+            }
+        });
+    let report = runner.run(Report { day: 2 }).await.unwrap();
+    let (first, second) = (Report { day: 1 }.key(), Report { day: 2 }.key());
+    let heard = events.take();
+    assert_eq!(heard[0], format!("{second} {first}"));
+    assert!(
+        heard[1].contains("`out/report.txt`") && heard[1].contains("{key}"),
+        "{heard:?}"
     );
-}
-
-#[tokio::test]
-async fn an_output_that_is_pending_is_made_again() {
-    let (workspace, log) = (memory(), Log::default());
-    let task = Report { day: 1 };
-    let pending = format!("pending {}", task.key());
-    workspace
-        .replace("out/report.txt", "half".into())
+    assert_eq!(report.replaced().count(), 1);
+    let records = workspace
+        .records(|record| record.key == second)
         .await
         .unwrap();
-    workspace.replace(COMPANION, pending.into()).await.unwrap();
-    assert!(!task.is_complete(&workspace).await.unwrap());
-    runner(&workspace, &log).run(task.clone()).await.unwrap();
-    assert_eq!(text(&workspace, "out/report.txt").await, "report of 1");
-    assert_eq!(text(&workspace, COMPANION).await, task.key().to_string());
+    assert_eq!(records[0].replaced, Some(first));
+    let report = runner.run(Report { day: 2 }).await.unwrap();
+    assert!(events.all().is_empty());
+    assert_eq!(report.replaced().count(), 0);
 }
 
 #[tokio::test]
-async fn an_output_that_was_deleted_is_made_again_whatever_its_companion_says() {
-    let (workspace, log) = (memory(), Log::default());
-    let task = Report { day: 1 };
-    runner(&workspace, &log).run(task.clone()).await.unwrap();
-    workspace.delete("out/report.txt").await.unwrap();
-    assert!(!task.is_complete(&workspace).await.unwrap());
-    runner(&workspace, &log).run(task.clone()).await.unwrap();
-    assert_eq!(log.all(), ["day 1", "day 1"]);
+async fn an_output_that_someone_else_put_there_is_kept_and_told_of_once() {
+    for metadata in KINDS {
+        let (workspace, log, events) = (keeping(metadata), Log::default(), Log::default());
+        let by_hand = "by hand".into();
+        workspace.replace("out/report.txt", by_hand).await.unwrap();
+        let heard = events.clone();
+        let runner = runner(&workspace, &log).on_event(move |event| {
+            if let Event::UnexpectedOutput { .. } = event {
+                heard.note(event.warning().unwrap());
+            }
+        });
+        let task = Report { day: 1 };
+        let output = runner.run(task.clone()).await.unwrap();
+        assert_eq!(output.output(&task).await.unwrap(), "by hand");
+        let told = events.take();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("somebody else has put it there"),
+            "{told:?}"
+        );
+        runner.run(task.clone()).await.unwrap();
+        assert!(events.all().is_empty() && log.all().is_empty());
+        assert_eq!(task.load(&workspace).await.unwrap(), "by hand");
+        // It counts for the task that met it, and for no other.
+        assert!(!Report { day: 2 }.is_complete(&workspace).await.unwrap());
+    }
 }
 
 #[tokio::test]
-async fn removing_an_output_removes_its_companion() {
-    let (workspace, log) = (memory(), Log::default());
-    let task = Report { day: 1 };
-    runner(&workspace, &log).run(task.clone()).await.unwrap();
-    assert!(task.remove(&workspace).await.unwrap());
-    assert!(objects(&workspace).await.is_empty());
-    assert!(!task.remove(&workspace).await.unwrap());
+async fn an_output_that_was_deleted_is_made_again_whatever_is_recorded_of_it() {
+    for metadata in KINDS {
+        let (workspace, log) = (keeping(metadata), Log::default());
+        let task = Report { day: 1 };
+        runner(&workspace, &log).run(task.clone()).await.unwrap();
+        workspace.delete("out/report.txt").await.unwrap();
+        assert!(!task.is_complete(&workspace).await.unwrap());
+        runner(&workspace, &log).run(task.clone()).await.unwrap();
+        assert_eq!(log.all(), ["day 1", "day 1"]);
+    }
+}
+
+#[tokio::test]
+async fn removing_an_output_removes_all_that_is_recorded_of_it() {
+    for metadata in KINDS {
+        let (workspace, log) = (keeping(metadata), Log::default());
+        let task = Report { day: 1 };
+        runner(&workspace, &log).run(task.clone()).await.unwrap();
+        assert!(task.remove(&workspace).await.unwrap());
+        assert!(objects(&workspace).await.is_empty());
+        assert!(!task.remove(&workspace).await.unwrap());
+    }
 }
 
 #[tokio::test]
 async fn a_crash_while_an_output_is_written_is_never_taken_for_a_finished_one() {
-    // Each write of the three fails once: the companion before, the output, the companion after.
-    for crash_at in 0..3 {
-        for old_output in [false, true] {
+    // Each write fails once: that which finds out what the store keeps, and the output; without metadata, what is recorded
+    // before and after it too.
+    for metadata in KINDS {
+        for (crash_at, old_output) in (0..4).flat_map(|at| [(at, false), (at, true)]) {
             let (armed, log) = (Arc::new(AtomicBool::new(false)), Log::default());
             let (fails, writes) = (Arc::clone(&armed), Log::default());
-            let workspace = Faulty::workspace(move |operation, path| {
+            let workspace = Faulty::keeping(metadata, move |operation, path| {
                 if operation != "put" || !fails.load(Ordering::SeqCst) {
                     return false;
                 }
@@ -136,45 +244,30 @@ async fn a_crash_while_an_output_is_written_is_never_taken_for_a_finished_one() 
             }
             armed.store(true, Ordering::SeqCst);
             let task = Report { day: 2 };
-            let error = runner(&workspace, &log)
-                .run(task.clone())
-                .await
-                .unwrap_err();
-            assert!(matches!(error, RunError::Interrupted(_)), "{error:?}");
+            let crashed = runner(&workspace, &log).run(task.clone()).await;
             armed.store(false, Ordering::SeqCst);
+            let when =
+                format!("{metadata:?}, a crash at write {crash_at}, old output: {old_output}");
+            match crashed {
+                Ok(_) => assert!(task.is_complete(&workspace).await.unwrap(), "{when}"),
+                Err(RunError::Interrupted(_)) => {
+                    assert!(!task.is_complete(&workspace).await.unwrap(), "{when}");
+                }
+                Err(error) => panic!("{when}: {error:?}"),
+            }
             assert!(
-                !task.is_complete(&workspace).await.unwrap(),
-                "a crash at write {crash_at}, old output: {old_output}"
+                !Report { day: 3 }.is_complete(&workspace).await.unwrap(),
+                "{when}"
             );
-            log.take();
             runner(&workspace, &log).run(task.clone()).await.unwrap();
-            assert_eq!(log.take(), ["day 2"]);
-            assert_eq!(text(&workspace, "out/report.txt").await, "report of 2");
-            assert!(task.is_complete(&workspace).await.unwrap());
+            assert_eq!(
+                text(&workspace, "out/report.txt").await,
+                "report of 2",
+                "{when}"
+            );
+            assert!(task.is_complete(&workspace).await.unwrap(), "{when}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_crash_after_the_output_does_not_leave_it_to_the_task_that_made_the_old_one() {
-    let (armed, log) = (Arc::new(AtomicBool::new(false)), Log::default());
-    let (fails, writes) = (Arc::clone(&armed), Log::default());
-    let workspace = Faulty::workspace(move |operation, path| {
-        if operation == "put" && fails.load(Ordering::SeqCst) {
-            writes.note(path);
-            return writes.all().len() > 2;
-        }
-        false
-    });
-    runner(&workspace, &log)
-        .run(Report { day: 1 })
-        .await
-        .unwrap();
-    armed.store(true, Ordering::SeqCst);
-    let second = runner(&workspace, &log).run(Report { day: 2 }).await;
-    second.unwrap_err();
-    assert_eq!(text(&workspace, "out/report.txt").await, "report of 2");
-    assert!(!Report { day: 1 }.is_complete(&workspace).await.unwrap());
 }
 
 /// What a scanner leaves.
@@ -224,7 +317,7 @@ async fn an_external_output_that_is_there_is_used_and_left_alone() {
         runner.run(Rows { day: 3 }).await.unwrap();
         assert_eq!(text(&workspace, "raw/3.csv").await, csv);
     }
-    // A companion is no business of what something else has made.
+    // Nothing is recorded of what something else has made.
     assert!(workspace.list("_kart").await.unwrap().is_empty());
 }
 
@@ -245,12 +338,15 @@ async fn longer(#[requires(Long)] long: u32) -> kart::Result<u32> {
 
 #[cfg(feature = "fs")]
 #[tokio::test]
-async fn a_path_below_what_looks_like_the_companion_of_another_stands_in_nobodys_way() {
+async fn a_path_below_what_looks_like_the_sidecar_of_another_stands_in_nobodys_way() {
     let directory = tempfile::tempdir().unwrap();
-    for workspace in [Workspace::open(directory.path()).unwrap(), memory()] {
+    let opened = Workspace::open(directory.path()).unwrap();
+    let kinds = [(opened, 0), (memory(), 0), (keeping(Metadata::Refused), 1)];
+    for (workspace, sidecars) in kinds {
+        let count = async || workspace.list("_kart/paths").await.unwrap().len();
         let runner = Runner::new(&workspace);
         assert_eq!(runner.run(Longer).await.unwrap().counts().ran, 3);
-        assert_eq!(workspace.list("_kart/paths").await.unwrap().len(), 3);
+        assert_eq!(count().await, 3 * sidecars);
         assert_eq!(runner.run(Longer).await.unwrap().counts().complete, 1);
         for removed in [
             Short.remove(&workspace).await,
@@ -258,7 +354,7 @@ async fn a_path_below_what_looks_like_the_companion_of_another_stands_in_nobodys
         ] {
             assert!(removed.unwrap());
         }
-        assert_eq!(workspace.list("_kart/paths").await.unwrap().len(), 1);
+        assert_eq!(count().await, sidecars);
         assert!(Longer.is_complete(&workspace).await.unwrap());
     }
 }

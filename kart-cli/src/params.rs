@@ -1,11 +1,12 @@
 //! From values to tasks: the layers of a task's parameters, and one task for each value of a range.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use kart_core::{AnyTask, Given, ParamError, ParamKind, ParamSpec, TaskSpec};
 use serde_json::Value as Json;
 
-use crate::args::{Parsed, option_of};
+use crate::args::{Parsed, option_of, parse};
 use crate::config::{Config, Source};
 use crate::out::{nearest, plural, quoted};
 use crate::{End, Session};
@@ -55,14 +56,30 @@ pub(crate) fn default_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
 pub(crate) fn all_roots(session: &Session) -> Result<Vec<AnyTask>, End> {
     let mut roots = default_roots(session)?;
     for text in session.parsed.all("root") {
-        let wire = serde_json::from_str(&text).map_err(|error| {
-            End::wrong_use(format!(
-                "invalid value '{text}' for '--root <JSON>': {error}"
-            ))
-        })?;
-        roots.push(AnyTask::from_json(wire)?);
+        roots.extend(named(session, &text)?);
     }
     Ok(roots)
+}
+
+/// The tasks of a text: a task and its parameters as `run` takes them, or one in JSON.
+fn named(session: &Session, text: &str) -> Result<Vec<AnyTask>, End> {
+    let invalid = |reason: String| {
+        End::wrong_use(format!(
+            "invalid value '{text}' for '--root <TASK>': {reason}"
+        ))
+    };
+    if text.trim_start().starts_with('{') {
+        let wire = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        return Ok(vec![AnyTask::from_json(wire)?]);
+    }
+    let words = shlex::split(text).ok_or_else(|| invalid("a quote is not closed".to_owned()))?;
+    let args = [session.parsed.program.clone(), "run".to_owned()];
+    let args = args.into_iter().chain(words).map(OsString::from);
+    let parsed = parse(session.root, args.collect()).map_err(|error| {
+        let text = error.to_string();
+        invalid(text.lines().next().unwrap_or_default().to_owned())
+    })?;
+    of(parsed.task, &parsed, &session.config)
 }
 
 /// The parameters of a task that are given, each from the strongest layer that has it.

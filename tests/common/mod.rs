@@ -10,7 +10,7 @@ use kart::{Report, RequestCounts, RunError, Workspace};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
@@ -126,28 +126,69 @@ pub(crate) struct Faulty {
     inner: InMemory,
     fails: Fails,
     overwrites: bool,
+    metadata: Metadata,
+}
+
+/// What a store does with the metadata of its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metadata {
+    Kept,
+    /// It takes no object that has any.
+    Refused,
+    /// It says nothing, and forgets it.
+    Dropped,
 }
 
 impl Faulty {
     /// A store that knows no create-only writes: it writes over what is there.
     pub(crate) fn overwriting() -> Workspace {
         let store = Faulty {
-            inner: InMemory::new(),
-            fails: Arc::new(|_, _| false),
             overwrites: true,
+            ..Faulty::new(|_, _| false)
         };
         Workspace::from_store(Arc::new(store), "")
+    }
+
+    /// A store that keeps metadata or not, and fails some operations.
+    pub(crate) fn keeping(
+        metadata: Metadata,
+        fails: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
+    ) -> Workspace {
+        let store = Faulty {
+            metadata,
+            ..Faulty::new(fails)
+        };
+        Workspace::from_store(Arc::new(store), "").retry_timeout(Duration::ZERO)
+    }
+
+    fn new(fails: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        Faulty {
+            inner: InMemory::new(),
+            fails: Arc::new(fails),
+            overwrites: false,
+            metadata: Metadata::Kept,
+        }
     }
 
     pub(crate) fn workspace(
         fails: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
     ) -> Workspace {
-        let store = Faulty {
-            inner: InMemory::new(),
-            fails: Arc::new(fails),
-            overwrites: false,
-        };
-        Workspace::from_store(Arc::new(store), "").retry_timeout(Duration::ZERO)
+        Faulty::keeping(Metadata::Kept, fails)
+    }
+
+    /// The metadata of a new object as the store takes it.
+    fn take(&self, attributes: &mut Attributes) -> Result<()> {
+        match self.metadata {
+            Metadata::Refused if !attributes.is_empty() => Err(Error::NotImplemented {
+                operation: "metadata".to_owned(),
+                implementer: "Faulty".to_owned(),
+            }),
+            Metadata::Dropped => {
+                *attributes = Attributes::new();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check(&self, operation: &str, path: &Path) -> Result<()> {
@@ -182,6 +223,7 @@ impl ObjectStore for Faulty {
         mut options: PutOptions,
     ) -> Result<PutResult> {
         self.check("put", location)?;
+        self.take(&mut options.attributes)?;
         if self.overwrites {
             options.mode = object_store::PutMode::Overwrite;
         }
@@ -191,9 +233,10 @@ impl ObjectStore for Faulty {
     async fn put_multipart_opts(
         &self,
         location: &Path,
-        options: PutMultipartOptions,
+        mut options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         self.check("put", location)?;
+        self.take(&mut options.attributes)?;
         self.inner.put_multipart_opts(location, options).await
     }
 

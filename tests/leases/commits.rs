@@ -91,12 +91,12 @@ async fn newest(day: u32) -> kart::Result<u32> {
     Ok(day)
 }
 
-/// A process that stands still for a while before it says, for the first time, that its output is there.
+/// A process that stands still for a while before it writes its output for the first time.
 fn halting(inner: &Arc<InMemory>) -> Workspace {
     let writes = AtomicUsize::new(0);
     Hooked::workspace(inner, move |operation, path| {
-        let is_companion = operation == "put" && path.ends_with("latest.json.key");
-        if is_companion && writes.fetch_add(1, Ordering::SeqCst) == 1 {
+        let is_output = operation == "put" && path.ends_with("latest.json");
+        if is_output && writes.fetch_add(1, Ordering::SeqCst) == 0 {
             tokio::time::sleep(5 * SECOND).boxed()
         } else {
             std::future::ready(()).boxed()
@@ -138,29 +138,33 @@ fn stand_still() {
     let _ = tokio::time::advance(STANDSTILL).now_or_never();
 }
 
+#[task(path = "latest.json")]
+async fn noted(#[resource] log: &Log) -> kart::Result<u32> {
+    log.note("body");
+    Ok(1)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stood_still_between_the_check_and_the_commit_does_not_commit() {
     let log = Log::default();
     let (writes, has_stood_still) = (log.clone(), AtomicBool::new(false));
     let workspace = Hooked::workspace(&Arc::default(), move |operation, path| {
-        if operation == "put" && path.contains("latest.json") {
-            // The first commit has passed its guard; the output itself is next.
-            if !has_stood_still.swap(true, Ordering::SeqCst) {
-                stand_still();
-            }
-            let name = path.rsplit('/').next();
-            writes.note(name.unwrap_or_default());
+        // After the check, and before the first output, it is found out what the store keeps.
+        let is_between = operation == "put" && path.starts_with("_kart/check/");
+        if is_between && !has_stood_still.swap(true, Ordering::SeqCst) {
+            stand_still();
+        }
+        if operation == "put" && path == "latest.json" {
+            writes.note("output");
         }
         std::future::ready(()).boxed()
     });
     let run = runner(&workspace, &log)
         .ttl(STANDSTILL / 2)
         .coordination(Coordination::Shared);
-    let report = unless_stuck(run.run(Newest { day: 1 })).await.unwrap();
+    let report = unless_stuck(run.run(Noted)).await.unwrap();
     assert_eq!(report.counts().ran, 1);
-    let companion = "latest.json.key";
-    let again = [companion, "latest.json", companion];
-    assert_eq!(log.all(), [&[companion], &again[..]].concat());
+    assert_eq!(log.all(), ["body", "body", "output"]);
 }
 
 /// Stands still in its first attempt, and then saves.

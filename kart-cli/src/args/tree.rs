@@ -164,9 +164,11 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
     let root = |help: &str| {
         Arg::new("root")
             .long("root")
-            .value_name("JSON")
+            .value_name("TASK")
             .action(ArgAction::Append)
-            .help(format!("{help}: {{\"task\": \"…\", \"params\": {{…}}}}"))
+            .help(format!(
+                "{help}, as `run` takes it, such as \"Day --date 2026-01-01..=2026-01-31\""
+            ))
     };
     match of {
         #[cfg(feature = "serve")]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use kart_core::layout::{self, QUARANTINE};
-use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord};
+use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord, registry};
 use serde_json::json;
 
 use crate::ask::ask;
@@ -32,11 +32,7 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
     if session.parsed.flag("delete") {
         return delete(session, before).await;
     }
-    let garbage: Vec<ObjectInfo> = garbage(session)
-        .await?
-        .into_iter()
-        .filter(|entry| entry.modified <= before)
-        .collect();
+    let Found { garbage, foreign } = find(session, before).await?;
     let total: u64 = garbage.iter().map(|entry| entry.bytes).sum();
     let is_dry = !session.parsed.flag("quarantine");
     if !session.out.is_json {
@@ -49,6 +45,12 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
             if garbage.len() == 1 { "is" } else { "are" },
             humantime::format_duration(older_than),
         ));
+        if foreign > 0 {
+            session.out.line(format!(
+                "{foreign} object{} of tasks that are not linked into this program, left alone",
+                plural(foreign)
+            ));
+        }
     }
     if !is_dry && !garbage.is_empty() {
         ask(
@@ -70,9 +72,9 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
     }
     if session.out.is_json {
         let paths: Vec<_> = garbage.iter().map(|entry| json!({"path": entry.path, "bytes": entry.bytes, "modified": time(entry.modified)})).collect();
-        session
-            .out
-            .json(&json!({"dry_run": is_dry, "bytes": total, "objects": paths}));
+        session.out.json(
+            &json!({"dry_run": is_dry, "bytes": total, "objects": paths, "not_linked": foreign}),
+        );
     } else if is_dry && !garbage.is_empty() {
         session.out.line("nothing was moved: --quarantine moves it out of the way, and `gc --delete` deletes that later");
     } else if !is_dry && !garbage.is_empty() {
@@ -148,36 +150,60 @@ fn quarantined(entry: &ObjectInfo) -> Option<SystemTime> {
     humantime::parse_rfc3339(&text).ok()
 }
 
-/// The objects that kart has written and that no task below the roots needs.
-async fn garbage(session: &Session) -> Result<Vec<ObjectInfo>, End> {
+/// What no task needs, and what is not this program's to judge.
+struct Found {
+    /// Outputs before what belongs to them, so that an end in between leaves no output without it.
+    garbage: Vec<ObjectInfo>,
+    /// How many objects tasks have written that are not linked into this program.
+    foreign: usize,
+}
+
+/// Finds the objects that kart has written and that no task below the roots needs.
+async fn find(session: &Session, before: SystemTime) -> Result<Found, End> {
     let roots = params::all_roots(session)?;
     // Listed first, so that what is made meanwhile is not among them.
     let entries = session.workspace.objects("").await?;
-    let records = session
-        .workspace
-        .records(|record| record.outcome == RecordedOutcome::Ran)
-        .await?;
+    let records = session.workspace.records(|_| true).await?;
     let needed = needed(session, roots, &records).await?;
-    let sidecars: HashSet<String> = entries
-        .iter()
-        .filter_map(|entry| layout::sidecar_of(&entry.path))
-        .collect();
-    let written: HashSet<&str> = records
-        .iter()
-        .map(|record| record.path.as_str())
-        .chain(sidecars.iter().map(String::as_str))
-        .collect();
-    let is_garbage = |entry: &&ObjectInfo| {
-        let path = entry.path.as_str();
-        if let Some(of) = layout::sidecar_of(path) {
-            return !needed.paths.contains(&of);
+    let linked: HashSet<&str> = registry::tasks().iter().map(|spec| spec.name).collect();
+    let names = |record: &TaskRecord| linked.contains(record.task.as_str());
+    // The newest record of a path comes first: it says who made what is there.
+    let mut is_linked_at: HashMap<&str, bool> = HashMap::new();
+    let mut is_linked_of: HashMap<Key, bool> = HashMap::new();
+    for record in &records {
+        is_linked_of.entry(record.key).or_insert(names(record));
+        if record.outcome == RecordedOutcome::Ran {
+            is_linked_at.entry(&record.path).or_insert(names(record));
         }
-        if let Some(key) = layout::steps_at(path) {
-            return !needed.keys.contains(&key);
-        }
-        !layout::is_own(path) && written.contains(path) && !needed.paths.contains(path)
+    }
+    let mut found = Found {
+        garbage: Vec::new(),
+        foreign: 0,
     };
-    Ok(entries.iter().filter(is_garbage).cloned().collect())
+    for entry in &entries {
+        let path = entry.path.as_str();
+        let of = layout::sidecar_of(path);
+        let (is_needed, is_linked) = match layout::steps_at(path) {
+            Some(key) => (needed.keys.contains(&key), is_linked_of.get(&key)),
+            None if of.is_none() && layout::is_own(path) => continue,
+            None => {
+                let output = of.as_deref().unwrap_or(path);
+                (needed.paths.contains(output), is_linked_at.get(output))
+            }
+        };
+        match is_linked {
+            _ if is_needed || entry.modified > before => {}
+            Some(true) => found.garbage.push(entry.clone()),
+            Some(false) => found.foreign += 1,
+            // Only kart writes there, and nobody knows who it was.
+            None if layout::is_own(path) => found.foreign += 1,
+            None => {}
+        }
+    }
+    found
+        .garbage
+        .sort_by_key(|entry| layout::is_own(&entry.path));
+    Ok(found)
 }
 
 /// What tasks need.
@@ -208,7 +234,8 @@ async fn needed(
     records: &[TaskRecord],
 ) -> Result<Needed, End> {
     let mut of_key: HashMap<Key, Vec<&TaskRecord>> = HashMap::new();
-    for record in records {
+    let ran = |record: &&TaskRecord| record.outcome == RecordedOutcome::Ran;
+    for record in records.iter().filter(ran) {
         of_key.entry(record.key).or_default().push(record);
     }
     let mut needed = Needed::default();

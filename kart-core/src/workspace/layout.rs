@@ -32,7 +32,7 @@ pub(super) const TEMPORARIES: &str = "_kart/tmp";
 pub const QUARANTINE: &str = "_kart/trash";
 /// An object that never exists: whoever looks for it hears whether the store answers.
 pub const READY: &str = "_kart/ready";
-/// What `check` writes and deletes again.
+/// What is written to find out what the store can do, and deleted again.
 pub const CHECK: &str = "_kart/check";
 
 const SIDECARS: &str = "_kart/paths/";

@@ -11,11 +11,13 @@ mod commit_guard;
 mod counted;
 mod extension;
 mod hints;
+mod keeps_metadata;
 pub mod layout;
 mod list;
 #[cfg(feature = "fs")]
 mod local;
 mod open;
+mod output_state;
 mod outputs;
 #[cfg(feature = "fs")]
 mod pool;
@@ -42,7 +44,7 @@ use tokio::sync::OnceCell;
 pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use list::ObjectInfo;
-pub use outputs::OutputState;
+pub use output_state::OutputState;
 pub(crate) use outputs::{OutputAddress, Publication};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;
@@ -53,7 +55,7 @@ use crate::{Result, StoreError};
 use backend::{Backend as _, Opened, Place, Tuning};
 use counted::Counted;
 use extension::Extension;
-use outputs::KeepsMetadata;
+use keeps_metadata::KeepsMetadata;
 use recorded::RecordedOutputs;
 
 /// An object, read piece by piece.

@@ -1,13 +1,13 @@
 //! Outputs and their provenance: one function publishes with it, and one finds it. Nobody else knows whether it is metadata
 //! of the object or a sidecar.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 
 use super::backend::{Access, Backend as _, Content, Found, Mode, Object, Place, Write, Written};
+use super::keeps_metadata::Keeps;
+use super::output_state::{OutputState, Record};
 use super::provenance::{Provenance, ProvenanceError};
 use super::recorded::RecordedOutputs;
 use super::{CommitGuard, Workspace, layout};
@@ -16,162 +16,6 @@ use crate::key::Key;
 
 /// What a sidecar holds while its output is being written.
 const PENDING: &str = "pending";
-
-/// Whether a place keeps metadata with its objects, as far as is known.
-#[derive(Debug, Default)]
-pub(super) struct KeepsMetadata(AtomicU8);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeps {
-    Unknown,
-    Yes,
-    No,
-}
-
-impl KeepsMetadata {
-    fn get(&self) -> Keeps {
-        match self.0.load(Ordering::Relaxed) {
-            1 => Keeps::Yes,
-            2 => Keeps::No,
-            _ => Keeps::Unknown,
-        }
-    }
-
-    fn set(&self, keeps: Keeps) {
-        self.0.store(keeps as u8, Ordering::Relaxed);
-    }
-}
-
-/// What lies at the path of a task's output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OutputState {
-    /// Nothing.
-    Missing,
-    /// What was recorded of it names this task and has its size.
-    Complete {
-        /// How many bytes it has.
-        bytes: u64,
-        /// What was recorded.
-        provenance: Provenance,
-    },
-    /// Nothing is recorded of it. Where the path holds the key it counts as the task's output all the same; elsewhere
-    /// somebody else has put it there.
-    Unrecorded {
-        /// How many bytes it has.
-        bytes: u64,
-    },
-    /// A run was cut off while it wrote the output.
-    Unfinished,
-    /// A task with another key has made it.
-    OtherKey {
-        /// How many bytes it has.
-        bytes: u64,
-        /// What was recorded.
-        provenance: Provenance,
-    },
-    /// It has fewer bytes than were written, as after a power cut.
-    Torn {
-        /// How many bytes it has.
-        bytes: u64,
-        /// What was recorded.
-        provenance: Provenance,
-    },
-    /// It is not what was written: somebody has changed it.
-    Changed {
-        /// How many bytes it has.
-        bytes: u64,
-        /// What was recorded.
-        provenance: Provenance,
-    },
-}
-
-impl OutputState {
-    /// Returns what lies there, by what is recorded of it.
-    fn of(key: Option<Key>, bytes: u64, record: Record) -> Self {
-        match record {
-            Record::None => OutputState::Unrecorded { bytes },
-            Record::Pending => OutputState::Unfinished,
-            Record::Whole(provenance) => {
-                if key.is_some_and(|key| key != provenance.key) {
-                    OutputState::OtherKey { bytes, provenance }
-                } else if bytes < provenance.bytes && provenance.run.is_some() {
-                    OutputState::Torn { bytes, provenance }
-                } else if bytes != provenance.bytes {
-                    OutputState::Changed { bytes, provenance }
-                } else {
-                    OutputState::Complete { bytes, provenance }
-                }
-            }
-        }
-    }
-
-    /// Returns whether the task need not run. Whoever reads what somebody has changed gets an error, and nothing is made
-    /// in its place.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        matches!(
-            self,
-            OutputState::Complete { .. }
-                | OutputState::Unrecorded { .. }
-                | OutputState::Changed { .. }
-        )
-    }
-
-    /// Returns what was recorded of what lies there.
-    #[must_use]
-    pub fn provenance(&self) -> Option<&Provenance> {
-        match self {
-            OutputState::Missing | OutputState::Unrecorded { .. } | OutputState::Unfinished => None,
-            OutputState::Complete { provenance, .. }
-            | OutputState::OtherKey { provenance, .. }
-            | OutputState::Torn { provenance, .. }
-            | OutputState::Changed { provenance, .. } => Some(provenance),
-        }
-    }
-}
-
-/// What it is, such as `torn: 3 of 12 bytes`.
-impl fmt::Display for OutputState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OutputState::Missing => f.write_str("not there"),
-            OutputState::Complete { bytes, .. } => write!(f, "{bytes} bytes"),
-            OutputState::Unrecorded { bytes } => {
-                write!(f, "{bytes} bytes, of which nothing is recorded")
-            }
-            OutputState::Unfinished => {
-                f.write_str("unfinished: a run was cut off while it wrote it")
-            }
-            OutputState::OtherKey { provenance, .. } => {
-                write!(
-                    f,
-                    "the output of another task, {} [{}]",
-                    provenance.task, provenance.key
-                )
-            }
-            OutputState::Torn { bytes, provenance } => {
-                write!(f, "torn: {bytes} of {} bytes", provenance.bytes)
-            }
-            OutputState::Changed { bytes, provenance } if *bytes != provenance.bytes => {
-                write!(
-                    f,
-                    "changed: {bytes} bytes, and {} were written",
-                    provenance.bytes
-                )
-            }
-            OutputState::Changed { .. } => f.write_str("changed: other bytes than were written"),
-        }
-    }
-}
-
-/// What is recorded of an output.
-enum Record {
-    None,
-    /// A run began to write it.
-    Pending,
-    Whole(Provenance),
-}
 
 /// Where the output of a task is, and whose it has to be.
 #[derive(Clone, Debug)]
@@ -215,6 +59,13 @@ impl Workspace {
             guard,
         };
         let keeps = &self.inner.keeps_metadata;
+        if keeps.get() == Keeps::Unknown && !output.is_keyed && self.inner.place == Place::Bucket {
+            // An output whose metadata was lost would be anybody's.
+            keeps
+                .probe
+                .get_or_try_init(|| self.probe_metadata())
+                .await?;
+        }
         if keeps.get() != Keeps::No {
             let mut written = self.backend().write(write(Some(&text))).await?;
             if written == Written::Done && keeps.get() == Keeps::Unknown {
@@ -240,27 +91,6 @@ impl Workspace {
         }
         self.put_sidecar(output.path, text, guard).await?;
         Ok(true)
-    }
-
-    /// Looks, once, whether metadata came through.
-    async fn verify_metadata(&self, path: &str, text: &str) -> Result<Written, StoreError> {
-        let keeps = &self.inner.keeps_metadata;
-        if self.inner.place != Place::Bucket {
-            keeps.set(Keeps::Yes);
-            return Ok(Written::Done);
-        }
-        match self.backend().look_up(path).await? {
-            Some(Found { metadata: None, .. }) => {
-                keeps.set(Keeps::No);
-                Ok(Written::Bare)
-            }
-            Some(found) if found.metadata.as_deref() == Some(text) => {
-                keeps.set(Keeps::Yes);
-                Ok(Written::Done)
-            }
-            // Somebody has replaced or deleted it meanwhile.
-            _ => Ok(Written::Done),
-        }
     }
 
     async fn put_sidecar(
