@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::summary::Counts;
 use crate::error::{BoxError, Error, chain, is_permanent};
 use crate::key::Key;
-use crate::model::{Erased, NodeId, Task};
+use crate::model::{NodeId, Stored, Task};
 use crate::plan::{Graph, TaskExt, TaskInfo};
 use crate::workspace::Workspace;
 
@@ -131,8 +131,8 @@ pub struct TaskReport<'a> {
 /// A root that ran.
 #[derive(Debug)]
 pub(crate) struct Root {
-    /// Its output, if it was made in this process.
-    pub(crate) output: Option<Erased>,
+    /// What was stored, if it was made in this process.
+    pub(crate) stored: Option<Stored>,
     pub(crate) hash: Option<blake3::Hash>,
 }
 
@@ -263,10 +263,10 @@ impl Report {
         task.load(&self.workspace).await
     }
 
-    /// Takes the root's output, if the run still holds it in memory.
-    pub(crate) fn take_root(&mut self) -> Option<Erased> {
+    /// Takes what was stored of the root, if it was made in this process.
+    pub(crate) fn take_root(&mut self) -> Option<Stored> {
         let first = self.graph.roots.first()?;
-        self.roots.get_mut(first)?.take()?.output
+        self.roots.get_mut(first)?.take()?.stored
     }
 
     /// Returns the hash of the output of a root that ran, unless it is a file.

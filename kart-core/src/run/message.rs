@@ -13,7 +13,7 @@ use super::task_lease::TaskLease;
 use crate::error::{BoxError, Error, StoreError, chain};
 use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
-use crate::model::{DynTask, Erased, NodeId};
+use crate::model::{DynTask, NodeId, Stored};
 use crate::plan::{Lookups, Status};
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
@@ -102,10 +102,10 @@ pub(crate) enum AttemptEnd {
 /// An output that is in the workspace.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// The value, if it was made in this process.
-    pub(crate) output: Option<Erased>,
+    /// What was stored, if it was made in this process.
+    pub(crate) stored: Option<Stored>,
     pub(crate) bytes: u64,
-    /// `None` for files, which are not read again.
+    /// `None` for very large files.
     pub(crate) hash: Option<blake3::Hash>,
     /// Whether another process published different bytes first, which are the output.
     pub(crate) differed: bool,

@@ -1,11 +1,14 @@
 //! The output cache: outputs in memory, from producers to consumers, up to a budget.
+//!
+//! It holds what was stored, so that a consumer in the run that made an output gets what later runs get: the value that
+//! decoding gives. Those that share an output share one decoded value; whoever takes it as its own has it decoded afresh.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::model::{Erased, NodeId};
+use crate::model::{Erased, NodeId, Stored};
 
 /// The outputs held in memory. No lock is held across an await.
 #[derive(Debug)]
@@ -23,10 +26,21 @@ struct State {
     loading: HashMap<NodeId, Arc<OnceCell<Erased>>>,
 }
 
-#[derive(Debug)]
+/// An output in memory; at least one of the two is there.
+#[derive(Debug, Default)]
 struct Held {
-    output: Erased,
+    stored: Option<Stored>,
+    /// Decoded for those that share it.
+    value: Option<Erased>,
+    /// What the budget is charged.
     bytes: usize,
+}
+
+/// An output as the cache has it.
+#[derive(Debug)]
+pub(crate) enum Cached {
+    Stored(Stored),
+    Value(Erased),
 }
 
 /// One consumer of an output, until it is dropped.
@@ -71,38 +85,52 @@ impl OutputCache {
         }
     }
 
-    /// Keeps an output of that encoded size, if it has consumers and the budget allows.
-    pub(crate) fn insert(&self, node: NodeId, output: &Erased, bytes: usize) {
+    /// Keeps what was stored of an output, if it has consumers and the budget allows.
+    pub(crate) fn insert(&self, node: NodeId, stored: &Stored, bytes: usize) {
+        self.keep(node, bytes, |held| {
+            if let Stored::File(file) = stored {
+                held.value = Some(Arc::new(file.clone()));
+            }
+            held.stored = Some(stored.clone());
+        });
+    }
+
+    /// Keeps a decoded value of that encoded size for those that share it, if there are any left and the budget allows.
+    pub(crate) fn share(&self, node: NodeId, value: &Erased, bytes: usize) {
+        self.keep(node, bytes, |held| held.value = Some(Arc::clone(value)));
+    }
+
+    fn keep(&self, node: NodeId, bytes: usize, keep: impl FnOnce(&mut Held)) {
         let mut state = self.lock();
-        let is_wanted = state.consumers(node) > 0;
-        if is_wanted
-            && state.bytes.saturating_add(bytes) <= self.budget
-            && !state.held.contains_key(&node)
-        {
+        if state.consumers(node) > 0 && state.bytes.saturating_add(bytes) <= self.budget {
             state.bytes += bytes;
-            let output = Arc::clone(output);
-            state.held.insert(node, Held { output, bytes });
+            let held = state.held.entry(node).or_default();
+            held.bytes += bytes;
+            keep(held);
         }
     }
 
-    /// Returns the output, shared.
-    pub(crate) fn get(&self, node: NodeId) -> Option<Erased> {
+    /// Returns the output for a consumer that shares it.
+    pub(crate) fn get(&self, node: NodeId) -> Option<Cached> {
         let state = self.lock();
-        state.held.get(&node).map(|held| Arc::clone(&held.output))
+        let held = state.held.get(&node)?;
+        let value = held
+            .value
+            .as_ref()
+            .map(|value| Cached::Value(Arc::clone(value)));
+        value.or_else(|| held.stored.clone().map(Cached::Stored))
     }
 
-    /// Moves the output out, if this is its last consumer and nothing else shares it.
-    pub(crate) fn take_if_last(&self, node: NodeId) -> Option<Erased> {
+    /// Returns the output for a consumer that takes it as its own: a decoded value only if nobody else has it.
+    pub(crate) fn take(&self, node: NodeId) -> Option<Cached> {
         let mut state = self.lock();
         let is_last = state.consumers(node) == 1;
-        let is_alone = state
-            .held
-            .get(&node)
-            .is_some_and(|held| Arc::strong_count(&held.output) == 1);
-        if !(is_last && is_alone) {
-            return None;
+        let held = state.held.get_mut(&node)?;
+        let is_alone = |value: &Erased| Arc::strong_count(value) == 1;
+        if is_last && held.value.as_ref().is_some_and(is_alone) {
+            return state.take(node)?.value.map(Cached::Value);
         }
-        state.take(node)
+        held.stored.clone().map(Cached::Stored)
     }
 
     /// Returns the cell in which concurrent loads of one output meet, so only one of them loads.
@@ -150,9 +178,9 @@ impl State {
         self.consumers.get(node.index()).copied().unwrap_or(0)
     }
 
-    fn take(&mut self, node: NodeId) -> Option<Erased> {
+    fn take(&mut self, node: NodeId) -> Option<Held> {
         let held = self.held.remove(&node)?;
         self.bytes -= held.bytes;
-        Some(held.output)
+        Some(held)
     }
 }

@@ -14,8 +14,8 @@ use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start;
-use crate::model::{AnyTask, StopToken, Task, Verify};
-use crate::plan::{Plan, Selector, TaskExt, survey};
+use crate::model::{AnyTask, LoadError, StopToken, Task, Verify};
+use crate::plan::{Plan, Selector, TaskExt, describe, survey};
 use crate::report::{Event, Report, RunError};
 use crate::run_id::RunId;
 use crate::workspace::Workspace;
@@ -287,6 +287,12 @@ impl Runner {
         }
         let marks = reruns.marks(&graph);
         let statuses = survey(&graph, &settings.workspace, &marks).await?;
+        for (node, status) in graph.nodes().zip(&statuses) {
+            if status.runs() && !node.task.spec().external {
+                let place = settings.workspace.check_place(&node.path()?).await;
+                place.map_err(RunError::Store)?;
+            }
+        }
         let expected = history.expected(&graph);
         Ok(Plan::new(graph, statuses, expected))
     }
@@ -378,8 +384,15 @@ impl fmt::Debug for Runner {
 /// Those of [`Runner::run`], and [`RunError::Output`] if the output cannot be loaded.
 pub async fn build<T: Task>(root: T, workspace: &Workspace) -> Result<Arc<T::Output>, RunError> {
     let mut report = Runner::new(workspace).run(root.clone()).await?;
-    if let Some(output) = report.take_root().and_then(|root| root.downcast().ok()) {
-        return Ok(output);
+    if let Some(stored) = report.take_root() {
+        let failed = |error: LoadError| {
+            let location = workspace.display_url(&root.path());
+            RunError::Output(error.of(describe(&root), location))
+        };
+        let value = stored.value(&root).await.map_err(failed)?;
+        if let Ok(output) = value.downcast() {
+            return Ok(output);
+        }
     }
     let output = root.load(workspace).await.map_err(RunError::Output)?;
     Ok(Arc::new(output))

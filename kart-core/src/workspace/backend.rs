@@ -26,6 +26,9 @@ pub(super) trait Backend: Send + Sync {
     /// Makes sure that a first write finds its place.
     fn prepare(&self) -> Answer<'_, ()>;
 
+    /// Makes sure, as far as it can be known before, that an object can be written at a path.
+    fn check_place<'a>(&'a self, path: &'a str) -> Answer<'a, ()>;
+
     /// Returns how many bytes an object has, or `None` when there is no such object.
     fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>>;
 

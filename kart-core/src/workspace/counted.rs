@@ -35,6 +35,10 @@ impl Backend for Counted {
         self.inner.prepare()
     }
 
+    fn check_place<'a>(&'a self, path: &'a str) -> Answer<'a, ()> {
+        self.inner.check_place(path)
+    }
+
     fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {
         self.counters.exists(1);
         self.inner.size(path)

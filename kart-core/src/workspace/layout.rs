@@ -155,6 +155,14 @@ pub fn quarantined_at(path: &str) -> Option<&str> {
     below(QUARANTINE, path)?.split('/').next()
 }
 
+/// Returns how many bytes the longest name has that kart makes of the path of an output.
+pub(super) fn longest(path: &str) -> usize {
+    const MOMENT: &str = "2026-01-01T000000Z";
+    let upload = uploads(path).len() + 1 + uuid::fmt::Hyphenated::LENGTH;
+    let moved = quarantined(MOMENT, path).len();
+    upload.max(moved).max(sidecar(path).len())
+}
+
 /// The sidecar of an output.
 ///
 /// On a disk nothing lies below a file, and `x.key` is the sidecar of `x`. So a folder that is called `x.key` gets a `_`

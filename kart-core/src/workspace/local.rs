@@ -4,6 +4,7 @@
 mod disk;
 mod listing;
 mod metadata;
+mod place;
 mod publish;
 mod rename;
 
@@ -201,6 +202,13 @@ impl Backend for Local {
     fn prepare(&self) -> Answer<'_, ()> {
         let prepare = |disk: &Disk, _: &str| disk.prepare();
         Box::pin(self.one("write", layout::OWN, prepare))
+    }
+
+    fn check_place<'a>(&'a self, path: &'a str) -> Answer<'a, ()> {
+        if self.disk.knows_place(path) {
+            return Box::pin(async { Ok(()) });
+        }
+        Box::pin(self.one("write", path, Disk::check_place))
     }
 
     fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {

@@ -63,6 +63,9 @@ impl Clients {
     }
 }
 
+/// The names of objects have at most so many bytes at S3, GCS and Azure.
+const MAX_NAME_BYTES: usize = 1024;
+
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     bulk: Arc<dyn ObjectStore>,
@@ -151,6 +154,24 @@ impl Remote {
 impl Backend for Remote {
     fn prepare(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn check_place<'a>(&'a self, path: &'a str) -> Answer<'a, ()> {
+        let longest = self.prefix.len() + 1 + layout::longest(path);
+        if longest <= MAX_NAME_BYTES {
+            return Box::pin(async { Ok(()) });
+        }
+        let error = StoreError {
+            operation: "write",
+            location: display_url(&self.location, path),
+            hint: Some("shorten the task's `path`, for instance to `{key}`".to_owned()),
+            transient: false,
+            source: format!(
+                "with what kart puts before it the name has {longest} bytes, and buckets take {MAX_NAME_BYTES}"
+            )
+            .into(),
+        };
+        Box::pin(async { Err(error) })
     }
 
     fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {

@@ -77,6 +77,16 @@ impl Workspace {
         self.put_new(path, bytes, &CommitGuard::always_open()).await
     }
 
+    /// Makes sure, as far as it can be known before, that an output can be written at a path.
+    ///
+    /// # Errors
+    ///
+    /// It cannot: the error says why.
+    pub(crate) async fn check_place(&self, path: &str) -> Result<(), StoreError> {
+        self.check("write", path)?;
+        self.backend().check_place(path).await
+    }
+
     async fn put_new(
         &self,
         path: &str,

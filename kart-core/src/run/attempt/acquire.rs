@@ -90,8 +90,6 @@ async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<boo
         return Ok(false);
     }
     let found = check_outputs(&run.graph, vec![id], &run.workspace).await?;
-    Ok(found
-        .statuses
-        .iter()
-        .all(|(_, status)| status.is_complete()))
+    let is_complete = |(_, status): &(NodeId, Status)| status.is_complete();
+    Ok(found.statuses.iter().all(is_complete))
 }

@@ -6,9 +6,10 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{BoxError, Error};
 use crate::model::{
-    Erased, Handle, How, Input, LoadError, Loader, NodeId, StoredOutput, Value, Want,
+    Erased, Handle, How, Input, LoadError, Loader, NodeId, Stored, StoredOutput, Value, Want,
 };
 use crate::plan::{Node, describe};
+use crate::run::output_cache::Cached;
 use crate::run::run_context::RunContext;
 use crate::workspace::OutputAddress;
 
@@ -56,26 +57,33 @@ impl RunContext {
             .map_err(LoadFailure::Failed)
     }
 
-    /// Returns the wanted values in order. Handles and cached outputs need no load, shared outputs may be loading for
+    /// Returns the wanted values in order. Handles need no load, cached outputs no request, shared outputs may be loading for
     /// other attempts too, and the rest is loaded in bulk.
     async fn values(&self, wants: &[Want]) -> Result<Vec<Value>, LoadFailure> {
         let mut values: Vec<Option<Value>> = Vec::with_capacity(wants.len());
         let mut alone = Vec::new();
         let mut together = Vec::new();
         for (at, want) in wants.iter().enumerate() {
-            let value = match want.how {
-                How::Handle => Some(Value::Handle(self.handle(want.node)?)),
-                How::Owned => self.outputs.take_if_last(want.node).map(Value::Output),
-                How::Shared => self.outputs.get(want.node).map(Value::Output),
-            };
-            if value.is_none() {
-                if want.how == How::Shared && !self.outputs.has_one_consumer(want.node) {
-                    together.push((at, want.node));
-                } else {
-                    alone.push((at, want.node));
+            let is_alone = want.how == How::Owned || self.outputs.has_one_consumer(want.node);
+            let cached = match want.how {
+                How::Handle => {
+                    values.push(Some(Value::Handle(self.handle(want.node)?)));
+                    continue;
                 }
-            }
-            values.push(value);
+                How::Owned => self.outputs.take(want.node),
+                How::Shared => self.outputs.get(want.node),
+            };
+            values.push(match cached {
+                Some(Cached::Value(value)) => Some(Value::Output(value)),
+                Some(Cached::Stored(stored)) if is_alone => {
+                    Some(Value::Output(self.decode(want.node, stored).await?))
+                }
+                _ => {
+                    let loads = if is_alone { &mut alone } else { &mut together };
+                    loads.push((at, want.node));
+                    None
+                }
+            });
         }
         let shared: Vec<(usize, Erased)> =
             stream::iter(together)
@@ -95,24 +103,38 @@ impl RunContext {
     /// Loads the output of a complete task.
     pub(crate) async fn output(&self, node: NodeId) -> Result<Erased, LoadFailure> {
         match self.outputs.get(node) {
-            Some(output) => Ok(output),
-            None => self.load_shared(node).await,
+            Some(Cached::Value(value)) => Ok(value),
+            _ => self.load_shared(node).await,
         }
     }
 
     async fn load_shared(&self, node: NodeId) -> Result<Erased, LoadFailure> {
         let cell = self.outputs.single_flight(node);
         let load = async || {
-            if let Some(output) = self.outputs.get(node) {
-                return Ok(output);
-            }
-            let (output, size) = self.load_one(node).await?;
-            self.outputs.insert(node, &output, size);
-            Ok::<_, LoadFailure>(output)
+            let (value, size) = match self.outputs.get(node) {
+                Some(Cached::Value(value)) => return Ok(value),
+                Some(Cached::Stored(stored)) => {
+                    let size = stored.size().unwrap_or_default();
+                    let size = usize::try_from(size).unwrap_or(usize::MAX);
+                    (self.decode(node, stored).await?, size)
+                }
+                None => self.load_one(node).await?,
+            };
+            self.outputs.share(node, &value, size);
+            Ok::<_, LoadFailure>(value)
         };
         let output = cell.get_or_try_init(load).await.cloned();
         self.outputs.end_flight(node);
         output
+    }
+
+    async fn decode(&self, id: NodeId, stored: Stored) -> Result<Erased, LoadFailure> {
+        let node = self.graph.node(id);
+        let value = stored.value(node.task.as_ref()).await;
+        match value {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.failed(id, &node.path()?, error)),
+        }
     }
 
     async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), LoadFailure> {

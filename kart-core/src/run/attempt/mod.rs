@@ -41,7 +41,6 @@ use crate::workspace::{CommitGuard, Provenance};
 /// The encoded output of a body.
 struct Encoded {
     path: Arc<str>,
-    output: Erased,
     stored: Stored,
     steps: Arc<StepStore>,
 }
@@ -238,6 +237,14 @@ impl Attempt<'_> {
             ))
             .into());
         }
+        let place = run.workspace.check_place(&path).await;
+        place.map_err(|error| {
+            if error.is_transient() {
+                error.into()
+            } else {
+                BoxError::from(permanent(error))
+            }
+        })?;
         let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
         // The saves of the body end before its output is published.
         let saves = guard.child(None);
@@ -281,7 +288,6 @@ impl Attempt<'_> {
         })?;
         Ok(Ok(Encoded {
             path,
-            output,
             stored,
             steps,
         }))
@@ -338,7 +344,6 @@ impl Attempt<'_> {
             node,
             status: self.status,
             path: &encoded.path,
-            value: encoded.output,
             stored,
             provenance: &provenance,
         };

@@ -1,13 +1,12 @@
 //! Publishes an output: create-only where the path holds the key, by one replacing write elsewhere.
 
 use std::io::{BufRead as _, BufReader};
-use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
 use crate::error::BoxError;
 use crate::format::File;
-use crate::model::{Erased, Stored};
+use crate::model::Stored;
 use crate::plan::{Node, Status};
 use crate::run::message::Published;
 use crate::workspace::{CommitGuard, Content, Mode, Provenance, Publication, Workspace};
@@ -17,7 +16,6 @@ pub(super) struct Output<'a> {
     pub(super) node: &'a Node,
     pub(super) status: Status,
     pub(super) path: &'a str,
-    pub(super) value: Erased,
     pub(super) stored: &'a Stored,
     pub(super) provenance: &'a Provenance,
 }
@@ -41,19 +39,19 @@ pub(super) async fn publish(
         provenance: output.provenance,
     };
     let is_written = workspace.publish(publication, guard).await?;
-    if !is_written && let Some(first) = other(workspace, output.node, path, stored).await? {
+    if !is_written && let Some(first) = other(workspace, path, stored).await? {
         return Ok(first);
     }
     // The file has moved to its place.
-    let value = match stored {
-        Stored::File(_) if workspace.is_directory() => match workspace.fetch(path).await? {
-            Some(file) => Arc::new(file),
-            None => output.value,
-        },
-        _ => output.value,
+    let stored = match stored {
+        Stored::File(_) if workspace.is_directory() => {
+            let file = workspace.fetch(path).await?;
+            file.map_or_else(|| stored.clone(), Stored::File)
+        }
+        stored => stored.clone(),
     };
     Ok(Published {
-        output: Some(value),
+        stored: Some(stored),
         bytes: output.provenance.bytes,
         hash: output.provenance.blake3,
         differed: false,
@@ -64,7 +62,6 @@ pub(super) async fn publish(
 /// Returns the output that was there first if its bytes differ.
 async fn other(
     workspace: &Workspace,
-    node: &Node,
     path: &str,
     stored: &Stored,
 ) -> Result<Option<Published>, BoxError> {
@@ -78,10 +75,11 @@ async fn other(
             if first == encoded {
                 return Ok(None);
             }
+            let hash = blake3::hash(&first);
             Ok(Some(Published {
                 bytes: first.len() as u64,
-                hash: Some(blake3::hash(&first)),
-                output: Some((node.task.decoder())(first)?),
+                hash: Some(hash),
+                stored: Some(Stored::Bytes(first, hash)),
                 differed: true,
                 worker: None,
             }))
@@ -92,7 +90,7 @@ async fn other(
                 bytes: first.size()?,
                 hash: None,
                 differed: !is_same(first.clone(), file.clone()).await?,
-                output: Some(Arc::new(first)),
+                stored: Some(Stored::File(first)),
                 worker: None,
             }))
         }

@@ -122,9 +122,9 @@ impl RunState {
             differed: published.differed,
         };
         self.table.set_outcome(node, Outcome::Ran(completion));
-        if let Some(output) = &published.output {
+        if let Some(stored) = &published.stored {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            self.run.outputs.insert(node, output, bytes);
+            self.run.outputs.insert(node, stored, bytes);
         }
         self.table.set(node, State::Complete);
         if has_inputs {

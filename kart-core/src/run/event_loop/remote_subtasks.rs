@@ -92,7 +92,7 @@ impl RunState {
             return;
         }
         let published = Published {
-            output: None,
+            stored: None,
             bytes: ended.bytes,
             hash: ended.hash(),
             differed: false,

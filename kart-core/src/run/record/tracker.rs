@@ -15,7 +15,7 @@ use crate::error::BoxError;
 use crate::key::Key;
 use crate::lease::Owner;
 use crate::log::{Note, RecordedOutcome};
-use crate::model::{Erased, NodeId};
+use crate::model::{NodeId, Stored};
 use crate::plan::{Graph, Plan, Status, TaskInfo};
 use crate::report::{
     Counts, Estimate, Event, Interruption, Outcome, Report, Root, RunError, StopReason,
@@ -50,8 +50,8 @@ pub(crate) struct RanRecord {
     pub(crate) hash: Option<blake3::Hash>,
     pub(crate) differed: bool,
     pub(crate) worker: Option<Box<str>>,
-    /// The output of a root that was made in this process.
-    pub(crate) output: Option<Erased>,
+    /// What was stored of a root that was made in this process.
+    pub(crate) stored: Option<Stored>,
 }
 
 impl RunTracker {
@@ -228,7 +228,7 @@ impl RunTracker {
         }
         if let Some(root) = self.roots.get_mut(&ran.node) {
             *root = Some(Root {
-                output: ran.output,
+                stored: ran.stored,
                 hash: ran.hash,
             });
         }
@@ -386,7 +386,7 @@ impl RanRecord {
             hash: published.hash,
             differed: published.differed,
             worker: published.worker.clone(),
-            output: is_root.then(|| published.output.clone()).flatten(),
+            stored: is_root.then(|| published.stored.clone()).flatten(),
         }
     }
 }

@@ -98,7 +98,7 @@ fn end_of(response: AttemptResponse) -> (AttemptEnd, Option<Duration>, SubtaskRe
         } => {
             let hash = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
             let published = Published {
-                output: None,
+                stored: None,
                 bytes,
                 hash,
                 differed,

@@ -18,6 +18,7 @@ use super::super::backend::Found;
 use super::super::layout;
 use super::super::scratch::Scratch;
 use super::metadata;
+use super::place::Places;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -29,6 +30,7 @@ pub(super) struct Disk {
     is_made: AtomicBool,
     /// Set once the file system has said that it can't rename without replacing.
     pub(super) only_links: AtomicBool,
+    pub(super) places: Places,
 }
 
 /// An object that was read, and what was recorded with it.
@@ -50,6 +52,7 @@ impl Disk {
             scratch: Mutex::default(),
             is_made: AtomicBool::new(false),
             only_links: AtomicBool::new(false),
+            places: Places::default(),
         }
     }
 

@@ -1,7 +1,5 @@
 //! Outputs whose path has no key: whose they are, and when they are out of date.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +7,7 @@ use kart::{
     Coordination, Error, Event, Outcome, OutputState, RunError, Runner, TaskExt, Workspace, task,
 };
 
-use common::{Faulty, Log, Metadata, memory, objects, since};
+use crate::common::{Faulty, Log, Metadata, memory, objects, since};
 
 const SIDECAR: &str = "_kart/paths/out/report.txt.key";
 const KINDS: [Metadata; 3] = [Metadata::Kept, Metadata::Refused, Metadata::Dropped];

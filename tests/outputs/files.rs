@@ -1,0 +1,187 @@
+//! Outputs that are files, and outputs in directories.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use kart::{Context, File, Runner, TaskExt, Workspace, task};
+
+use crate::common::Log;
+
+#[task(path = "raw.txt", format = kart::format::Text)]
+async fn raw(#[context] cx: &Context) -> std::io::Result<File> {
+    let file = cx.new_file()?;
+    fs::write(file.path(), "raw\n")?;
+    Ok(file)
+}
+
+#[task(path = "signed.txt", format = kart::format::Text)]
+async fn signed(#[requires(Raw)] raw: &File, #[context] cx: &Context) -> std::io::Result<File> {
+    let copy = cx.copy(raw)?;
+    let mut text = fs::read_to_string(copy.path())?;
+    text.push_str("signed\n");
+    fs::write(copy.path(), text)?;
+    Ok(copy)
+}
+
+#[task]
+async fn number() -> kart::Result<u32> {
+    Ok(1)
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn outputs_are_read_only_files_and_a_body_gets_a_copy_that_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let runner = Runner::new(&workspace);
+    runner.run(Signed).await.unwrap();
+    runner.run(Number).await.unwrap();
+    let at = |name: &str| directory.path().join(name);
+    assert_eq!(mode(&at("raw.txt")), 0o444);
+    assert_eq!(mode(&at("signed.txt")), 0o444);
+    assert_eq!(mode(&at(&Number.path())), 0o444);
+    assert_eq!(fs::read_to_string(at("raw.txt")).unwrap(), "raw\n");
+    assert_eq!(
+        fs::read_to_string(at("signed.txt")).unwrap(),
+        "raw\nsigned\n"
+    );
+    runner.clone().rerun_all().run(Signed).await.unwrap();
+    assert!(Raw.remove(&workspace).await.unwrap());
+}
+
+/// Returns what a test puts there.
+#[task(path = "odd/{kind}", format = kart::format::Raw, retries = 3)]
+async fn odd(kind: &str, place: &str, #[resource] log: &Log) -> kart::Result<File> {
+    log.note("ran");
+    Ok(File::at(Path::new(place).join(kind)))
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused_by_its_own_name_before_anything_is_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path().join("w")).unwrap();
+    let place = directory.path().join("files");
+    fs::create_dir_all(place.join("directory")).unwrap();
+    fs::write(place.join("file"), "text").unwrap();
+    symlink("file", place.join("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(place.join("socket")).unwrap();
+    let log = Log::default();
+    let runner = Runner::new(&workspace).resource(log.clone());
+    for (kind, reason) in [
+        ("directory", "is a directory"),
+        ("link", "is a symbolic link"),
+        ("socket", "is no regular file"),
+        ("missing", "does not exist"),
+    ] {
+        let task = Odd {
+            kind: kind.to_owned(),
+            place: place.to_str().unwrap().to_owned(),
+        };
+        let error = runner.run(task.clone()).await.unwrap_err();
+        let text = format!("{error:#}");
+        let named = place.join(kind);
+        assert!(
+            text.contains(reason) && text.contains(named.to_str().unwrap()),
+            "{text}"
+        );
+        assert_eq!(log.take(), ["ran"], "a retry cannot help");
+        assert!(!task.is_complete(&workspace).await.unwrap());
+        assert!(!directory.path().join("w/odd").exists());
+    }
+}
+
+#[task(path = "{place}/{name}-{name}.txt")]
+async fn placed(place: &str, name: String, #[resource] log: &Log) -> kart::Result<String> {
+    log.note("ran");
+    Ok(place.to_owned())
+}
+
+#[tokio::test]
+async fn a_path_that_no_output_can_have_is_refused_by_the_plan_and_before_the_body_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    fs::create_dir_all(directory.path().join("folder/x-x.txt")).unwrap();
+    symlink("nowhere", directory.path().join("link")).unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let log = Log::default();
+    let runner = Runner::new(&workspace).resource(log.clone());
+    let long = "n".repeat(250);
+    let mut bad = vec![
+        ("file", "x", "a part of the path is a file"),
+        ("folder", "x", "a directory lies there"),
+        ("link", "x", "a part of the path is a file"),
+        ("plain", long.as_str(), "a name is too long"),
+    ];
+    // Another file system, where there is one.
+    let shm = tempfile::tempdir_in("/dev/shm");
+    if let Ok(shm) = &shm {
+        symlink(shm.path(), directory.path().join("elsewhere")).unwrap();
+        bad.push(("elsewhere", "x", "on another file system"));
+    }
+    for (place, name, reason) in bad {
+        let task = Placed {
+            place: place.to_owned(),
+            name: name.to_owned(),
+        };
+        let planned = runner.plan(task.clone()).await.expect_err(place);
+        let failed = runner.run(task.clone()).await.unwrap_err();
+        for text in [format!("{planned:#}"), format!("{failed:#}")] {
+            assert!(text.contains(reason) && text.contains(place), "{text}");
+        }
+        assert!(log.all().is_empty(), "{place}");
+    }
+    let task = Placed {
+        place: "folder".to_owned(),
+        name: "y".to_owned(),
+    };
+    runner.run(task).await.unwrap();
+}
+
+#[task(path = "plain.txt")]
+async fn plain(n: u32, #[resource] log: &Log) -> kart::Result<String> {
+    log.note(format!("plain {n}"));
+    Ok(n.to_string())
+}
+
+/// Copies a directory as `cp -r` does, which keeps no extended attributes.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::write(target, fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_that_lost_its_metadata_still_knows_whose_its_outputs_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let open = |name: &str| {
+        let workspace = Workspace::open(directory.path().join(name)).unwrap();
+        (Runner::new(&workspace).resource(log.clone()), workspace)
+    };
+    let (runner, _) = open("first");
+    runner.run(Plain { n: 1 }).await.unwrap();
+    runner.run(Plain { n: 2 }).await.unwrap();
+    copy(
+        &directory.path().join("first"),
+        &directory.path().join("copy"),
+    );
+    let (runner, workspace) = open("copy");
+    log.take();
+    assert!(Plain { n: 2 }.is_complete(&workspace).await.unwrap());
+    assert!(!Plain { n: 1 }.is_complete(&workspace).await.unwrap());
+    runner.run(Plain { n: 2 }).await.unwrap();
+    assert!(log.take().is_empty());
+    runner.run(Plain { n: 1 }).await.unwrap();
+    assert_eq!(log.take(), ["plain 1"]);
+}
