@@ -56,7 +56,13 @@ async fn gcs() {
     bucket("gs", "KART_TEST_GCS_ENDPOINT").await;
 }
 
-#[cfg(any(feature = "aws", feature = "gcp"))]
+#[cfg(feature = "azure")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn azure() {
+    bucket("az", "KART_TEST_AZURE_ENDPOINT").await;
+}
+
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 async fn bucket(scheme: &str, variable: &str) {
     use std::collections::hash_map::RandomState;
     use std::hash::BuildHasher as _;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, future::Future, pin::Pin, time::Duration};
 
 use super::outputs::{
-    files_of_any_size, the_first_file_stays, thousands_of_names,
+    files_of_any_size, outputs_say_who_made_them, the_first_file_stays, thousands_of_names,
     uploads_that_were_cut_off_are_given_up,
 };
 use bytes::Bytes;
@@ -44,6 +44,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Check)> {
         files_of_any_size,
         the_first_file_stays,
         thousands_of_names,
+        outputs_say_who_made_them,
         uploads_that_were_cut_off_are_given_up,
     ]
     .into_iter()

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kart::{
-    Artifact, Context, Coordination, File, Outcome, Report, Runner, TaskExt as _, Workspace, task,
+    Artifact, Context, Coordination, Error, File, Outcome, OutputState, Report, Runner,
+    TaskExt as _, Workspace, task,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
@@ -185,4 +186,62 @@ pub(crate) async fn uploads_that_were_cut_off_are_given_up(workspace: Workspace)
     // A request that was dropped may arrive late.
     let given_up = async { while workspace.abort_stale_uploads().await.unwrap() > 0 {} };
     timeout(Duration::from_secs(10), given_up).await.unwrap();
+}
+
+#[task(path = "whole/{key}.txt", format = kart::format::Text)]
+async fn keyed() -> kart::Result<String> {
+    Ok("keyed".to_owned())
+}
+
+#[task(path = "latest.txt", format = kart::format::Text)]
+async fn latest(day: u32) -> kart::Result<String> {
+    Ok(format!("day {day}"))
+}
+
+#[task(path = "latest.bin", format = kart::format::Raw)]
+fn latest_file(size: u64, #[context] cx: &Context) -> std::io::Result<File> {
+    let file = cx.new_file()?;
+    file.create()?.write_all(&content(size, 0))?;
+    Ok(file)
+}
+
+async fn provenance<T: kart::Task>(task: &T, workspace: &Workspace) -> kart::Provenance {
+    let state = task.stored(workspace).unwrap().state().await.unwrap();
+    assert!(matches!(state, OutputState::Complete { .. }), "{state:?}");
+    state.provenance().unwrap().clone()
+}
+
+/// What made an output is known of it, however it was written, and another task's output is never taken for it.
+pub(crate) async fn outputs_say_who_made_them(workspace: Workspace) {
+    let runner = Runner::new(&workspace).coordination(Coordination::None);
+    runner.run(Keyed).await.unwrap();
+    let made = provenance(&Keyed, &workspace).await;
+    let hash = blake3::hash(b"keyed").to_hex().to_string();
+    assert_eq!(
+        (made.key, made.bytes, made.blake3()),
+        (Keyed.key(), 5, Some(hash))
+    );
+
+    for day in [1, 2] {
+        runner.run(Latest { day }).await.unwrap();
+        assert_eq!(provenance(&Latest { day }, &workspace).await.bytes, 5);
+    }
+    let first = Latest { day: 1 };
+    assert!(!first.is_complete(&workspace).await.unwrap());
+    assert!(matches!(
+        first.load(&workspace).await,
+        Err(Error::OtherKey { .. })
+    ));
+    assert!(!first.remove(&workspace).await.unwrap());
+
+    for size in [100, LARGE, 200] {
+        let task = LatestFile { size };
+        runner.run(task.clone()).await.unwrap();
+        let made = provenance(&task, &workspace).await;
+        let hash = blake3::hash(&content(size, 0)).to_hex().to_string();
+        assert_eq!((made.bytes, made.blake3()), (size, Some(hash)));
+    }
+    let task = Written { size: LARGE };
+    runner.run(task.clone()).await.unwrap();
+    assert_eq!(provenance(&task, &workspace).await.bytes, LARGE);
 }
