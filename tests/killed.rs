@@ -66,18 +66,11 @@ fn outputs() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     (outputs, paths)
 }
 
-/// The outputs that are there; those of a path without a key only if their companion says that they are whole.
+/// The outputs that are there.
 async fn complete(workspace: &Workspace) -> BTreeMap<String, String> {
     let mut there = BTreeMap::new();
     for path in workspace.list("").await.unwrap() {
         if path.starts_with("_kart/") {
-            continue;
-        }
-        let companion = workspace
-            .read(&format!("_kart/paths/{path}.key"))
-            .await
-            .unwrap();
-        if companion.is_some_and(|text| text.starts_with(b"pending")) {
             continue;
         }
         let text = workspace.read(&path).await.unwrap().unwrap();

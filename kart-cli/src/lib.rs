@@ -28,7 +28,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kart_core::{RunError, Runner, Task, TaskExt as _, TaskSpec, Workspace, registry};
+use kart_core::{Error, RunError, Runner, Task, TaskExt as _, TaskSpec, Workspace, registry};
 
 use crate::args::{Command, Parsed};
 use crate::config::Config;
@@ -123,9 +123,17 @@ impl From<RunError> for End {
     }
 }
 
-impl From<kart_core::Error> for End {
-    fn from(error: kart_core::Error) -> Self {
-        End::from(RunError::from(error))
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Missing { .. }
+            | Error::OtherKey { .. }
+            | Error::Torn { .. }
+            | Error::Mismatch { .. }
+            | Error::Unverified { .. }
+            | Error::Decode { .. } => End::from(RunError::Output(error)),
+            error => End::from(RunError::from(error)),
+        }
     }
 }
 

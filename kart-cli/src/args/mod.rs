@@ -26,6 +26,7 @@ pub(crate) enum Command {
     History,
     Runs,
     Rm,
+    Accept,
     Gc,
     Check,
     Config,
@@ -135,6 +136,12 @@ static COMMANDS: &[Entry] = &[
         "rm",
         Takes::Target,
         "Delete an output, so that it is made again",
+    ),
+    entry(
+        Command::Accept,
+        "accept",
+        Takes::Target,
+        "Take what lies at the path of an output for that output, such as after an edit",
     ),
     entry(
         Command::Gc,

@@ -236,6 +236,19 @@ fn with_options(command: clap::Command, of: Command) -> clap::Command {
                     .conflicts_with_all(["quarantine", "dry-run"]),
             )
             .arg(yes()),
+        Command::Accept => command.arg(yes()),
+        Command::Check => command
+            .arg(switch(
+                "outputs",
+                "Read all outputs, and name those that are not what was written",
+            ))
+            .arg(
+                switch(
+                    "repair",
+                    "Record again what the run log knows of outputs that a copy has taken it from",
+                )
+                .requires("outputs"),
+            ),
         Command::Completions => command.arg(
             Arg::new("shell")
                 .required(true)

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use kart_core::layout::CHECK;
-use kart_core::{AnyTask, CreateOutcome, RunError, StoreError, chain, registry};
+use kart_core::{
+    AnyTask, CreateOutcome, ParamKind, ParamSpec, RunError, StoreError, chain, registry,
+};
 use serde_json::json;
 
 use crate::out::{Ink, count, duration, plural};
@@ -30,6 +32,10 @@ pub(crate) async fn check(session: &Session) -> Result<(), End> {
     checks.push(Checked {
         what: "requirements",
         result: requirements(session).await,
+    });
+    checks.push(Checked {
+        what: "paths",
+        result: Ok(paths()),
     });
     let workspace = workspace(session).await;
     let modified = workspace.as_ref().ok().copied().flatten();
@@ -78,6 +84,34 @@ pub(crate) async fn check(session: &Session) -> Result<(), End> {
         }
     }
     status.map_or(Ok(()), |status| Err(End::silent(status)))
+}
+
+/// Names the tasks of which several write one path, since it does not hold all that tells them apart.
+fn paths() -> String {
+    let mut shared = Vec::new();
+    for spec in registry::tasks() {
+        if spec.external || spec.is_keyed() {
+            continue;
+        }
+        let lacks = |param: &&ParamSpec| {
+            param.kind != ParamKind::Insignificant && !spec.path_holds(param.name)
+        };
+        let missing: Vec<_> = spec.params.iter().filter(lacks).collect();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing
+                .iter()
+                .map(|param| format!("`{}`", param.name))
+                .collect();
+            shared.push(format!("{} without {}", spec.name, names.join(", ")));
+        }
+    }
+    if shared.is_empty() {
+        return "each holds every parameter that tells its outputs apart".to_owned();
+    }
+    format!(
+        "each new output replaces the last one where a path lacks a parameter; put them or `{{key}}` into it to keep all:\n{}",
+        shared.join("\n")
+    )
 }
 
 /// Whether all that can be named without further words expands, with a path for each, and has its resources.

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod check;
+mod check_outputs;
 pub(crate) mod config;
 mod draw;
 #[cfg(feature = "restate")]
@@ -46,6 +47,10 @@ pub(crate) async fn run_command(session: &Session) -> Result<(), End> {
         Command::Runs => history::runs(session).await,
         Command::Rm => rm::rm(session).await,
         Command::Gc => gc::gc(session).await,
+        Command::Accept => check_outputs::accept(session).await,
+        Command::Check if session.parsed.flag("outputs") => {
+            check_outputs::check_outputs(session).await
+        }
         Command::Check => check::check(session).await,
         Command::List => list::list(&session.parsed, session.root, &session.out),
         Command::Config => config::config(&session.parsed, &session.config, &session.out),

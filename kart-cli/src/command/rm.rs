@@ -43,7 +43,7 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
             OutputState::OtherKey { .. } => {
                 session
                     .out
-                    .line(format!("{} stays: {}", output.path(), state))
+                    .line(format!("{} stays: {state}", output.path()));
             }
             _ => there.push(output),
         }

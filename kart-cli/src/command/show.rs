@@ -166,7 +166,7 @@ async fn looked_at(output: &StoredOutput) -> Result<OutputState, End> {
     }
 }
 
-fn stored_bytes(state: &OutputState) -> Option<u64> {
+pub(super) fn stored_bytes(state: &OutputState) -> Option<u64> {
     match state {
         OutputState::Complete { bytes, .. }
         | OutputState::Unrecorded { bytes }

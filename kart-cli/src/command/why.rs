@@ -100,16 +100,9 @@ fn verdict(session: &Session, planned: &Planned<'_>, state: &OutputState) -> Str
             "{}: {location} is not there",
             out.ink(Ink::Warn, "would run")
         ),
-        Status::OutOfDate => format!(
-            "{}: {location} is {}",
-            out.ink(Ink::Warn, "would run"),
-            state
-        ),
-        Status::Torn => format!(
-            "{}: {location} is {}",
-            out.ink(Ink::Warn, "would run"),
-            state
-        ),
+        Status::OutOfDate | Status::Torn => {
+            format!("{}: {location} is {state}", out.ink(Ink::Warn, "would run"))
+        }
         Status::RerunRequested => format!("{}: it was asked to", out.ink(Ink::Warn, "would run")),
         Status::CodeChanged => format!(
             "{}: other code made {location}",

@@ -52,6 +52,13 @@ impl TaskSpec {
             .iter()
             .any(|segment| matches!(segment, Segment::Key))
     }
+
+    /// Returns whether the path holds the value of a parameter.
+    #[must_use]
+    pub fn path_holds(&self, param: &str) -> bool {
+        let is_it = |segment: &Segment| matches!(segment, Segment::Param(name) if *name == param);
+        self.path.iter().any(is_it)
+    }
 }
 
 /// One field of a task's struct.

@@ -9,7 +9,7 @@ use super::verify::{Verifier, Verify, compare, hash_to_record};
 use crate::error::{BoxError, Error, StoreError, catch_panic};
 use crate::format::File;
 use crate::threads;
-use crate::workspace::{OutputAddress, OutputState, Provenance, Workspace};
+use crate::workspace::{Maker, OutputAddress, OutputState, Provenance, Workspace};
 
 /// More bytes than that are encoded and decoded on a thread of their own: it takes longer than a millisecond.
 pub(crate) const LARGE_BYTES: usize = 256 << 10;
@@ -249,7 +249,7 @@ impl OutputAddress {
         };
         let recorded = match verify {
             Verify::Never => None,
-            Verify::Always if recorded.is_none() && self.key.is_some() => {
+            Verify::Always if recorded.is_none() && self.maker != Maker::External => {
                 return Err(LoadError::Unverified);
             }
             Verify::Known | Verify::Always => recorded,

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, ReadBuf};
 
 use super::stored::{Fetched, LoadError};
-use super::verify::Verifier;
+use super::verify::{Verifier, hash_to_record};
 use crate::error::{Error, StoreError};
 use crate::format::File;
 use crate::key::Key;
-use crate::workspace::{OutputAddress, OutputState, Reader, Workspace};
+use crate::workspace::{Maker, OutputAddress, OutputState, Provenance, Reader, Workspace};
 
 /// The output of a task in a workspace, whether it is there or not: the one way to look at it, to read it and to delete it.
 ///
@@ -38,11 +38,61 @@ impl StoredOutput {
             task: format!("the task of the key {key}").into(),
             address: OutputAddress {
                 path: path.into(),
-                key: Some(key),
+                maker: Maker::Task(key),
                 is_keyed: path.contains(&key.to_string()),
             },
             verifier: Arc::default(),
         }
+    }
+
+    /// Returns the output at a path, whichever task has made it.
+    #[must_use]
+    pub fn of_any_task(workspace: &Workspace, path: &str) -> Self {
+        StoredOutput {
+            workspace: workspace.clone(),
+            task: "some task".into(),
+            address: OutputAddress {
+                path: path.into(),
+                maker: Maker::Anybody,
+                is_keyed: false,
+            },
+            verifier: Arc::default(),
+        }
+    }
+
+    /// Records again what the run log knows of the output, where a copy has lost what was recorded with it; returns whether
+    /// it had.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store does not take it.
+    pub async fn repair(&self) -> Result<bool, Error> {
+        Ok(self.workspace.repair(&self.address.path).await?)
+    }
+
+    /// Takes what lies there for the output of its task from now on, however it came there.
+    pub(crate) async fn accept(&self, name: &str) -> Result<Provenance, Error> {
+        let Maker::Task(key) = self.address.maker else {
+            return Err(self.failed(LoadError::Missing));
+        };
+        match self.state().await? {
+            OutputState::Missing => return Err(self.failed(LoadError::Missing)),
+            OutputState::OtherKey { provenance, .. } => {
+                return Err(self.failed(LoadError::OtherKey(Box::new(provenance))));
+            }
+            _ => {}
+        }
+        let path = &self.address.path;
+        let file = self.workspace.fetch(path).await?;
+        let file = file.ok_or_else(|| self.failed(LoadError::Missing))?;
+        let hashed = async { Ok((file.size()?, hash_to_record(&file).await?)) };
+        let (bytes, blake3) = hashed.await.map_err(|error| self.unread(error))?;
+        let provenance = Provenance {
+            blake3,
+            ..Provenance::new(key, name, bytes)
+        };
+        self.workspace.record_provenance(path, &provenance).await?;
+        Ok(provenance)
     }
 
     /// Returns what lies at the paths of outputs of one workspace, in their order.
@@ -188,10 +238,13 @@ impl StoredOutput {
         &self.address.path
     }
 
-    /// Returns the key of the task; `None` for an external input, which anybody may have put there.
+    /// Returns the key of the task that has to have made it, if there is one.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
-        self.address.key
+        match self.address.maker {
+            Maker::Task(key) => Some(key),
+            Maker::Anybody | Maker::External => None,
+        }
     }
 
     pub(crate) fn failed(&self, error: LoadError) -> Error {

@@ -7,7 +7,7 @@ use super::limits::ExpandLimits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::{AnyTask, Artifact, Handle, Loader, StoredOutput, Task, TaskSpec};
-use crate::workspace::{OutputAddress, Workspace};
+use crate::workspace::{OutputAddress, Provenance, Workspace};
 
 mod sealed {
     pub trait Sealed {}
@@ -158,6 +158,17 @@ impl AnyTask {
     /// Those of [`TaskExt::try_key`].
     pub fn try_path(&self) -> Result<String, Error> {
         self.found().map(|(_, address)| address.path.to_string())
+    }
+
+    /// Takes what lies at the path for the output of the task from now on, such as one that somebody has edited; returns what
+    /// is recorded of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TaskExt::try_key`]; [`Error::Missing`] if nothing is there, [`Error::OtherKey`] if it is the output of
+    /// another task, [`Error::Store`] if it cannot be recorded.
+    pub async fn accept(&self, workspace: &Workspace) -> Result<Provenance, Error> {
+        self.stored(workspace)?.accept(self.spec().name).await
     }
 
     /// Deletes the output, so that the task is to be run again; whether there was one.

@@ -10,7 +10,7 @@ use super::limits::ExpandLimits;
 use crate::error::{Error, catch_panic};
 use crate::key::{self, Key};
 use crate::model::{DynTask, NodeId, Redactor, Requirement};
-use crate::workspace::OutputAddress;
+use crate::workspace::{Maker, OutputAddress};
 
 /// One task of a graph.
 #[derive(Debug)]
@@ -31,7 +31,11 @@ impl Node {
         let spec = self.task.spec();
         Ok(OutputAddress {
             path: self.path()?.into(),
-            key: (!spec.external).then_some(self.key),
+            maker: if spec.external {
+                Maker::External
+            } else {
+                Maker::Task(self.key)
+            },
             is_keyed: spec.is_keyed(),
         })
     }

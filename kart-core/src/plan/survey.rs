@@ -132,8 +132,8 @@ pub(crate) async fn check_outputs(
         }
     }
     let exists = workspace.exists_many(paths).await?;
-    let states = workspace.output_states(&addresses).await?;
-    let (mut exists, mut states) = (exists.into_iter(), states.into_iter());
+    let looked_up = workspace.output_states(&addresses).await?;
+    let (mut exists, mut looked_up) = (exists.into_iter(), looked_up.into_iter());
     let mut found = Lookups::default();
     for node in nodes {
         let status = if is_listed(node) {
@@ -142,7 +142,7 @@ pub(crate) async fn check_outputs(
                 _ => Status::Missing,
             }
         } else {
-            let state = states.next().unwrap_or(OutputState::Missing);
+            let state = looked_up.next().unwrap_or(OutputState::Missing);
             let status = status(&state);
             let is_keyed = graph.node(node).task.spec().is_keyed();
             if is_news(&state, is_keyed) {

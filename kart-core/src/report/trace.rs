@@ -151,18 +151,6 @@ impl Event<'_> {
             Event::RerunResumed { tasks, made, .. } => {
                 tracing::info!(target: "kart::event", tasks, made, "going on with a rerun");
             }
-            Event::UnexpectedOutput { task, state } => tell!(
-                warn,
-                task,
-                "the output is not what was written",
-                state = tracing::field::display(state)
-            ),
-            Event::OutputReplaced { task, replaced } => tell!(
-                warn,
-                task,
-                "the output of another task was replaced",
-                replaced = tracing::field::display(replaced.key)
-            ),
             Event::StaleCode { task } => {
                 tell!(warn, task, "made by other code than today's");
             }
@@ -209,6 +197,25 @@ impl Event<'_> {
                 running,
                 grace = grace.as_secs_f64(),
                 "stopping"
+            ),
+            _ => self.trace_outputs(),
+        }
+    }
+
+    /// The same for outputs that are not what they are taken for.
+    fn trace_outputs(&self) {
+        match self {
+            Event::UnexpectedOutput { task, state } => tell!(
+                warn,
+                task,
+                "the output is not what was written",
+                state = tracing::field::display(state)
+            ),
+            Event::OutputReplaced { task, replaced } => tell!(
+                warn,
+                task,
+                "the output of another task was replaced",
+                replaced = tracing::field::display(replaced.key)
             ),
             _ => {}
         }

@@ -58,6 +58,9 @@ pub(super) trait Backend: Send + Sync {
     /// Makes content an object in one step.
     fn write<'a>(&'a self, write: Write<'a>) -> Answer<'a, Written>;
 
+    /// Records metadata with an object that is there; returns `false` where it has to be written anew for that.
+    fn annotate<'a>(&'a self, path: &'a str, metadata: &'a str) -> Answer<'a, bool>;
+
     /// Returns whether there was an object, as far as the store tells.
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool>;
 

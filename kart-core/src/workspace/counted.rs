@@ -94,6 +94,10 @@ impl Backend for Counted {
         self.inner.write(write)
     }
 
+    fn annotate<'a>(&'a self, path: &'a str, metadata: &'a str) -> Answer<'a, bool> {
+        self.inner.annotate(path, metadata)
+    }
+
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool> {
         self.counters.delete(1);
         self.inner.delete(path)

@@ -52,14 +52,13 @@ impl Workspace {
             access: Access::Writable,
             guard: &guard,
         };
-        let is_kept = match self.backend().write(write).await? {
-            Written::Unsupported => false,
-            _ => {
-                let found = self.backend().look_up(&path).await?;
-                let kept = found.and_then(|found| found.metadata);
-                self.delete(&path).await?;
-                kept.as_deref() == metadata
-            }
+        let is_kept = if self.backend().write(write).await? == Written::Unsupported {
+            false
+        } else {
+            let found = self.backend().look_up(&path).await?;
+            let kept = found.and_then(|found| found.metadata);
+            self.delete(&path).await?;
+            kept.as_deref() == metadata
         };
         let keeps = if is_kept { Keeps::Yes } else { Keeps::No };
         self.inner.keeps_metadata.set(keeps);

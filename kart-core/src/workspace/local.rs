@@ -299,6 +299,13 @@ impl Backend for Local {
         })
     }
 
+    fn annotate<'a>(&'a self, path: &'a str, metadata: &'a str) -> Answer<'a, bool> {
+        let metadata = metadata.to_owned();
+        Box::pin(self.one("write", path, move |disk, path| {
+            disk.annotate(path, &metadata)
+        }))
+    }
+
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool> {
         Box::pin(self.one("delete", path, Disk::delete))
     }

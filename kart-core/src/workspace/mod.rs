@@ -45,7 +45,7 @@ pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use list::ObjectInfo;
 pub use output_state::OutputState;
-pub(crate) use outputs::{OutputAddress, Publication};
+pub(crate) use outputs::{Maker, OutputAddress, Publication};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;
 pub use write::CreateOutcome;

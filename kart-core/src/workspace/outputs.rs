@@ -21,10 +21,20 @@ const PENDING: &str = "pending";
 #[derive(Clone, Debug)]
 pub(crate) struct OutputAddress {
     pub(crate) path: Arc<str>,
-    /// None where anybody may put it there.
-    pub(crate) key: Option<Key>,
+    pub(crate) maker: Maker,
     /// Whether the path holds the key, so that what lies there is of this task even if nothing is recorded of it.
     pub(crate) is_keyed: bool,
+}
+
+/// Who has to have made an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// The task of a key.
+    Task(Key),
+    /// Any task.
+    Anybody,
+    /// Nobody here: it is an external input, of which kart records nothing.
+    External,
 }
 
 /// An output to be published.
@@ -104,7 +114,39 @@ impl Workspace {
             .await
     }
 
-    /// Records whose an output is that is there already.
+    /// Records of an output that is there already what is recorded of it from now on.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub(crate) async fn record_provenance(
+        &self,
+        path: &str,
+        provenance: &Provenance,
+    ) -> Result<(), StoreError> {
+        self.check("write", path)?;
+        if self
+            .backend()
+            .annotate(path, &provenance.to_string())
+            .await?
+        {
+            return Ok(());
+        }
+        let Some(file) = self.fetch(path).await? else {
+            return Ok(());
+        };
+        let output = Publication {
+            path,
+            content: Content::File(&file),
+            mode: Mode::Replace,
+            is_keyed: true,
+            provenance,
+        };
+        self.publish(output, &CommitGuard::open()).await?;
+        Ok(())
+    }
+
+    /// Records beside an output whose it is.
     ///
     /// # Errors
     ///
@@ -189,7 +231,9 @@ impl Workspace {
         let mut sidecars: Vec<_> = addresses.iter().map(|_| Ok(None)).collect();
         let outputs = addresses.iter().zip(has_metadata).enumerate();
         let (bare, paths): (Vec<usize>, Vec<String>) = outputs
-            .filter(|(_, (address, found))| address.key.is_some() && *found == Some(false))
+            .filter(|(_, (address, found))| {
+                address.maker != Maker::External && *found == Some(false)
+            })
             .map(|(at, (address, _))| (at, layout::sidecar(&address.path)))
             .unzip();
         if !bare.is_empty() {
@@ -208,13 +252,17 @@ impl Workspace {
         sidecar: Result<Option<Bytes>, StoreError>,
     ) -> Result<OutputState, StoreError> {
         let record = match (metadata, sidecar?) {
-            _ if address.key.is_none() => Record::None,
+            _ if address.maker == Maker::External => Record::None,
             (Some(text), _) => self.parse(&address.path, &text)?,
             (None, Some(text)) => self.parse(&address.path, &String::from_utf8_lossy(&text))?,
             (None, None) if address.is_keyed => Record::None,
             (None, None) => self.logged(&address.path, bytes).await?,
         };
-        Ok(OutputState::of(address.key, bytes, record))
+        let key = match address.maker {
+            Maker::Task(key) => Some(key),
+            Maker::Anybody | Maker::External => None,
+        };
+        Ok(OutputState::of(key, bytes, record))
     }
 
     fn parse(&self, path: &str, text: &str) -> Result<Record, StoreError> {
@@ -235,6 +283,25 @@ impl Workspace {
                 source: Box::new(error),
             }),
         }
+    }
+
+    /// Records with an output what the run log knows of it, if nothing is recorded with it; returns whether there was.
+    ///
+    /// # Errors
+    ///
+    /// The store could not take it.
+    pub(crate) async fn repair(&self, path: &str) -> Result<bool, StoreError> {
+        let Some(found) = self.backend().look_up(path).await? else {
+            return Ok(false);
+        };
+        if found.metadata.is_some() || self.exists(&layout::sidecar(path)).await? {
+            return Ok(false);
+        }
+        let Record::Whole(provenance) = self.logged(path, found.bytes).await? else {
+            return Ok(false);
+        };
+        self.record_provenance(path, &provenance).await?;
+        Ok(true)
     }
 
     /// Returns what the run log knows of an output of that many bytes.

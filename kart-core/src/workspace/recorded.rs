@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::key::Key;
 use crate::run_id::RunId;
 
-/// The last record of each output whose path holds no key.
+/// The last record of each output.
 #[derive(Debug, Default)]
 pub(super) struct RecordedOutputs(HashMap<String, Recorded>);
 
@@ -67,7 +67,7 @@ impl RecordedOutputs {
             return;
         };
         let is_older = |recorded: &Recorded| recorded.start > start;
-        if path.contains(&key.to_string()) || self.0.get(&path).is_some_and(is_older) {
+        if self.0.get(&path).is_some_and(is_older) {
             return;
         }
         let provenance = Provenance {

@@ -281,6 +281,10 @@ impl Backend for Remote {
         })
     }
 
+    fn annotate<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn delete<'a>(&'a self, path: &'a str) -> Answer<'a, bool> {
         Box::pin(async move {
             let deleted = self.delete_object(path).await;

@@ -17,7 +17,7 @@ pub struct RequestCounts {
     pub delete: u64,
     /// A listing, or a page of one where many objects were looked for.
     pub list: u64,
-    /// ListingError by the store for now, after its client's own retries; asked again more slowly.
+    /// Refused by the store for now, after its client's own retries; asked again more slowly.
     pub refused: u64,
 }
 

@@ -195,22 +195,12 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// The tasks whose outputs are there and whole by their companions.
+    /// The tasks whose outputs are there.
     async fn complete(&self, workspace: &Workspace) -> anyhow::Result<BTreeSet<String>> {
         let there: BTreeSet<String> = workspace.list("").await?.into_iter().collect();
-        let mut complete = BTreeSet::new();
-        for (name, (path, _)) in self.expected {
-            let companion = format!("_kart/paths/{path}.key");
-            let is_pending = there.contains(&companion)
-                && workspace
-                    .read(&companion)
-                    .await?
-                    .is_some_and(|text| text.starts_with(b"pending"));
-            if there.contains(path) && !is_pending {
-                complete.insert(name.clone());
-            }
-        }
-        Ok(complete)
+        let is_there = |(path, _): &(String, Vec<u8>)| there.contains(path);
+        let complete = self.expected.iter().filter(|(_, output)| is_there(output));
+        Ok(complete.map(|(name, _)| name.clone()).collect())
     }
 
     async fn look(

@@ -73,6 +73,16 @@ impl Disk {
         self.put(path, kind, permit, copy)
     }
 
+    /// Records metadata with a file that is at its place; returns `false` where the file system keeps none.
+    pub(super) fn annotate(&self, path: &str, metadata: &str) -> io::Result<bool> {
+        let kind = Kind {
+            mode: Mode::Replace,
+            access: Access::ReadOnly,
+            metadata: Some(metadata.to_owned()),
+        };
+        kind.finish_path(&self.root.join(path))
+    }
+
     /// Moves a temporary file to its place, which can be made anew.
     fn put(
         &self,
@@ -85,8 +95,9 @@ impl Disk {
         let mut attempt = 1;
         loop {
             let temporary = match make() {
+                Ok(temporary) => temporary,
                 Err(error) if is_without_metadata(&error) => return Ok(Written::Unsupported),
-                made => made?,
+                Err(error) => return Err(error),
             };
             let put = self.move_to(&temporary, &target, kind.mode, permit);
             let put = put.map(written);

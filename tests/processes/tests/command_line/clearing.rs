@@ -15,10 +15,7 @@ fn rm_deletes_an_output_after_it_has_asked() {
     assert!(place.has("summary-2024-01-31.json"));
     let gone = place.json(&["rm", "--yes"]);
     assert_eq!(gone["deleted"], json!(["summary-2024-01-31.json"]));
-    assert!(
-        !place.has("summary-2024-01-31.json")
-            && !place.has("_kart/paths/summary-2024-01-31.json.key")
-    );
+    assert!(!place.has("summary-2024-01-31.json"));
     assert_eq!(place.json(&["rm", "--yes"])["deleted"], json!([]));
     place.call(&[]);
     let gone = place.json(&["rm", "kart-workspace/summary-2024-01-31.json", "--yes"]);
@@ -59,10 +56,9 @@ fn gc_takes_what_kart_has_written_and_no_task_needs_and_nothing_else() {
     let dry = place.json(&["gc", "--older-than", "0s"]);
     let garbage = paths(&dry);
     assert_eq!(dry["dry_run"], true);
-    // The rows, the total and the page of two rows, and the summary and its companion, rows and total of the other day.
-    assert_eq!(garbage.len(), 7, "{garbage:?}");
+    // The rows, the total and the page of two rows, and the summary, rows and total of the other day.
+    assert_eq!(garbage.len(), 6, "{garbage:?}");
     assert!(garbage.contains(&"summary-2024-02-01.json".to_owned()));
-    assert!(garbage.contains(&"_kart/paths/summary-2024-02-01.json.key".to_owned()));
     // What is needed by a root that is named is kept.
     let kept = place.json(&[
         "gc",
@@ -72,6 +68,16 @@ fn gc_takes_what_kart_has_written_and_no_task_needs_and_nothing_else() {
         "{\"task\":\"Summary\",\"params\":{\"day\":\"2024-02-01\"}}",
     ]);
     assert_eq!(paths(&kept).len(), 3, "{kept}");
+    // As `run` takes it, with ranges.
+    let range = "Fragile --n 0..=2";
+    for root in ["Summary --day '2024-02-01'", range] {
+        let kept = place.json(&["gc", "--older-than", "0s", "--root", root]);
+        let left = if root == range { 6 } else { 3 };
+        assert_eq!(paths(&kept).len(), left, "{root}: {kept}");
+    }
+    let said = place.call(&["gc", "--root", "Sumary"]);
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("--root <TASK>"), "{}", said.stderr);
     assert_eq!(
         place
             .call(&["gc", "--older-than", "0s", "--quarantine"])
@@ -97,7 +103,7 @@ fn gc_takes_what_kart_has_written_and_no_task_needs_and_nothing_else() {
     );
     assert_eq!(
         place.json(&["gc", "--delete", "--yes", "--older-than", "0s"])["deleted"],
-        7
+        6
     );
     assert_eq!(
         place.json(&["gc", "--delete", "--yes", "--older-than", "0s"])["deleted"],
@@ -118,4 +124,72 @@ fn gc_goes_on_past_an_entry_that_cannot_be_read_and_names_it() {
     assert!(said.stderr.contains("path=\"circle\""), "{}", said.stderr);
     let garbage = place.json(&["gc", "--older-than", "0s"]);
     assert!(!garbage["objects"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn gc_leaves_what_tasks_have_made_that_are_not_linked_in_to_their_own_program() {
+    let place = Place::new();
+    place.call(&["--count", "2"]);
+    place.call(&["--count", "3"]);
+    let other = place.call_with(
+        env!("CARGO_BIN_EXE_naps"),
+        &["--count", "3", "--ms", "0"],
+        &[],
+    );
+    assert_eq!(other.status, 0, "{}", other.stderr);
+    let gc = place.json(&["gc", "--older-than", "0s"]);
+    assert_eq!(gc["objects"].as_array().unwrap().len(), 3, "{gc}");
+    assert!(gc["not_linked"].as_u64().unwrap() > 0, "{gc}");
+    let said = place.call(&["gc", "--older-than", "0s"]);
+    assert!(
+        said.stdout
+            .contains("not linked into this program, left alone"),
+        "{}",
+        said.stdout
+    );
+}
+
+/// A file that root cannot move either, where the file system has such.
+#[cfg(target_os = "linux")]
+#[test]
+fn gc_that_is_cut_off_leaves_no_output_that_lost_what_is_recorded_of_it() {
+    use std::process::Command;
+
+    let place = Place::new();
+    place.call(&[]);
+    place.call(&["--day", "2024-02-01"]);
+    let name = "kart-workspace/summary-2024-02-01.json";
+    let output = place.path().join(name);
+    // As where a file system keeps no metadata: the record lies beside the output.
+    let key = place.json(&["show", "--day", "2024-02-01"])["key"].clone();
+    let text = std::fs::read(&output).unwrap();
+    std::fs::remove_file(&output).unwrap();
+    let record = format!(
+        "v=1 key={} task=Summary bytes={}",
+        key.as_str().unwrap(),
+        text.len()
+    );
+    std::fs::write(&output, text).unwrap();
+    place.write(
+        "kart-workspace/_kart/paths/summary-2024-02-01.json.key",
+        &record,
+    );
+    let chattr = |flag: &str| {
+        let mut chattr = Command::new("chattr");
+        chattr
+            .arg(flag)
+            .arg(&output)
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
+    if !chattr("+i") {
+        eprintln!("left out: no file can be made immutable here");
+        return;
+    }
+    let said = place.call(&["gc", "--older-than", "0s", "--quarantine", "--yes"]);
+    chattr("-i");
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    assert!(place.has("_kart/paths/summary-2024-02-01.json.key"));
+    let other = place.json(&["plan", "--day", "2024-02-01", "--count", "2"]);
+    assert_eq!(other["would_run"].as_array().unwrap().len(), 3, "{other}");
 }

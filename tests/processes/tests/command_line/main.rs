@@ -5,6 +5,8 @@ mod clearing;
 mod engines;
 #[cfg(feature = "restate")]
 mod ingress;
+#[cfg(unix)]
+mod outputs;
 mod telling;
 mod values;
 
