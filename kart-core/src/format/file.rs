@@ -155,6 +155,4 @@ as_it_is! {
     super::ArrowIpc, "arrow";
     #[cfg(feature = "parquet")]
     super::Parquet, "parquet";
-    #[cfg(feature = "postcard")]
-    super::Postcard, "postcard";
 }

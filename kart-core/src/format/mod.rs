@@ -7,8 +7,6 @@ mod compressed;
 mod file;
 mod json;
 mod plain;
-#[cfg(feature = "postcard")]
-mod post;
 mod table;
 
 use bytes::Bytes;
@@ -22,8 +20,6 @@ pub use compressed::Zstd;
 pub use file::File;
 pub use json::{Json, JsonLines, MessagePack};
 pub use plain::{Raw, Text};
-#[cfg(feature = "postcard")]
-pub use post::Postcard;
 pub use table::Csv;
 
 use crate::BoxError;
