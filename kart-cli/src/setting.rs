@@ -101,6 +101,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting { name: "ttl", value: "DURATION", help: "How long a process may be silent before others take over", default: None, otherwise: "60s", check: Check::Reads(duration), of: RUN },
     Setting { name: "coordination", value: "HOW", help: "How runs keep out of each other's way: exclusive, shared or none", default: Some("exclusive"), otherwise: "", check: Check::OneOf(&["exclusive", "shared", "none"]), of: RUN },
     Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: Check::OneOf(&["ignore", "warn", "rerun"]), of: PLANS },
+    Setting { name: "on-type-change", value: "WHAT", help: "What to do about outputs with fields that their type no longer has: refuse, warn or rerun", default: Some("refuse"), otherwise: "", check: Check::OneOf(&["refuse", "warn", "rerun"]), of: RUN },
     Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
     Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
     #[cfg(feature = "restate")]

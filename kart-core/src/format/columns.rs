@@ -6,9 +6,10 @@ use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_arrow::Deserializer;
 use serde_arrow::schema::{SchemaLike as _, TracingOptions};
 
-use super::Format;
+use super::{Format, UnknownFields, watch};
 use crate::BoxError;
 
 /// What is decoded takes no more memory than that: a stored object that grows without end is an error.
@@ -100,7 +101,11 @@ macro_rules! rows {
             }
 
             fn decode(bytes: Bytes) -> Result<Vec<T>, BoxError> {
-                from_batches(&$batches::decode(bytes)?)
+                Self::decode_reporting(bytes, &mut UnknownFields::default())
+            }
+
+            fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<Vec<T>, BoxError> {
+                from_batches(&$batches::decode(bytes)?, unknown)
             }
         })+
     };
@@ -140,10 +145,17 @@ fn fields_of<T: Serialize + DeserializeOwned>(rows: &[T]) -> Result<Vec<FieldRef
     }
 }
 
-fn from_batches<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<T>, BoxError> {
+fn from_batches<T: DeserializeOwned>(
+    batches: &[RecordBatch],
+    unknown: &mut UnknownFields,
+) -> Result<Vec<T>, BoxError> {
     let mut rows = Vec::new();
     for batch in batches {
-        rows.extend(serde_arrow::from_record_batch::<Vec<T>>(batch)?);
+        let batch = Deserializer::from_record_batch(batch)?;
+        rows.reserve(batch.len());
+        for row in batch.iter() {
+            rows.push(watch::deserialize(row, unknown)?);
+        }
     }
     Ok(rows)
 }

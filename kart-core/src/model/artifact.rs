@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::io::AsyncBufRead;
 
 use super::stored::{Fetched, LoadError, Loader};
+use super::type_change::TypeChanges;
 use crate::error::Error;
 use crate::format::File;
 use crate::workspace::{OutputAddress, Workspace};
@@ -58,6 +59,7 @@ pub struct Handle {
     pub(crate) task: &'static str,
     pub(crate) address: OutputAddress,
     pub(crate) loader: Loader,
+    pub(crate) type_changes: Arc<TypeChanges>,
 }
 
 impl fmt::Debug for Handle {
@@ -81,11 +83,16 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     /// # Errors
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read,
-    /// [`Error::Decode`] if it is not what its format promises.
+    /// [`Error::Decode`] if it is not what its format promises, [`Error::TypeChanged`] if it has a field that `T` does not
+    /// have.
     pub async fn load(&self) -> Result<T, Error> {
         let handle = &self.handle;
         let loaded = handle.loader.load(&handle.workspace, &handle.address).await;
-        let (output, _) = loaded.map_err(|error| self.failed(error))?;
+        let output = loaded.map(|(output, _)| output);
+        let output = handle
+            .type_changes
+            .check(handle.task, &handle.address.path, output)
+            .map_err(|error| self.failed(error))?;
         output
             .downcast()
             .ok()

@@ -14,6 +14,7 @@ mod spec;
 mod stop_token;
 mod stored;
 mod task;
+mod type_change;
 pub mod wire;
 
 pub(crate) use any::shown_params;
@@ -33,8 +34,10 @@ pub use spec::{
 };
 pub use stop_token::StopToken;
 pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
+pub use type_change::OnTypeChange;
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
 pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
+pub(crate) use type_change::TypeChanges;
 pub(crate) use wire::linked;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::task::{DynTask, Erased};
+use super::task::{Decoder, DynTask, Erased};
 use crate::error::{BoxError, Error, StoreError, catch_panic};
-use crate::format::File;
+use crate::format::{File, UnknownFields};
 use crate::threads;
 use crate::workspace::{Origin, OutputAddress, Provenance, Validity, Workspace};
 
@@ -62,7 +62,7 @@ impl Stored {
 /// How a stored output becomes a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loader {
-    Decode(fn(Bytes) -> Result<Erased, BoxError>),
+    Decode(Decoder),
     File,
 }
 
@@ -72,14 +72,13 @@ pub(crate) struct Fetched {
     pub(crate) bytes: Bytes,
     /// The hash that was recorded with them.
     recorded: Option<blake3::Hash>,
+    /// Whether kart has written them.
+    is_own: bool,
 }
 
 impl Fetched {
     /// Verifies and decodes the bytes, on a thread of its own if there are many.
-    pub(crate) async fn decode(
-        self,
-        decode: fn(Bytes) -> Result<Erased, BoxError>,
-    ) -> Result<Erased, LoadError> {
+    pub(crate) async fn decode(self, decode: Decoder) -> Result<Erased, LoadError> {
         if self.bytes.len() < LARGE_BYTES {
             return self.decode_here(decode);
         }
@@ -87,14 +86,19 @@ impl Fetched {
         decoded.map_err(|error| LoadError::Decode(error.into()))?
     }
 
-    fn decode_here(
-        self,
-        decode: fn(Bytes) -> Result<Erased, BoxError>,
-    ) -> Result<Erased, LoadError> {
+    fn decode_here(self, decode: Decoder) -> Result<Erased, LoadError> {
         self.verify()?;
-        let decoded = catch_panic(|| decode(self.bytes));
+        let mut unknown = UnknownFields::default();
+        let decoded = catch_panic(|| decode(self.bytes, &mut unknown));
         let decoded = decoded.map_err(|panic| LoadError::Decode(panic.into()))?;
-        decoded.map_err(LoadError::Decode)
+        let output = decoded.map_err(LoadError::Decode)?;
+        match unknown.iter().next() {
+            Some(field) if self.is_own => Err(LoadError::TypeChanged {
+                field: field.to_owned(),
+                output,
+            }),
+            _ => Ok(output),
+        }
     }
 
     /// Returns the bytes, which are those that were written.
@@ -142,6 +146,13 @@ pub(crate) enum LoadError {
     },
     Store(StoreError),
     Decode(BoxError),
+    /// The type of the output has changed since.
+    TypeChanged {
+        /// A stored field that it does not have.
+        field: String,
+        /// The output without it.
+        output: Erased,
+    },
 }
 
 impl OutputAddress {
@@ -154,8 +165,12 @@ impl OutputAddress {
         let read = addresses.iter().zip(read);
         let fetched = |(address, read): (&OutputAddress, Result<Option<(Bytes, Origin)>, _>)| {
             let (bytes, origin) = read.map_err(LoadError::Store)?.ok_or(LoadError::Missing)?;
-            let recorded = address.check(&origin, bytes.len() as u64)?;
-            Ok(Fetched { bytes, recorded })
+            let made = address.check(&origin, bytes.len() as u64)?;
+            Ok(Fetched {
+                bytes,
+                recorded: made.and_then(|made| made.blake3),
+                is_own: made.is_some(),
+            })
         };
         read.map(fetched).collect()
     }
@@ -191,17 +206,21 @@ impl OutputAddress {
         removed.map_err(LoadError::Store)
     }
 
-    /// Returns the hash that was recorded with an output.
+    /// Returns what was recorded with an output.
     ///
     /// # Errors
     ///
     /// The output is not what the task has made.
-    fn check(&self, origin: &Origin, bytes: u64) -> Result<Option<blake3::Hash>, LoadError> {
+    fn check<'o>(
+        &self,
+        origin: &'o Origin,
+        bytes: u64,
+    ) -> Result<Option<&'o Provenance>, LoadError> {
         let Some(key) = self.key else {
             return Ok(None);
         };
         match origin.validity(key, bytes) {
-            Validity::Valid(made) => Ok(made.and_then(|made| made.blake3)),
+            Validity::Valid(made) => Ok(made),
             Validity::OtherKey(made) => Err(LoadError::OtherKey(Box::new(made.clone()))),
             Validity::Pending => Err(LoadError::Pending),
             Validity::Torn(made) => Err(LoadError::Torn {
@@ -278,6 +297,11 @@ impl LoadError {
                 found,
             },
             LoadError::Store(error) => error.into(),
+            LoadError::TypeChanged { field, .. } => Error::TypeChanged {
+                task,
+                location,
+                field,
+            },
             LoadError::Decode(source) => Error::Decode {
                 task,
                 location,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::executor::Executor;
 use crate::lease::TTL;
-use crate::model::{Resources, StopToken};
+use crate::model::{OnTypeChange, Resources, StopToken};
 use crate::plan::{MAX_TASKS, Selector};
 use crate::report::Event;
 use crate::run_id::RunId;
@@ -86,6 +86,7 @@ pub(crate) struct Settings {
     /// Whether to drop the unfinished reruns of the roots.
     pub(crate) abandons_reruns: bool,
     pub(crate) on_code_change: OnCodeChange,
+    pub(crate) on_type_change: OnTypeChange,
     pub(crate) run_log: bool,
     pub(crate) run_id: Option<RunId>,
     pub(crate) coordination: Coordination,
@@ -112,6 +113,7 @@ impl Settings {
             rerun: None,
             abandons_reruns: false,
             on_code_change: OnCodeChange::default(),
+            on_type_change: OnTypeChange::default(),
             run_log: true,
             run_id: None,
             coordination: Coordination::default(),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::error::BoxError;
-use crate::format::File;
+use crate::error::{BoxError, Error};
+use crate::format::{File, UnknownFields};
 use crate::model::{Erased, Stored};
-use crate::plan::{Node, Status};
+use crate::plan::{Node, Status, describe};
 use crate::run::message::Published;
 use crate::workspace::{CommitGuard, Content, Mode, Provenance, Publication, Workspace};
 
@@ -78,10 +78,21 @@ async fn other(
             if first == encoded {
                 return Ok(None);
             }
+            let (bytes, hash) = (first.len() as u64, blake3::hash(&first));
+            let mut unknown = UnknownFields::default();
+            let output = node.task.decoder()(first, &mut unknown)?;
+            if let Some(field) = unknown.iter().next() {
+                let error = Error::TypeChanged {
+                    task: describe(node.task.as_ref()),
+                    location: workspace.display_url(path),
+                    field: field.to_owned(),
+                };
+                return Err(error.into());
+            }
             Ok(Some(Published {
-                bytes: first.len() as u64,
-                hash: Some(blake3::hash(&first)),
-                output: Some((node.task.decoder())(first)?),
+                bytes,
+                hash: Some(hash),
+                output: Some(output),
                 differed: true,
                 worker: None,
             }))
