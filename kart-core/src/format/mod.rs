@@ -7,6 +7,8 @@ mod compressed;
 mod file;
 mod json;
 mod plain;
+#[cfg(feature = "arrow")]
+mod schema;
 mod table;
 mod unknown;
 mod watch;
