@@ -9,13 +9,13 @@ use kart::{Runner, Workspace, task};
 use super::{Row, full_row, null_row};
 
 #[task(path = "{kind}.parquet")]
-fn rows(kind: String) -> kart::Result<Vec<Row>> {
-    Ok(of_kind(&kind))
+fn rows(kind: &str) -> kart::Result<Vec<Row>> {
+    Ok(of_kind(kind))
 }
 
 #[task(path = "{kind}.arrow")]
-fn feather(kind: String) -> kart::Result<Vec<Row>> {
-    Ok(of_kind(&kind))
+fn feather(kind: &str) -> kart::Result<Vec<Row>> {
+    Ok(of_kind(kind))
 }
 
 fn of_kind(kind: &str) -> Vec<Row> {
@@ -30,8 +30,8 @@ const KINDS: [&str; 3] = ["none", "null", "mixed"];
 
 #[task]
 fn all(
-    #[requires(KINDS.map(|kind| Rows { kind: kind.to_owned() }))] parquet: Vec<Vec<Row>>,
-    #[requires(KINDS.map(|kind| Feather { kind: kind.to_owned() }))] arrow: Vec<Vec<Row>>,
+    #[requires(KINDS.map(|kind| Rows { kind: kind.to_owned() }))] parquet: &[Vec<Row>],
+    #[requires(KINDS.map(|kind| Feather { kind: kind.to_owned() }))] arrow: &[Vec<Row>],
 ) -> kart::Result<usize> {
     let expected: Vec<Vec<Row>> = KINDS.into_iter().map(of_kind).collect();
     assert_eq!(parquet, expected);

@@ -157,7 +157,7 @@ pub(super) fn from_batches<T: DeserializeOwned>(
     for batch in batches {
         let batch = Deserializer::from_record_batch(batch)?;
         rows.reserve(batch.len());
-        for row in batch.iter() {
+        for row in &batch {
             rows.push(watch::deserialize(row, unknown)?);
         }
     }

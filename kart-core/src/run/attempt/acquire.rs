@@ -92,9 +92,9 @@ async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<boo
     }
     if status == Status::TypeChanged {
         let node = run.graph.node(id);
-        let loader = Loader::of(node.task.as_ref());
-        let loaded = loader.load(&run.workspace, &node.address()?).await;
-        return Ok(loaded.is_ok());
+        let output = Loader::of(node.task.as_ref());
+        let output = output.load(&run.workspace, &node.address()?).await;
+        return Ok(output.is_ok());
     }
     let found = check_outputs(&run.graph, vec![id], &run.workspace).await?;
     Ok(found.iter().all(|(_, status)| status.is_complete()))
