@@ -2,7 +2,7 @@
 //!
 //! `KART_TEST_PYTHON` names a Python with pyarrow, duckdb, zstandard and msgpack (`.ci/run` makes one); without
 //! it this is left out.
-#![cfg(all(feature = "parquet", feature = "zstd", feature = "postcard"))]
+#![cfg(all(feature = "parquet", feature = "zstd"))]
 
 use std::process::Command;
 
@@ -52,11 +52,6 @@ fn packed() -> kart::Result<Vec<Row>> {
     Ok(rows())
 }
 
-#[task(path = "rows.postcard")]
-fn post() -> kart::Result<Vec<Row>> {
-    Ok(rows())
-}
-
 /// A file that another library has written, as it is.
 #[task(path = "raw.parquet")]
 async fn copied(
@@ -75,10 +70,9 @@ fn all(
     #[requires(Csv)] csv: Vec<Row>,
     #[requires(Squeezed)] squeezed: Vec<Row>,
     #[requires(Packed)] packed: Vec<Row>,
-    #[requires(Post)] post: Vec<Row>,
     #[requires(Copied)] copied: &File,
 ) -> std::io::Result<u64> {
-    for read in [parquet, arrow, csv, squeezed, packed, post] {
+    for read in [parquet, arrow, csv, squeezed, packed] {
         assert_eq!(read, rows());
     }
     copied.size()
@@ -120,15 +114,13 @@ async fn a_damaged_object_is_an_error_that_names_it() {
             [b"name,score,count\n", &deep[..]].concat().into(),
         ),
         ("rows.parquet".to_owned(), deep.clone()),
-        ("rows.arrow".to_owned(), deep.clone()),
-        ("rows.postcard".to_owned(), deep),
+        ("rows.arrow".to_owned(), deep),
     ];
     for path in [
         "rows.parquet",
         "rows.arrow",
         "rows.json.zst",
         "rows.msgpack.zst",
-        "rows.postcard",
     ] {
         damaged.push(cut(path, good.read(path).await.unwrap().unwrap()));
     }

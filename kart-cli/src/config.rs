@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kart_core::{Coordination, OnCodeChange, Runner, TaskSpec, Verify, Workspace};
+use kart_core::{Coordination, OnCodeChange, OnTypeChange, Runner, TaskSpec, Verify, Workspace};
 use toml::{Table, Value as Toml};
 
 use crate::End;
@@ -279,6 +279,14 @@ impl Config {
         }
     }
 
+    pub(crate) fn on_type_change(&self) -> OnTypeChange {
+        match self.text("on-type-change") {
+            "warn" => OnTypeChange::Warn,
+            "rerun" => OnTypeChange::Rerun,
+            _ => OnTypeChange::Refuse,
+        }
+    }
+
     /// A runner with these settings.
     pub(crate) fn runner(&self, parsed: &Parsed, workspace: &Workspace) -> Result<Runner, End> {
         if let Some(requests) = self.parsed("store-concurrency") {
@@ -289,6 +297,7 @@ impl Config {
             .fail_fast(self.fail_fast())
             .coordination(self.coordination())
             .on_code_change(self.on_code_change())
+            .on_type_change(self.on_type_change())
             .verify(self.verify());
         if let Some(deadline) = self.duration("deadline") {
             runner = runner.deadline(deadline);

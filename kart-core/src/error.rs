@@ -136,6 +136,18 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// The output has a stored field that its type does not have; see [`OnTypeChange`](crate::OnTypeChange).
+    #[error(
+        "`{location}`, the output of {task}, has the field `{field}`, which its type does not have\nhint: if the field has a new name, add `#[serde(alias = \"…\")]` with the old one; to make the output again, give the task a new `version` or use `--on-type-change rerun`; to ignore the field, use `--on-type-change warn`"
+    )]
+    TypeChanged {
+        /// The task with its parameters.
+        task: String,
+        /// Where the object is.
+        location: String,
+        /// The path of the field, such as `customer.address`.
+        field: String,
+    },
     /// A subtask failed; see [`Context::get`](crate::Context::get).
     #[error("{task} was asked for, and did not complete")]
     Required {

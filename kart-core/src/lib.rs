@@ -28,8 +28,8 @@ pub use key::Key;
 pub use lease::{Owner, host};
 pub use log::{RecordedOutcome, RunSummary, TaskRecord};
 pub use model::{
-    AnyTask, Artifact, Command, Context, Dep, Given, Map, ParamError, ParamKind, ParamSpec,
-    Redactor, StopToken, StoredOutput, Task, TaskSpec, Verify, Writer, dep,
+    AnyTask, Artifact, Command, Context, Dep, Given, Map, OnTypeChange, ParamError, ParamKind,
+    ParamSpec, Redactor, StopToken, StoredOutput, Task, TaskSpec, Verify, Writer, dep,
 };
 pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{

@@ -6,8 +6,8 @@ use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 
 use kart_core::{
-    AnyTask, BoxError, Coordination, Counts, OnCodeChange, RunError, Runner, StopToken, chain,
-    permanent, registry,
+    AnyTask, BoxError, Coordination, Counts, OnCodeChange, OnTypeChange, RunError, Runner,
+    StopToken, chain, permanent, registry,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -35,6 +35,9 @@ pub struct Ways {
     /// What to do about outputs that other code made.
     #[serde(default)]
     pub on_code_change: OnCodeChange,
+    /// What to do about outputs with fields that their type does not have.
+    #[serde(default)]
+    pub on_type_change: OnTypeChange,
     /// How long a host may be silent before others take over; as the host has it unless said otherwise.
     pub ttl: Option<Duration>,
     /// When the run stops in good order, whoever hosts it then.
@@ -51,6 +54,7 @@ impl Ways {
             fail_fast: false,
             coordination: Coordination::default(),
             on_code_change: OnCodeChange::default(),
+            on_type_change: OnTypeChange::default(),
             ttl: None,
             deadline: None,
         }
@@ -61,6 +65,7 @@ impl Ways {
         let runner = runner
             .coordination(self.coordination)
             .on_code_change(self.on_code_change)
+            .on_type_change(self.on_type_change)
             .workers(self.workers)
             .limits(self.limits)
             .fail_fast(self.fail_fast)

@@ -116,6 +116,7 @@ pub fn need(need: Status) -> &'static str {
         Status::RerunRequested => "asked",
         Status::CodeChanged => "code_changed",
         Status::Downstream => "downstream",
+        Status::TypeChanged => "type_changed",
         _ => "other",
     }
 }

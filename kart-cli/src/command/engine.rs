@@ -91,6 +91,7 @@ async fn leave(
     ways.fail_fast = config.fail_fast();
     ways.coordination = config.coordination();
     ways.on_code_change = config.on_code_change();
+    ways.on_type_change = config.on_type_change();
     ways.ttl = config.duration("ttl");
     // One past the end of time is none.
     let deadline = config.duration("deadline");

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{FieldRef, Schema};
+use arrow_schema::Schema;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_arrow::schema::{SchemaLike as _, TracingOptions};
+use serde_arrow::Deserializer;
 
-use super::Format;
+use super::{Format, UnknownFields, schema, watch};
 use crate::BoxError;
 
 /// What is decoded takes no more memory than that: a stored object that grows without end is an error.
@@ -16,7 +16,25 @@ const MOST_BYTES: usize = 4 << 30;
 
 /// An Arrow IPC file ("Feather"), `.arrow`: a `Vec` of structs, a column for each field.
 ///
-/// A `Vec<RecordBatch>` is stored by [`ArrowIpcBatches`].
+/// The columns follow from the type of the rows, never from the rows, so that many files are one table, also those without
+/// rows:
+///
+/// | type | column |
+/// | --- | --- |
+/// | numbers, `bool`, `NonZero`, newtypes | as they are |
+/// | `String`, `char`, enums without data, IP addresses, paths, UUIDs and other types that serde writes as text | text |
+/// | dates and times of `jiff` and `chrono` | dates, times and timestamps in nanoseconds; in UTC where they are points in time |
+/// | `Option` | nullable |
+/// | structs, tuples, arrays | structs |
+/// | `Vec`, sets | lists |
+/// | maps | maps |
+///
+/// Texts with a time zone or an offset of their own stay texts. A timestamp lies between the years 1677 and 2262.
+///
+/// Types that do not show their columns are an error at the first write: enums with data, `#[serde(flatten)]`,
+/// `serde_json::Value`, `Option<Option<_>>`, types that contain themselves, integers of 128 bits. The error names the field.
+///
+/// A `Vec<RecordBatch>` is stored by [`ArrowIpcBatches`], with a schema of your own.
 #[derive(Clone, Copy, Debug)]
 pub struct ArrowIpc;
 
@@ -26,7 +44,8 @@ pub struct ArrowIpcBatches;
 
 /// A Parquet file, `.parquet`: a `Vec` of structs, a column for each field, compressed by Zstandard.
 ///
-/// A `Vec<RecordBatch>` is stored by [`ParquetBatches`].
+/// The columns are those of [`ArrowIpc`]: they follow from the type of the rows. A `Vec<RecordBatch>` is stored by
+/// [`ParquetBatches`], with a schema of your own.
 #[cfg(feature = "parquet")]
 #[derive(Clone, Copy, Debug)]
 pub struct Parquet;
@@ -91,7 +110,7 @@ macro_rules! rows {
     ($($(#[$cfg:meta])? $rows:ident, $batches:ident, $extension:literal, $media_type:expr;)+) => {
         $($(#[$cfg])?
         #[diagnostic::do_not_recommend]
-        impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for $rows {
+        impl<T: Serialize + DeserializeOwned + 'static> Format<Vec<T>> for $rows {
             const EXTENSION: &'static str = $extension;
             const MEDIA_TYPE: &'static str = $media_type;
 
@@ -100,7 +119,11 @@ macro_rules! rows {
             }
 
             fn decode(bytes: Bytes) -> Result<Vec<T>, BoxError> {
-                from_batches(&$batches::decode(bytes)?)
+                Self::decode_reporting(bytes, &mut UnknownFields::default())
+            }
+
+            fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<Vec<T>, BoxError> {
+                from_batches(&$batches::decode(bytes)?, unknown)
             }
         })+
     };
@@ -118,32 +141,25 @@ fn schema_of(batches: &[RecordBatch]) -> Arc<Schema> {
     first.map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema)
 }
 
-fn to_batches<T: Serialize + DeserializeOwned>(rows: &[T]) -> Result<Vec<RecordBatch>, BoxError> {
-    let fields = fields_of(rows)?;
-    if fields.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![serde_arrow::to_record_batch(&fields, &rows)?])
+fn to_batches<T>(rows: &[T]) -> Result<Vec<RecordBatch>, BoxError>
+where
+    T: Serialize + DeserializeOwned + 'static,
+{
+    let columns = schema::columns_of::<T>()?;
+    Ok(vec![serde_arrow::to_record_batch(&columns, &rows)?])
 }
 
-/// The columns that the type has; or, where it alone does not tell, those that the rows have.
-fn fields_of<T: Serialize + DeserializeOwned>(rows: &[T]) -> Result<Vec<FieldRef>, BoxError> {
-    let options = || {
-        TracingOptions::default()
-            .allow_null_fields(true)
-            .enums_without_data_as_strings(true)
-    };
-    match Vec::<FieldRef>::from_type::<T>(options()) {
-        Ok(fields) => Ok(fields),
-        Err(_) if rows.is_empty() => Ok(Vec::new()),
-        Err(_) => Ok(Vec::<FieldRef>::from_samples(rows, options())?),
-    }
-}
-
-fn from_batches<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<T>, BoxError> {
+pub(super) fn from_batches<T: DeserializeOwned>(
+    batches: &[RecordBatch],
+    unknown: &mut UnknownFields,
+) -> Result<Vec<T>, BoxError> {
     let mut rows = Vec::new();
     for batch in batches {
-        rows.extend(serde_arrow::from_record_batch::<Vec<T>>(batch)?);
+        let batch = Deserializer::from_record_batch(batch)?;
+        rows.reserve(batch.len());
+        for row in &batch {
+            rows.push(watch::deserialize(row, unknown)?);
+        }
     }
     Ok(rows)
 }

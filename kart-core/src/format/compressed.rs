@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 
-use super::Format;
+use super::{Format, UnknownFields};
 use crate::BoxError;
 
 /// Another format, compressed by [Zstandard](https://facebook.github.io/zstd), with `.zst` after its extension:
@@ -35,15 +35,23 @@ where
     }
 
     fn decode(bytes: Bytes) -> Result<T, BoxError> {
-        let decoder = zstd::stream::Decoder::with_buffer(&*bytes)?;
-        let mut text = Vec::new();
-        let most = MIB << 20;
-        decoder.take(most + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > most {
-            return Err(too_large(MIB));
-        }
-        F::decode(text.into())
+        F::decode(decompress(&bytes, MIB)?)
     }
+
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<T, BoxError> {
+        F::decode_reporting(decompress(&bytes, MIB)?, unknown)
+    }
+}
+
+fn decompress(bytes: &[u8], mib: u64) -> Result<Bytes, BoxError> {
+    let decoder = zstd::stream::Decoder::with_buffer(bytes)?;
+    let mut text = Vec::new();
+    let most = mib << 20;
+    decoder.take(most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(too_large(mib));
+    }
+    Ok(text.into())
 }
 
 fn too_large(mib: u64) -> BoxError {

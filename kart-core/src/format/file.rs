@@ -186,6 +186,4 @@ as_it_is! {
     super::ArrowIpc, "arrow";
     #[cfg(feature = "parquet")]
     super::Parquet, "parquet";
-    #[cfg(feature = "postcard")]
-    super::Postcard, "postcard";
 }

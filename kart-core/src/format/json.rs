@@ -5,7 +5,7 @@ use std::io::Cursor;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Format;
+use super::{Format, UnknownFields, watch};
 use crate::BoxError;
 use crate::key::{CanonicalError, canonical};
 
@@ -27,8 +27,22 @@ impl<T: Serialize + DeserializeOwned> Format<T> for Json {
     }
 
     fn decode(bytes: Bytes) -> Result<T, BoxError> {
-        Ok(serde_json::from_slice(&bytes)?)
+        Self::decode_reporting(bytes, &mut UnknownFields::default())
     }
+
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<T, BoxError> {
+        Ok(from_slice(&bytes, unknown)?)
+    }
+}
+
+fn from_slice<T: DeserializeOwned>(
+    text: &[u8],
+    unknown: &mut UnknownFields,
+) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = watch::deserialize(&mut deserializer, unknown)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// Refuses NaN and infinities, which `serde_json` writes as `null`. Only a text with a `null` can hold
@@ -67,6 +81,10 @@ impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for JsonLines {
     }
 
     fn decode(bytes: Bytes) -> Result<Vec<T>, BoxError> {
+        Self::decode_reporting(bytes, &mut UnknownFields::default())
+    }
+
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<Vec<T>, BoxError> {
         if bytes.is_empty() {
             return Ok(Vec::new());
         }
@@ -74,13 +92,17 @@ impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for JsonLines {
         let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         text.split(|byte| *byte == b'\n')
             .enumerate()
-            .map(|(index, line)| decode_line(index + 1, line))
+            .map(|(index, line)| decode_line(index + 1, line, unknown))
             .collect()
     }
 }
 
-fn decode_line<T: DeserializeOwned>(number: usize, line: &[u8]) -> Result<T, BoxError> {
-    serde_json::from_slice(line).map_err(|error| {
+fn decode_line<T: DeserializeOwned>(
+    number: usize,
+    line: &[u8],
+    unknown: &mut UnknownFields,
+) -> Result<T, BoxError> {
+    from_slice(line, unknown).map_err(|error| {
         // serde_json counts lines too, and always says 1 here.
         let text = error.to_string();
         let reason = text.split(" at line 1 column").next().unwrap_or(&text);
@@ -101,8 +123,12 @@ impl<T: Serialize + DeserializeOwned> Format<T> for MessagePack {
     }
 
     fn decode(bytes: Bytes) -> Result<T, BoxError> {
+        Self::decode_reporting(bytes, &mut UnknownFields::default())
+    }
+
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<T, BoxError> {
         let mut decoder = rmp_serde::Deserializer::new(Cursor::new(&bytes));
-        let value = T::deserialize(&mut decoder)?;
+        let value = watch::deserialize(&mut decoder, unknown)?;
         let end = decoder.position();
         match bytes.len() as u64 - end {
             0 => Ok(value),

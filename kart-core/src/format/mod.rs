@@ -7,9 +7,11 @@ mod compressed;
 mod file;
 mod json;
 mod plain;
-#[cfg(feature = "postcard")]
-mod post;
+#[cfg(feature = "arrow")]
+mod schema;
 mod table;
+mod unknown;
+mod watch;
 
 use bytes::Bytes;
 
@@ -22,9 +24,9 @@ pub use compressed::Zstd;
 pub use file::File;
 pub use json::{Json, JsonLines, MessagePack};
 pub use plain::{Raw, Text};
-#[cfg(feature = "postcard")]
-pub use post::Postcard;
 pub use table::Csv;
+pub use unknown::UnknownFields;
+pub(crate) use unknown::decode;
 
 use crate::BoxError;
 
@@ -104,4 +106,20 @@ pub trait Format<T>: 'static {
     ///
     /// The bytes are not, from the first to the last, what [`encode`](Self::encode) gives for some value.
     fn decode(bytes: Bytes) -> Result<T, BoxError>;
+
+    /// Decodes as [`decode`](Self::decode) does, and reports the stored fields that `T` does not have: kart refuses such
+    /// an output of its own, since its type has changed; see [`OnTypeChange`](crate::OnTypeChange).
+    ///
+    /// kart's formats of named fields implement it. Without an implementation nothing is reported.
+    ///
+    /// They see what a `Deserialize` ignores. They cannot see what serde reads into memory before it looks at the type:
+    /// fields that a struct with `#[serde(flatten)]` ignores, and those in untagged and internally tagged enums.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`decode`](Self::decode).
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<T, BoxError> {
+        let _ = unknown;
+        Self::decode(bytes)
+    }
 }

@@ -1,9 +1,12 @@
 //! Rows with named columns.
 
-use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
 
-use super::Format;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+
+use super::{Format, UnknownFields};
 use crate::BoxError;
 
 /// Comma-separated rows under a header row, `.csv`. A row is a struct with named fields.
@@ -35,6 +38,77 @@ impl<T: Serialize + DeserializeOwned> Format<Vec<T>> for Csv {
             .enumerate()
             .map(|(index, row)| row.map_err(|error| format!("row {}: {error}", index + 1).into()))
             .collect()
+    }
+
+    fn decode_reporting(bytes: Bytes, unknown: &mut UnknownFields) -> Result<Vec<T>, BoxError> {
+        if let Some(fields) = FieldNames::of::<T>() {
+            let mut reader = csv::Reader::from_reader(&*bytes);
+            let columns = reader
+                .headers()
+                .map_err(|error| format!("header: {error}"))?;
+            for column in columns.iter().filter(|column| !fields.contains(column)) {
+                unknown.add(column);
+            }
+        }
+        Self::decode(bytes)
+    }
+}
+
+/// Finds out which fields a struct reads, which it says before it reads any. Gives the names as an error, since there is no
+/// value.
+struct FieldNames;
+
+#[derive(Debug)]
+struct Found(Option<&'static [&'static str]>);
+
+impl FieldNames {
+    /// Returns the names that a row may have; `None` for a type that does not say.
+    fn of<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+        T::deserialize(FieldNames).err().and_then(|found| found.0)
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a struct with named fields")
+    }
+}
+
+impl std::error::Error for Found {}
+
+impl de::Error for Found {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Found(None)
+    }
+}
+
+impl<'de> Deserializer<'de> for FieldNames {
+    type Error = Found;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Found> {
+        Err(Found(None))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Found> {
+        Err(Found(Some(fields)))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Found> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

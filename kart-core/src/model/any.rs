@@ -12,6 +12,7 @@ use super::spec::{ParamKind, TaskSpec};
 use super::task::{DynTask, Erased, Task};
 use super::wire::{self, WireTask};
 use crate::error::{Error, catch_panic};
+use crate::format::UnknownFields;
 
 /// A task of any type: one that was read from JSON, or chosen by its name at run time.
 ///
@@ -98,11 +99,17 @@ impl AnyTask {
     ///
     /// # Errors
     ///
-    /// The bytes cannot be decoded.
+    /// The bytes cannot be decoded, or the type of the output lacks one of their fields.
     pub fn show(&self, bytes: bytes::Bytes) -> Result<Option<Json>, crate::error::BoxError> {
         let entry = wire::registered(self.spec().name);
         let show = || {
-            let output: Erased = self.0.decoder()(bytes)?;
+            let mut unknown = UnknownFields::default();
+            let output: Erased = self.0.decoder()(bytes, &mut unknown)?;
+            if let Some(field) = unknown.iter().next()
+                && !self.spec().external
+            {
+                return Err(format!("its type does not have the stored field `{field}`").into());
+            }
             Ok(entry.and_then(|entry| (entry.show)(&output)))
         };
         catch_panic(show).unwrap_or_else(|panic| Err(panic.into()))

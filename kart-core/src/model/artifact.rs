@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::stored::{LoadError, Loader};
 use super::stored_output::StoredOutput;
+use super::type_change::TypeChanges;
 use crate::error::Error;
 use crate::format::File;
 use crate::workspace::Reader;
@@ -55,6 +56,9 @@ pub struct Artifact<T> {
 pub struct Handle {
     pub(crate) output: StoredOutput,
     pub(crate) loader: Loader,
+    /// The stable name of the task.
+    pub(crate) name: &'static str,
+    pub(crate) type_changes: Arc<TypeChanges>,
 }
 
 impl<T: Send + Sync + 'static> Artifact<T> {
@@ -70,7 +74,8 @@ impl<T: Send + Sync + 'static> Artifact<T> {
     /// # Errors
     ///
     /// [`Error::Missing`] if the object is gone, [`Error::Store`] if it cannot be read,
-    /// [`Error::Decode`] if it is not what its format promises.
+    /// [`Error::Decode`] if it is not what its format promises, [`Error::TypeChanged`] if it has a field that `T` does not
+    /// have.
     pub async fn load(&self) -> Result<T, Error> {
         let StoredOutput {
             workspace,
@@ -78,9 +83,17 @@ impl<T: Send + Sync + 'static> Artifact<T> {
             verifier,
             ..
         } = self.stored();
-        let loaded = self.handle.loader.load(workspace, address, verifier).await;
+        let Handle {
+            loader,
+            type_changes,
+            name,
+            ..
+        } = &self.handle;
+        let loaded = loader.load(workspace, address, verifier).await;
+        let loaded = loaded.map(|(output, _)| output);
         let failed = |error| self.stored().failed(error);
-        let (output, _) = loaded.map_err(failed)?;
+        let output = type_changes.check(name, &address.path, loaded);
+        let output = output.map_err(failed)?;
         output
             .downcast()
             .ok()

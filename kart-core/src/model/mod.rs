@@ -15,6 +15,7 @@ mod stop_token;
 mod stored;
 mod stored_output;
 mod task;
+mod type_change;
 mod verify;
 pub mod wire;
 
@@ -36,10 +37,12 @@ pub use spec::{
 pub use stop_token::StopToken;
 pub use stored_output::StoredOutput;
 pub use task::{AsyncBody, BlockingBody, Body, DynTask, Erased, Fallible, Task};
+pub use type_change::OnTypeChange;
 pub use verify::Verify;
 
 pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
 pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
+pub(crate) use type_change::TypeChanges;
 pub(crate) use verify::Verifier;
 pub(crate) use wire::linked;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::task::{DynTask, Erased};
+use super::task::{Decoder, DynTask, Erased};
 use super::verify::{Verifier, Verify, compare, hash_to_record};
 use crate::error::{BoxError, Error, StoreError, catch_panic};
-use crate::format::File;
+use crate::format::{File, UnknownFields};
 use crate::threads;
 use crate::workspace::{Maker, OutputAddress, OutputState, Provenance, Workspace};
 
@@ -56,8 +56,12 @@ impl Stored {
     pub(crate) async fn value(self, task: &dyn DynTask) -> Result<Erased, LoadError> {
         match self {
             Stored::Bytes(bytes, _) => {
-                let recorded = None;
-                Fetched { bytes, recorded }.decode(task.decoder()).await
+                let fetched = Fetched {
+                    bytes,
+                    recorded: None,
+                    is_own: true,
+                };
+                fetched.decode(task.decoder()).await
             }
             Stored::File(file) => Ok(Arc::new(file)),
         }
@@ -75,7 +79,7 @@ impl Stored {
 /// How a stored output becomes a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loader {
-    Decode(fn(Bytes) -> Result<Erased, BoxError>),
+    Decode(Decoder),
     File,
 }
 
@@ -85,14 +89,13 @@ pub(crate) struct Fetched {
     pub(crate) bytes: Bytes,
     /// The hash that was recorded with them.
     recorded: Option<blake3::Hash>,
+    /// Whether kart has written them.
+    is_own: bool,
 }
 
 impl Fetched {
     /// Verifies and decodes the bytes, on a thread of its own if there are many.
-    pub(crate) async fn decode(
-        self,
-        decode: fn(Bytes) -> Result<Erased, BoxError>,
-    ) -> Result<Erased, LoadError> {
+    pub(crate) async fn decode(self, decode: Decoder) -> Result<Erased, LoadError> {
         if self.bytes.len() < LARGE_BYTES {
             return self.decode_here(decode);
         }
@@ -100,14 +103,19 @@ impl Fetched {
         decoded.map_err(|error| LoadError::Decode(error.into()))?
     }
 
-    fn decode_here(
-        self,
-        decode: fn(Bytes) -> Result<Erased, BoxError>,
-    ) -> Result<Erased, LoadError> {
+    fn decode_here(self, decode: Decoder) -> Result<Erased, LoadError> {
         self.verify()?;
-        let decoded = catch_panic(|| decode(self.bytes));
+        let mut unknown = UnknownFields::default();
+        let decoded = catch_panic(|| decode(self.bytes, &mut unknown));
         let decoded = decoded.map_err(|panic| LoadError::Decode(panic.into()))?;
-        decoded.map_err(LoadError::Decode)
+        let output = decoded.map_err(LoadError::Decode)?;
+        match unknown.iter().next() {
+            Some(field) if self.is_own => Err(LoadError::TypeChanged {
+                field: field.to_owned(),
+                output,
+            }),
+            _ => Ok(output),
+        }
     }
 
     /// Returns the bytes, which are those that were written.
@@ -150,6 +158,13 @@ pub(crate) enum LoadError {
     Unverified,
     Store(StoreError),
     Decode(BoxError),
+    /// The type of the output has changed since.
+    TypeChanged {
+        /// A stored field that it does not have.
+        field: String,
+        /// The output without it.
+        output: Erased,
+    },
 }
 
 impl OutputAddress {
@@ -163,8 +178,11 @@ impl OutputAddress {
         let read = addresses.iter().zip(read);
         let fetched = |(address, read): (&OutputAddress, Result<(Bytes, OutputState), _>)| {
             let (bytes, state) = read.map_err(LoadError::Store)?;
-            let recorded = address.check(&state, verifier.verify)?.recorded;
-            Ok(Fetched { bytes, recorded })
+            Ok(Fetched {
+                bytes,
+                recorded: address.check(&state, verifier.verify)?.recorded,
+                is_own: state.provenance().is_some(),
+            })
         };
         read.map(fetched).collect()
     }
@@ -330,6 +348,11 @@ impl LoadError {
             },
             LoadError::Unverified => Error::Unverified { task, location },
             LoadError::Store(error) => error.into(),
+            LoadError::TypeChanged { field, .. } => Error::TypeChanged {
+                task,
+                location,
+                field,
+            },
             LoadError::Decode(source) => Error::Decode {
                 task,
                 location,

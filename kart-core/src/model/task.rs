@@ -14,11 +14,14 @@ use super::params::Params;
 use super::requires::Requirements;
 use super::spec::TaskSpec;
 use crate::error::BoxError;
-use crate::format::{File, Format};
+use crate::format::{self, File, Format, UnknownFields};
 use crate::key::PathText;
 
 /// An output whose type only its task knows.
 pub type Erased = Arc<dyn Any + Send + Sync>;
+
+/// Decodes an output, and reports the stored fields that its type does not have.
+pub(super) type Decoder = fn(Bytes, &mut UnknownFields) -> Result<Erased, BoxError>;
 
 /// The body of an `async fn`, with all that it is handed.
 pub type AsyncBody = Pin<Box<dyn Future<Output = Result<Erased, BoxError>> + Send>>;
@@ -103,7 +106,7 @@ pub trait DynTask: Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn encode(&self, output: &Erased) -> Result<Bytes, BoxError>;
     #[doc(hidden)]
-    fn decoder(&self) -> fn(Bytes) -> Result<Erased, BoxError>;
+    fn decoder(&self) -> Decoder;
     #[doc(hidden)]
     fn is_file(&self) -> bool;
     #[doc(hidden)]
@@ -144,9 +147,9 @@ impl<T: Task> DynTask for T {
         }
     }
 
-    fn decoder(&self) -> fn(Bytes) -> Result<Erased, BoxError> {
-        |bytes| {
-            let output: T::Output = T::Format::decode(bytes)?;
+    fn decoder(&self) -> Decoder {
+        |bytes, unknown| {
+            let output = format::decode::<T::Format, T::Output>(bytes, unknown)?;
             Ok(Arc::new(output))
         }
     }

@@ -103,7 +103,8 @@ pub trait TaskExt: Task + sealed::Sealed {
     /// # Errors
     ///
     /// Those of [`try_key`](Self::try_key); [`Error::Missing`] if there is no output,
-    /// [`Error::Store`] if it cannot be read, [`Error::Decode`] if it cannot be decoded.
+    /// [`Error::Store`] if it cannot be read, [`Error::Decode`] if it cannot be decoded, [`Error::TypeChanged`] if it has a
+    /// field that its type does not have.
     fn load(
         &self,
         workspace: &Workspace,
@@ -114,6 +115,8 @@ pub trait TaskExt: Task + sealed::Sealed {
             let handle = Handle {
                 output: output?,
                 loader,
+                name: Self::__spec().name,
+                type_changes: Arc::default(),
             };
             Artifact::new(handle).load().await
         }

@@ -28,6 +28,8 @@ pub enum Status {
     CodeChanged,
     /// A task that it requires runs again.
     Downstream,
+    /// Its output has a field that its type does not have, and [`OnTypeChange::Rerun`](crate::OnTypeChange::Rerun) is set.
+    TypeChanged,
 }
 
 impl Status {
@@ -45,7 +47,7 @@ impl Status {
 
     /// Returns whether an object may lie at a path with a key that the output has to take the place of.
     pub(crate) fn overwrites(self) -> bool {
-        self.replaces() || matches!(self, Status::Torn | Status::OutOfDate)
+        self.replaces() || matches!(self, Status::Torn | Status::OutOfDate | Status::TypeChanged)
     }
 
     /// Returns whether the task runs although its output may exist.

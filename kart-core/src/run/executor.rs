@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::error::{BoxError, is_permanent};
 use crate::key::Key;
+use crate::model::OnTypeChange;
 use crate::run::errors::error_text::texts;
 use crate::run::subtask_report::SubtaskReport;
 
@@ -41,6 +42,9 @@ pub struct AttemptRequest {
     pub attempt: u32,
     /// Whether to run although the output may exist, and to replace it.
     pub replaces: bool,
+    /// What to do about inputs with fields that their type does not have.
+    #[serde(default)]
+    pub on_type_change: OnTypeChange,
     /// The task's `timeout`, for executors. Workers know it themselves.
     #[serde(skip)]
     pub timeout: Option<Duration>,

@@ -40,7 +40,7 @@ pub(crate) enum Message {
         id: u64,
     },
     /// The output of a complete task is gone.
-    OutputVanished(NodeId),
+    OutputVanished(NodeId, Status),
     /// The subtasks of a remote attempt.
     RemoteSubtasks(NodeId, SubtaskReport),
     ClaimsPolled(ClaimPoll),
@@ -85,7 +85,7 @@ pub(crate) enum AttemptEnd {
     /// The store, the network or another process prevented it: the body is not at fault.
     Unavailable(BoxError),
     /// A required output is gone from the workspace.
-    InputVanished(NodeId, BoxError),
+    InputVanished(NodeId, Status, BoxError),
     /// Another process has made the output.
     AlreadyComplete,
     /// Another process holds the task.

@@ -14,7 +14,7 @@ use super::message::Message;
 use super::output_cache::OutputCache;
 use super::reruns::Reruns;
 use super::settings::Settings;
-use crate::model::{Resources, StopToken, Verifier};
+use crate::model::{Resources, StopToken, TypeChanges, Verifier};
 use crate::plan::Graph;
 use crate::run_id::RunId;
 use crate::workspace::{CommitGuard, Workspace};
@@ -34,6 +34,7 @@ pub(crate) struct RunContext {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) leases: Leases,
     pub(crate) reruns: Reruns,
+    pub(crate) type_changes: Arc<TypeChanges>,
     /// The run, if it is one of its own.
     pub(crate) run_id: Option<RunId>,
     /// Makes the attempts, if not this process.
@@ -67,6 +68,7 @@ impl RunContext {
             mailbox: Arc::default(),
             leases: leases.clone(),
             reruns,
+            type_changes: Arc::new(TypeChanges::new(settings.on_type_change)),
             run_id,
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),

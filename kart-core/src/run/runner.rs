@@ -14,7 +14,7 @@ use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start;
-use crate::model::{AnyTask, LoadError, StopToken, Task, Verify};
+use crate::model::{AnyTask, LoadError, OnTypeChange, StopToken, Task, Verify};
 use crate::plan::{Plan, Selector, TaskExt, describe, survey};
 use crate::report::{Event, Report, RunError};
 use crate::run_id::RunId;
@@ -177,6 +177,14 @@ impl Runner {
     #[must_use]
     pub fn on_code_change(mut self, on_code_change: OnCodeChange) -> Self {
         self.settings.on_code_change = on_code_change;
+        self
+    }
+
+    /// Sets what to do about outputs with stored fields that their type does not have; they fail the task that reads them by
+    /// default.
+    #[must_use]
+    pub fn on_type_change(mut self, on_type_change: OnTypeChange) -> Self {
+        self.settings.on_type_change = on_type_change;
         self
     }
 

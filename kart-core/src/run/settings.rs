@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::executor::Executor;
 use crate::lease::TTL;
-use crate::model::{Resources, StopToken, Verify};
+use crate::model::{OnTypeChange, Resources, StopToken, Verify};
 use crate::plan::{MAX_TASKS, Selector};
 use crate::report::Event;
 use crate::run_id::RunId;
@@ -87,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) abandons_reruns: bool,
     pub(crate) on_code_change: OnCodeChange,
     pub(crate) verify: Verify,
+    pub(crate) on_type_change: OnTypeChange,
     pub(crate) run_log: bool,
     pub(crate) run_id: Option<RunId>,
     pub(crate) coordination: Coordination,
@@ -114,6 +115,7 @@ impl Settings {
             abandons_reruns: false,
             on_code_change: OnCodeChange::default(),
             verify: Verify::default(),
+            on_type_change: OnTypeChange::default(),
             run_log: true,
             run_id: None,
             coordination: Coordination::default(),

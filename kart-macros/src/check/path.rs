@@ -16,7 +16,7 @@ pub(super) const RESERVED: &str = "_kart";
 const BUILT_IN: [&str; 3] = ["key", "name", "ext"];
 
 /// What an extension says about the format.
-const FORMATS: [(&str, &str); 12] = [
+const FORMATS: [(&str, &str); 11] = [
     ("json", "Json"),
     ("jsonl", "JsonLines"),
     ("ndjson", "JsonLines"),
@@ -28,7 +28,6 @@ const FORMATS: [(&str, &str); 12] = [
     ("arrow", "ArrowIpc"),
     ("feather", "ArrowIpc"),
     ("parquet", "Parquet"),
-    ("postcard", "Postcard"),
 ];
 
 /// The path in pieces; `None` where none was given or it is no template.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, interrupted};
 use crate::lease::{Claim, Claimed, Owner};
-use crate::model::NodeId;
+use crate::model::{Loader, NodeId};
 use crate::plan::{Status, check_outputs, describe};
 use crate::run::coordination::Leases;
 use crate::run::run_context::RunContext;
@@ -84,10 +84,19 @@ pub(crate) async fn acquire(
     }
 }
 
-/// Returns whether the output of a task is in the workspace, and made for the rerun if the task runs again.
+/// Returns whether the output of a task is in the workspace, made for the rerun if the task runs again, and of today's type
+/// if that is why it runs.
 async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<bool, Error> {
     if status.replaces() && !run.reruns.is_made(run.graph.node(id).key).await? {
         return Ok(false);
+    }
+    if status == Status::TypeChanged {
+        let node = run.graph.node(id);
+        let output = Loader::of(node.task.as_ref());
+        let output = output
+            .load(&run.workspace, &node.address()?, &run.verifier)
+            .await;
+        return Ok(output.is_ok());
     }
     let found = check_outputs(&run.graph, vec![id], &run.workspace).await?;
     let is_complete = |(_, status): &(NodeId, Status)| status.is_complete();

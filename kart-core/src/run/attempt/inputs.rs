@@ -8,7 +8,8 @@ use crate::error::{BoxError, Error};
 use crate::model::{
     Erased, Handle, How, Input, LoadError, Loader, NodeId, Stored, StoredOutput, Value, Want,
 };
-use crate::plan::{Node, describe};
+use crate::plan::{Node, Status, describe};
+use crate::run::message::AttemptEnd;
 use crate::run::output_cache::Cached;
 use crate::run::run_context::RunContext;
 use crate::workspace::OutputAddress;
@@ -19,15 +20,15 @@ const LOADS: usize = 64;
 /// Why an input could not be loaded.
 #[derive(Debug)]
 pub(crate) enum LoadFailure {
-    /// Its task is complete, but the output is gone.
-    Vanished(NodeId, Error),
+    /// Its task is complete, but the output is gone or has to be made again: its status.
+    Vanished(NodeId, Status, Error),
     Failed(BoxError),
 }
 
 impl LoadFailure {
     pub(crate) fn into_error(self) -> Error {
         match self {
-            LoadFailure::Vanished(_, error) => error,
+            LoadFailure::Vanished(_, _, error) => error,
             LoadFailure::Failed(error) => match error.downcast::<Error>() {
                 Ok(error) => *error,
                 Err(error) => Error::Wire(crate::error::chain(error.as_ref())),
@@ -131,10 +132,7 @@ impl RunContext {
     async fn decode(&self, id: NodeId, stored: Stored) -> Result<Erased, LoadFailure> {
         let node = self.graph.node(id);
         let value = stored.value(node.task.as_ref()).await;
-        match value {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.failed(id, &node.path()?, error)),
-        }
+        self.check(id, &node.path()?, value)
     }
 
     async fn load_one(&self, id: NodeId) -> Result<(Erased, usize), LoadFailure> {
@@ -142,20 +140,40 @@ impl RunContext {
         let address = node.address()?;
         let loaded = Loader::of(node.task.as_ref());
         let loaded = loaded.load(&self.workspace, &address, &self.verifier);
-        loaded
-            .await
-            .map_err(|error| self.failed(id, &address.path, error))
+        let (loaded, size) = match loaded.await {
+            Ok((output, size)) => (Ok(output), size),
+            Err(error) => (Err(error), 0),
+        };
+        Ok((self.check(id, &address.path, loaded)?, size))
     }
 
     fn failed(&self, id: NodeId, path: &str, error: LoadError) -> LoadFailure {
-        let is_missing = error.is_missing();
+        let status = match &error {
+            LoadError::Torn { .. } => Status::Torn,
+            LoadError::Pending => Status::OutOfDate,
+            LoadError::TypeChanged { .. } if self.type_changes.reruns() => Status::TypeChanged,
+            error if error.is_missing() => Status::Missing,
+            _ => Status::Complete,
+        };
         let task = describe(self.graph.node(id).task.as_ref());
         let error = error.of(task, self.workspace.display_url(path));
-        if is_missing {
-            LoadFailure::Vanished(id, error)
+        if status.runs() {
+            LoadFailure::Vanished(id, status, error)
         } else {
             error.into()
         }
+    }
+
+    /// Gives a loaded output, unless the type of the task has changed since.
+    fn check(
+        &self,
+        id: NodeId,
+        path: &str,
+        loaded: Result<Erased, LoadError>,
+    ) -> Result<Erased, LoadFailure> {
+        let name = self.graph.node(id).task.spec().name;
+        let checked = self.type_changes.check(name, path, loaded);
+        checked.map_err(|error| self.failed(id, path, error))
     }
 
     async fn load_all(
@@ -179,10 +197,27 @@ impl RunContext {
                 Ok(fetched) => fetched.decode(self.graph.node(node).task.decoder()).await,
                 Err(error) => Err(error),
             };
-            let output = decoded.map_err(|error| self.failed(node, &address.path, error))?;
-            loaded.push((at, output));
+            loaded.push((at, self.check(node, &address.path, decoded)?));
         }
         Ok(loaded)
+    }
+
+    /// Returns how the attempt ended, unless the body of `node` has failed with this error: it could not read an artifact whose
+    /// output has to be made again.
+    pub(super) fn end_unless_failed(
+        &self,
+        node: &Node,
+        error: BoxError,
+    ) -> Result<AttemptEnd, BoxError> {
+        let mut inputs = Vec::new();
+        node.for_each_requirement(|input| inputs.push(input));
+        for input in inputs {
+            let path = self.graph.node(input).path()?;
+            if self.type_changes.take_refused(&path) {
+                return Ok(AttemptEnd::InputVanished(input, Status::TypeChanged, error));
+            }
+        }
+        Err(error)
     }
 
     fn handle(&self, id: NodeId) -> Result<Handle, Error> {
@@ -195,6 +230,8 @@ impl RunContext {
                 verifier: Arc::clone(&self.verifier),
             },
             loader: Loader::of(node.task.as_ref()),
+            name: node.task.spec().name,
+            type_changes: Arc::clone(&self.type_changes),
         })
     }
 }

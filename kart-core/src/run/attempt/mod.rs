@@ -178,8 +178,8 @@ impl Attempt<'_> {
         let end = match end {
             AttemptEnd::Failed(error) => AttemptEnd::Failed(redacted(error)),
             AttemptEnd::Unavailable(error) => AttemptEnd::Unavailable(redacted(error)),
-            AttemptEnd::InputVanished(input, error) => {
-                AttemptEnd::InputVanished(input, redacted(error))
+            AttemptEnd::InputVanished(input, status, error) => {
+                AttemptEnd::InputVanished(input, status, redacted(error))
             }
             end => end,
         };
@@ -262,8 +262,8 @@ impl Attempt<'_> {
         );
         let inputs = match run.load(node).await {
             Ok(inputs) => inputs,
-            Err(LoadFailure::Vanished(input, error)) => {
-                return Ok(Err(AttemptEnd::InputVanished(input, error.into())));
+            Err(LoadFailure::Vanished(input, status, error)) => {
+                return Ok(Err(AttemptEnd::InputVanished(input, status, error.into())));
             }
             Err(LoadFailure::Failed(error)) => return Err(error),
         };
@@ -280,7 +280,7 @@ impl Attempt<'_> {
             Err(error) if is_interrupted(error.as_ref()) => {
                 return Ok(Err(self.gave_up(&handle, guard, error)));
             }
-            Err(error) => return Err(error),
+            Err(error) => return run.end_unless_failed(node, error).map(Err),
         };
         let stored = encode(run, &node.task, &output).await.map_err(|error| {
             let error = chain(error.as_ref());

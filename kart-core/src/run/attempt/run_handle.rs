@@ -178,9 +178,9 @@ impl RunHandle {
         loop {
             let output = self.request(Arc::clone(&task)).await?;
             match self.run.output(output.node).await {
-                Err(LoadFailure::Vanished(node, _)) if vanished < VANISHED_OUTPUTS => {
+                Err(LoadFailure::Vanished(node, status, _)) if vanished < VANISHED_OUTPUTS => {
                     vanished += 1;
-                    self.run.send(Message::OutputVanished(node));
+                    self.run.send(Message::OutputVanished(node, status));
                 }
                 loaded => return loaded.map_err(LoadFailure::into_error),
             }

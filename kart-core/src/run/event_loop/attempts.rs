@@ -8,6 +8,7 @@ use crate::error::{self, BoxError, Error, chain};
 use crate::key::Key;
 use crate::lease::Owner;
 use crate::model::{NodeId, TaskSpec};
+use crate::plan::Status;
 use crate::report::{Completion, Failure, Interruption, Outcome};
 use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{AttemptEnd, AttemptResult, FailedAttempt, Published};
@@ -55,8 +56,8 @@ impl RunState {
                     ..attempt(error)
                 });
             }
-            AttemptEnd::InputVanished(input, error) => {
-                self.on_input_vanished(input, attempt(error));
+            AttemptEnd::InputVanished(input, status, error) => {
+                self.on_input_vanished(input, status, attempt(error));
             }
             AttemptEnd::Stopped => {
                 // With its guard closed the run is about to stop: it has lost its lease.
@@ -149,7 +150,7 @@ impl RunState {
     }
 
     /// Makes a vanished input again, and then the task.
-    fn on_input_vanished(&mut self, input: NodeId, failed: FailedAttempt) {
+    fn on_input_vanished(&mut self, input: NodeId, status: Status, failed: FailedAttempt) {
         let node = failed.node;
         let vanished = &mut self.table.attempts_mut(node).vanished;
         *vanished += 1;
@@ -160,17 +161,17 @@ impl RunState {
         tracing::warn!(
             task = self.describe(node),
             error = chain(failed.error.as_ref().as_ref()),
-            "an input is gone: it is made again"
+            "an input is gone or cannot be used: it is made again"
         );
-        self.on_output_vanished(input);
+        self.on_output_vanished(input, status);
         self.table.requeue(node);
     }
 
     /// Makes the vanished output of a complete task again.
-    pub(super) fn on_output_vanished(&mut self, node: NodeId) {
+    pub(super) fn on_output_vanished(&mut self, node: NodeId, status: Status) {
         self.run.outputs.forget(node);
         if !self.table.is_closed() {
-            self.table.reopen(node);
+            self.table.reopen(node, status);
         }
     }
 

@@ -141,7 +141,7 @@ impl RunState {
             }
             Message::SubtaskRequested(request) => self.on_subtask_requested(request),
             Message::SubtaskCancelled { by, id } => self.on_subtask_cancelled(by, id),
-            Message::OutputVanished(node) => self.on_output_vanished(node),
+            Message::OutputVanished(node, status) => self.on_output_vanished(node, status),
             Message::RemoteSubtasks(root, report) => self.on_remote_subtasks(root, report),
             Message::ClaimsPolled(poll) => self.on_claims_polled(poll),
             Message::WaitCycles(found) => self.on_wait_cycles(found),

@@ -106,11 +106,11 @@ impl TaskTable {
     }
 
     /// Makes the vanished output of a complete task again; waiting dependents wait for it once more.
-    pub(crate) fn reopen(&mut self, node: NodeId) {
+    pub(crate) fn reopen(&mut self, node: NodeId, status: Status) {
         if self.state(node) != State::Complete {
             return;
         }
-        self.set_status(node, Status::Missing);
+        self.set_status(node, status);
         let dependents: Vec<NodeId> = self.dependents.of(node).collect();
         for dependent in dependents {
             if self.state(dependent) == State::Waiting {

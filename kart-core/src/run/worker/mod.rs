@@ -249,6 +249,10 @@ impl Worker {
         let settings = Arc::new(Settings {
             workers: held.slots,
             limits: held.limits.clone(),
+            on_type_change: asked
+                .first()
+                .map(|(_, request)| request.on_type_change)
+                .unwrap_or_default(),
             on_event: Some(Arc::new(move |event| progress.take(event, &keys))),
             ..self.settings.clone()
         });

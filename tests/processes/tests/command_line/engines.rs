@@ -119,6 +119,7 @@ fn a_run_that_is_left_to_the_workers_has_its_settings_wherever_they_come_from() 
         ("fail-fast", "true"),
         ("coordination", "none"),
         ("on-code-change", "rerun"),
+        ("on-type-change", "warn"),
         ("ttl", "30s"),
         ("deadline", "1h"),
     ];
@@ -152,6 +153,7 @@ fn a_run_that_is_left_to_the_workers_has_its_settings_wherever_they_come_from() 
             "fail_fast": true,
             "coordination": "none",
             "on_code_change": "rerun",
+            "on_type_change": "warn",
             "ttl": {"secs": 30, "nanos": 0},
             "deadline": null,
         });
