@@ -44,10 +44,15 @@ impl UnknownFields {
         self.at.truncate(depth);
     }
 
-    pub(super) fn enter(&mut self, name: impl fmt::Display) {
+    pub(super) fn enter(&mut self, name: &str) {
         if !self.at.is_empty() {
             self.at.push('.');
         }
+        self.at.push_str(name);
+    }
+
+    pub(super) fn enter_shown(&mut self, name: impl fmt::Display) {
+        self.enter("");
         let _ = write!(self.at, "{name}");
     }
 

@@ -97,6 +97,17 @@ macro_rules! scalars {
     ($($method:ident: $type:ty,)+) => {
         $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
             if KEY {
+                self.unknown.enter_shown(&value);
+            }
+            self.inner.$method(value)
+        })+
+    };
+}
+
+macro_rules! texts {
+    ($($method:ident: $type:ty,)+) => {
+        $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
+            if KEY {
                 self.unknown.enter(&value);
             }
             self.inner.$method(value)
@@ -108,7 +119,7 @@ macro_rules! bytes {
     ($($method:ident: $type:ty,)+) => {
         $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
             if KEY {
-                self.unknown.enter(String::from_utf8_lossy(&value));
+                self.unknown.enter(&String::from_utf8_lossy(&value));
             }
             self.inner.$method(value)
         })+
@@ -137,6 +148,9 @@ impl<'de, V: Visitor<'de>, const KEY: bool> Visitor<'de> for Watched<'_, V, KEY>
         visit_f32: f32,
         visit_f64: f64,
         visit_char: char,
+    }
+
+    texts! {
         visit_str: &str,
         visit_borrowed_str: &'de str,
         visit_string: String,
