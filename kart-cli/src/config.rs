@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kart_core::{Coordination, OnCodeChange, OnTypeChange, Runner, TaskSpec, Verify, Workspace};
+use kart_core::{
+    Coordination, Durability, OnCodeChange, OnTypeChange, Runner, TaskSpec, Verify, Workspace,
+};
 use toml::{Table, Value as Toml};
 
 use crate::End;
@@ -291,6 +293,9 @@ impl Config {
     pub(crate) fn runner(&self, parsed: &Parsed, workspace: &Workspace) -> Result<Runner, End> {
         if let Some(requests) = self.parsed("store-concurrency") {
             let _ = workspace.clone().store_concurrency(requests);
+        }
+        if self.text("durability") == "power" {
+            let _ = workspace.clone().durability(Durability::Power);
         }
         let mut runner = Runner::new(workspace)
             .workers(self.workers())

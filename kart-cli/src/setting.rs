@@ -80,8 +80,9 @@ pub(crate) const UNDER_WAY: usize = 1000;
 
 /// What a worker has a say in: all else is the affair of whoever orders.
 #[cfg(feature = "restate")]
-const OF_WORKERS: [&str; 6] = [
+const OF_WORKERS: [&str; 7] = [
     "workers",
+    "durability",
     "verify",
     "grace",
     "store-concurrency",
@@ -104,6 +105,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting { name: "on-code-change", value: "WHAT", help: "What to do about outputs that other code made, as the run log tells: ignore, warn or rerun", default: Some("warn"), otherwise: "", check: Check::OneOf(&["ignore", "warn", "rerun"]), of: PLANS },
     Setting { name: "on-type-change", value: "WHAT", help: "What to do about outputs with fields that their type no longer has: refuse, warn or rerun", default: Some("refuse"), otherwise: "", check: Check::OneOf(&["refuse", "warn", "rerun"]), of: RUN },
     Setting { name: "verify", value: "WHAT", help: "Which outputs to verify when they are read, by the hash that was recorded: known (those that have one), always or never", default: Some("known"), otherwise: "", check: Check::OneOf(&["known", "always", "never"]), of: RUN },
+    Setting { name: "durability", value: "WHAT", help: "What outputs in a directory survive without being made again: the end of the process, or power cuts too (process, power)", default: Some("process"), otherwise: "", check: Check::OneOf(&["process", "power"]), of: RUN },
     Setting { name: "fail-fast", value: "BOOL", help: "Whether the first failure keeps everything else from starting", default: Some("false"), otherwise: "", check: Check::OneOf(&["true", "false"]), of: RUN },
     Setting { name: "store-concurrency", value: "N", help: "How many requests for outputs are under way at once at a bucket", default: None, otherwise: "64", check: Check::Reads(count), of: &[Command::Run, Command::Plan, Command::Tree] },
     #[cfg(feature = "restate")]

@@ -44,7 +44,8 @@ pub use run_id::RunId;
 #[doc(hidden)]
 pub use workspace::layout;
 pub use workspace::{
-    CreateOutcome, ObjectInfo, OutputState, Provenance, Reader, RequestCounts, Workspace,
+    CreateOutcome, Durability, ObjectInfo, OutputState, Provenance, Reader, RequestCounts,
+    Workspace,
 };
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

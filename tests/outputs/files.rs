@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use kart::{Context, File, Runner, TaskExt, Workspace, task};
+use kart::{Context, Durability, File, Runner, TaskExt, Workspace, task};
 
 use crate::common::Log;
 
@@ -184,4 +184,24 @@ async fn a_workspace_that_lost_its_metadata_still_knows_whose_its_outputs_are() 
     assert!(log.take().is_empty());
     runner.run(Plain { n: 1 }).await.unwrap();
     assert_eq!(log.take(), ["plain 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_that_survive_power_cuts_are_published_as_others_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let workspace = workspace.durability(Durability::Power);
+    let runner = Runner::new(&workspace).workers(8);
+    let all = (0..40).map(|n| Named { n }.into());
+    let report = runner.run_all(all).await.unwrap();
+    assert_eq!(report.counts().ran, 40);
+    runner.run(Signed).await.unwrap();
+    for n in 0..40 {
+        assert_eq!(Named { n }.load(&workspace).await.unwrap(), n.to_string());
+    }
+}
+
+#[task]
+async fn named(n: u32) -> kart::Result<String> {
+    Ok(n.to_string())
 }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::adaptive_limit::AdaptiveLimit;
 use super::bulk_exists::Page;
+use super::durability::DurabilitySetting;
 use super::retry::RetryTimeout;
 use super::size_limit::SizeLimit;
 use super::{CommitGuard, ObjectInfo, Reader};
@@ -161,6 +162,8 @@ pub(super) enum Place {
 pub(super) struct Tuning {
     pub(super) size_limit: SizeLimit,
     pub(super) retry_timeout: RetryTimeout,
+    /// Holds for directories.
+    pub(super) durability: DurabilitySetting,
     /// Holds for buckets.
     pub(super) concurrency: AdaptiveLimit,
 }

@@ -7,6 +7,7 @@ mod metadata;
 mod place;
 mod publish;
 mod rename;
+mod sync_group;
 
 use std::{
     fs::File,
@@ -19,11 +20,13 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
 
-use super::backend::{Answer, Answers, Backend, Content, Found, Object, Tuning, Write, Written};
+use super::backend::{
+    Access, Answer, Answers, Backend, Content, Found, Object, Tuning, Write, Written,
+};
 use super::bulk_exists::Page;
 use super::pool::{Pool, Size};
 use super::stream::StreamReader;
-use super::{ObjectInfo, Reader, display_url, hints, layout};
+use super::{Durability, ObjectInfo, Reader, display_url, hints, layout};
 use crate::StoreError;
 use crate::format::File as Output;
 use crate::threads::{self, Wanted};
@@ -86,10 +89,17 @@ impl Local {
             mode: write.mode,
             access: write.access,
             metadata: write.metadata.map(str::to_owned),
+            durability: match write.access {
+                Access::ReadOnly => self.tuning.durability.get(),
+                Access::Writable => Durability::Process,
+            },
         };
         match write.content {
             Content::Bytes(bytes) => {
-                let is_small = bytes.len() < LARGE_BYTES && !layout::is_heartbeat(&path);
+                // Flushes are shared by those that wait for one at the same time, each on a thread of its own.
+                let is_small = bytes.len() < LARGE_BYTES
+                    && !layout::is_heartbeat(&path)
+                    && kind.durability == Durability::Process;
                 let publish = move |wanted: &Wanted<'_>| {
                     disk.publish(&path, &bytes, &kind, &Permit { guard, wanted })
                 };

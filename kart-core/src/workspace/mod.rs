@@ -9,6 +9,7 @@ mod backend;
 mod bulk_exists;
 mod commit_guard;
 mod counted;
+mod durability;
 mod extension;
 mod hints;
 mod keeps_metadata;
@@ -43,6 +44,7 @@ use tokio::sync::OnceCell;
 
 pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
+pub use durability::Durability;
 pub use list::ObjectInfo;
 pub use output_state::OutputState;
 pub(crate) use outputs::{Maker, OutputAddress, Publication};
@@ -194,6 +196,14 @@ impl Workspace {
     #[must_use]
     pub fn retry_timeout(self, timeout: Duration) -> Self {
         self.inner.tuning.retry_timeout.set(timeout);
+        self
+    }
+
+    /// Sets what outputs survive, for all clones of this workspace; the end of the process by default. A bucket keeps what it
+    /// has confirmed anyway.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        self.inner.tuning.durability.set(durability);
         self
     }
 

@@ -19,6 +19,7 @@ use super::super::layout;
 use super::super::scratch::Scratch;
 use super::metadata;
 use super::place::Places;
+use super::sync_group::SyncGroup;
 
 /// Up to this size a file is read at once.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -31,6 +32,7 @@ pub(super) struct Disk {
     /// Set once the file system has said that it can't rename without replacing.
     pub(super) only_links: AtomicBool,
     pub(super) places: Places,
+    pub(super) sync_group: SyncGroup,
 }
 
 /// An object that was read, and what was recorded with it.
@@ -53,6 +55,7 @@ impl Disk {
             is_made: AtomicBool::new(false),
             only_links: AtomicBool::new(false),
             places: Places::default(),
+            sync_group: SyncGroup::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::super::backend::{Access, Mode, Written};
-use super::super::{CommitGuard, Committing};
+use super::super::{CommitGuard, Committing, Durability};
 use super::disk::Disk;
 use super::metadata::{self, is_without_metadata};
 use super::rename::{is_unsupported, rename_new};
@@ -24,6 +24,7 @@ pub(super) struct Kind {
     pub(super) access: Access,
     /// What is recorded with it.
     pub(super) metadata: Option<String>,
+    pub(super) durability: Durability,
 }
 
 /// Permission to move a file to its place.
@@ -60,7 +61,7 @@ impl Disk {
                 return Ok(Written::Unsupported);
             }
             let target = self.root.join(path);
-            match self.move_to(file.path(), &target, kind.mode, permit) {
+            match self.move_to(file.path(), &target, kind, permit) {
                 // It is on another disk.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
                 moved => return moved.map(written),
@@ -79,6 +80,7 @@ impl Disk {
             mode: Mode::Replace,
             access: Access::ReadOnly,
             metadata: Some(metadata.to_owned()),
+            durability: Durability::Process,
         };
         kind.finish_path(&self.root.join(path))
     }
@@ -99,7 +101,7 @@ impl Disk {
                 Err(error) if is_without_metadata(&error) => return Ok(Written::Unsupported),
                 Err(error) => return Err(error),
             };
-            let put = self.move_to(&temporary, &target, kind.mode, permit);
+            let put = self.move_to(&temporary, &target, kind, permit);
             let put = put.map(written);
             match put {
                 Ok(Written::Done) => return put,
@@ -120,6 +122,44 @@ impl Disk {
     }
 
     fn move_to(
+        &self,
+        temporary: &Path,
+        target: &Path,
+        kind: &Kind,
+        permit: &Permit<'_>,
+    ) -> io::Result<bool> {
+        if kind.durability == Durability::Process {
+            return self.move_once(temporary, target, kind.mode, permit);
+        }
+        // A rename may reach the disk before the bytes.
+        self.sync(temporary)?;
+        let is_moved = self.move_once(temporary, target, kind.mode, permit)?;
+        if is_moved {
+            self.sync(target)?;
+        }
+        Ok(is_moved)
+    }
+
+    /// Waits until a file, its attributes and its name have reached the disk.
+    #[cfg(target_os = "linux")]
+    fn sync(&self, _: &Path) -> io::Result<()> {
+        let flush = || Ok(rustix::fs::syncfs(File::open(&self.root)?)?);
+        self.sync_group.sync(flush)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync(&self, file: &Path) -> io::Result<()> {
+        let flush = || {
+            File::open(file)?.sync_all()?;
+            match file.parent() {
+                Some(directory) if cfg!(unix) => File::open(directory)?.sync_all(),
+                _ => Ok(()),
+            }
+        };
+        flush()
+    }
+
+    fn move_once(
         &self,
         temporary: &Path,
         target: &Path,

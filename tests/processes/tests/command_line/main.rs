@@ -7,6 +7,8 @@ mod engines;
 mod ingress;
 #[cfg(unix)]
 mod outputs;
+#[cfg(unix)]
+mod states;
 mod telling;
 mod values;
 

@@ -21,6 +21,7 @@ fn publish(disk: &Disk, bytes: &[u8], mode: Mode) -> bool {
         mode,
         access: Access::ReadOnly,
         metadata: Some("v=1".to_owned()),
+        durability: Durability::Process,
     };
     let written = disk.publish("a/b", bytes, &kind, &permit);
     written.unwrap() == Written::Done

@@ -1,0 +1,28 @@
+//! The prices of `prices.rs`, with a field that has another name.
+
+use kart::task;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Amount {
+    #[serde(default)]
+    price: u32,
+}
+
+/// The price of a day.
+#[task(path = "price-{day}.json")]
+async fn price(day: u32, rate: u32) -> kart::Result<Amount> {
+    Ok(Amount { price: day * rate })
+}
+
+/// What is to be paid.
+#[task]
+async fn bill(
+    #[param(default = 4)] day: u32,
+    #[param(default = 25)] rate: u32,
+    #[requires(Price { day, rate })] amount: &Amount,
+) -> kart::Result<u32> {
+    Ok(amount.price)
+}
+
+kart::main!(Bill);
