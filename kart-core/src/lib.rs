@@ -43,7 +43,9 @@ pub use run::{
 pub use run_id::RunId;
 #[doc(hidden)]
 pub use workspace::layout;
-pub use workspace::{CreateOutcome, ObjectInfo, Provenance, Reader, RequestCounts, Workspace};
+pub use workspace::{
+    CreateOutcome, Making, ObjectInfo, Provenance, Reader, RequestCounts, Workspace,
+};
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes
 /// without notice.

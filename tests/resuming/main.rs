@@ -4,6 +4,7 @@
 mod common;
 
 mod loops;
+mod makings;
 mod over;
 mod steps;
 

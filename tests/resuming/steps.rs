@@ -173,7 +173,10 @@ async fn a_task_longer_than_the_deadline_finishes_over_several_runs() {
 #[tokio::test]
 async fn a_state_that_cannot_be_read_is_named_with_what_to_do() {
     let workspace = memory();
-    let path = format!("_kart/steps/{}/epoch.state", kart::TaskExt::key(&Train));
+    let path = format!(
+        "_kart/steps/{}/first/epoch.state",
+        kart::TaskExt::key(&Train)
+    );
     workspace.replace(&path, "\"many\"".into()).await.unwrap();
     let story = story(&runner(&workspace, &Log::default()), Train).await;
     for part in [

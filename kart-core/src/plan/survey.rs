@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
+use super::rerun::Mark;
 use crate::error::Error;
 use crate::key::Key;
 use crate::model::NodeId;
@@ -62,7 +63,7 @@ impl Status {
 pub(crate) async fn survey(
     graph: &Graph,
     workspace: &Workspace,
-    marks: &HashMap<NodeId, Status>,
+    marks: &HashMap<NodeId, Mark>,
 ) -> Result<Vec<Status>, Error> {
     let mut statuses = vec![Status::NotNeeded; graph.len()];
     let mut reached = vec![false; graph.len()];
@@ -71,7 +72,7 @@ pub(crate) async fn survey(
     while !level.is_empty() {
         let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
             level.drain(..).partition(|node| marks.contains_key(node));
-        let marked = marked.into_iter().map(|node| (node, marks[&node]));
+        let marked = marked.into_iter().map(|node| (node, marks[&node].status));
         for (node, status) in marked.chain(check_outputs(graph, unknown, workspace).await?) {
             statuses[node.index()] = status;
             if status.runs() {

@@ -11,6 +11,7 @@ use crate::error::{BoxError, is_permanent};
 use crate::key::Key;
 use crate::run::errors::error_text::texts;
 use crate::run::subtask_report::SubtaskReport;
+use crate::workspace::Making;
 
 /// The future that [`Executor::attempt`] returns.
 pub type AttemptFuture<'a> =
@@ -41,6 +42,9 @@ pub struct AttemptRequest {
     pub attempt: u32,
     /// Whether to run although the output may exist, and to replace it.
     pub replaces: bool,
+    /// The making that the attempt is part of: what the body saves belongs to it.
+    #[serde(default)]
+    pub making: Making,
     /// The task's `timeout`, for executors. Workers know it themselves.
     #[serde(skip)]
     pub timeout: Option<Duration>,

@@ -15,6 +15,7 @@ use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, Erased, NodeId};
 use crate::plan::Status;
+use crate::workspace::Making;
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) enum Message {
 pub(crate) struct AttemptJob {
     pub(crate) node: NodeId,
     pub(crate) status: Status,
+    pub(crate) making: Making,
     /// The number of the attempt, from 1.
     pub(crate) number: u32,
     /// The lease that the last attempt kept for this one.

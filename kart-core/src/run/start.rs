@@ -21,7 +21,9 @@ use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
 use crate::model::{AnyTask, NodeId};
-use crate::plan::{ExpandLimits, ExpandProgress, Graph, Selector, Status, check_outputs, describe};
+use crate::plan::{
+    ExpandLimits, ExpandProgress, Graph, Mark, Selector, Status, check_outputs, describe,
+};
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::run_id::RunId;
 use crate::threads;
@@ -185,7 +187,7 @@ async fn settle_reruns(
     graph: &Graph,
     history: &History,
     reruns: &mut Reruns,
-) -> Result<HashMap<NodeId, Status>, StoreError> {
+) -> Result<HashMap<NodeId, Mark>, StoreError> {
     if settings.coordination == Coordination::Exclusive {
         // Another run may have gone on with them while this one waited for it.
         reruns.reload().await?;

@@ -15,6 +15,7 @@ pub mod layout;
 mod list;
 #[cfg(feature = "fs")]
 mod local;
+mod making;
 mod open;
 mod outputs;
 #[cfg(feature = "fs")]
@@ -42,6 +43,7 @@ use tokio::sync::OnceCell;
 pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use list::ObjectInfo;
+pub use making::Making;
 pub(crate) use outputs::{Origin, OutputAddress, Publication, StoredOutput, Validity};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;

@@ -17,6 +17,7 @@ use super::step_store::StepStore;
 use crate::error::{BoxError, Error};
 use crate::format::{Format as _, Json};
 use crate::key::Key;
+use crate::workspace::layout;
 
 /// More than that many chunks are merged into one.
 const MOST_CHUNKS: usize = 32;
@@ -248,7 +249,7 @@ impl<'a> Chunks<'a> {
 
     async fn write(&self, bytes: Vec<u8>) -> Result<String, Error> {
         // No two processes write the same chunk, and a chunk is never changed.
-        let path = format!("{}/{:032x}.jsonl", self.directory, fastrand::u128(..));
+        let path = layout::chunk(&self.directory, fastrand::u128(..));
         self.steps.create(&path, bytes.into()).await?;
         Ok(path)
     }

@@ -12,15 +12,15 @@ use super::Context;
 use crate::error::{BoxError, Error, StoreError, interrupted};
 use crate::format::{Format, Json};
 use crate::key::Key;
-use crate::key::path::encode_segment;
-use crate::workspace::{CommitGuard, CreateOutcome, Workspace, layout};
+use crate::workspace::{CommitGuard, CreateOutcome, Making, Workspace, layout};
 
-/// The objects that one task saves, under `_kart/steps/{key}/`, in the hands of one attempt: when the attempt is
-/// over, nothing is read or written any more.
+/// The objects that one task saves for one making of its output, under `_kart/steps/{key}/{making}/`, in the hands of one
+/// attempt: when the attempt is over, nothing is read or written any more.
 #[derive(Debug)]
 pub(crate) struct StepStore {
     pub(super) workspace: Workspace,
     key: Key,
+    making: Making,
     guard: CommitGuard,
     /// Set once this attempt has read or written any of them.
     is_used: AtomicBool,
@@ -28,18 +28,15 @@ pub(crate) struct StepStore {
 }
 
 impl StepStore {
-    pub(crate) fn new(workspace: Workspace, key: Key, guard: CommitGuard) -> Self {
+    pub(crate) fn new(workspace: Workspace, key: Key, making: Making, guard: CommitGuard) -> Self {
         StepStore {
             workspace,
             key,
+            making,
             guard,
             is_used: AtomicBool::new(false),
             names: Mutex::default(),
         }
-    }
-
-    fn directory(&self) -> String {
-        layout::steps(self.key)
     }
 
     /// Returns the place of `name`, whose ending tells what kind it is.
@@ -48,7 +45,7 @@ impl StepStore {
     ///
     /// The attempt is over.
     pub(super) fn path(&self, name: &str, ending: &str) -> Result<String, Error> {
-        let path = format!("{}/{}.{ending}", self.directory(), encode_segment(name));
+        let path = layout::step(self.key, self.making, name, ending);
         self.ensure_open(&path)?;
         self.is_used.store(true, Ordering::Relaxed);
         Ok(path)
@@ -91,14 +88,20 @@ impl StepStore {
         Ok(())
     }
 
-    /// Deletes all of it, if this attempt has used any: the output is published.
+    /// Deletes all of it, if this attempt has used any: the output is published. What belongs to makings for other reruns
+    /// stays, since other processes may be at them.
     pub(crate) async fn clear(&self) {
         if !self.is_used.load(Ordering::Relaxed) {
             return;
         }
+        let is_over = |path: &String| {
+            let making = layout::making_at(path);
+            making == Some(self.making) || !matches!(making, Some(Making::Rerun(_)))
+        };
         let cleared = async {
-            for path in self.workspace.list(&self.directory()).await? {
-                self.workspace.delete(&path).await?;
+            let saved = self.workspace.list(&layout::steps(self.key)).await?;
+            for path in saved.iter().filter(|path| is_over(path)) {
+                self.workspace.delete(path).await?;
             }
             Ok::<_, StoreError>(())
         };

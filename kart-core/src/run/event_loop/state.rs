@@ -216,6 +216,7 @@ impl RunState {
         AttemptJob {
             node,
             status: self.table.status(node),
+            making: self.table.making(node),
             number,
             lease,
         }

@@ -17,7 +17,7 @@ use self::record::{Record, Rerun};
 use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::model::NodeId;
-use crate::plan::{Graph, Selector, Status, marks};
+use crate::plan::{Graph, Mark, Selector, marks};
 use crate::run_id::RunId;
 use crate::workspace::{CreateOutcome, Workspace, layout};
 
@@ -204,9 +204,8 @@ impl Reruns {
     }
 
     /// Returns the tasks that run again although their output may exist.
-    pub(crate) fn marks(&self, graph: &Graph) -> HashMap<NodeId, Status> {
-        let open = self.open.iter();
-        marks(graph, open.map(|rerun| (&rerun.record.tasks, &rerun.made)))
+    pub(crate) fn marks(&self, graph: &Graph) -> HashMap<NodeId, Mark> {
+        marks(graph, self.open.iter().map(Rerun::marking))
     }
 
     /// Returns those of the keys that no open rerun selects because of their code.
@@ -229,7 +228,7 @@ impl Reruns {
             return;
         };
         let rerun = &self.open[at];
-        if marks(graph, [(tasks, &rerun.made)]).is_empty() {
+        if marks(graph, [rerun.marking()]).is_empty() {
             self.delete(&rerun.record).await;
             self.open.remove(at);
         }
@@ -239,7 +238,7 @@ impl Reruns {
     pub(crate) async fn forget_made(
         &mut self,
         graph: &Graph,
-        marks: &HashMap<NodeId, Status>,
+        marks: &HashMap<NodeId, Mark>,
     ) -> Result<(), StoreError> {
         let mut paths = Vec::new();
         for at in 0..self.open.len() {
