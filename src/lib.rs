@@ -34,12 +34,12 @@ pub use kart_core::format;
 pub use kart_core::{
     AnyTask, Artifact, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Command,
     Completion, Context, Coordination, Counts, CreateOutcome, Dep, Error, Estimate, Event,
-    Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Map, MissingResource,
-    ObjectInfo, OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec, Permanent, Plan,
-    Planned, Reader, RecordedOutcome, Redactor, Report, RequestCounts, Result, RunError, RunId,
-    RunSummary, Runner, Status, StopReason, StopToken, StoreError, SubtaskReport, Task, TaskCounts,
-    TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace, Writer, build, chain,
-    dep, interrupted, key, permanent, registry,
+    Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Making, Map,
+    MissingResource, ObjectInfo, OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec,
+    Permanent, Plan, Planned, Reader, RecordedOutcome, Redactor, Report, RequestCounts, Result,
+    RunError, RunId, RunSummary, Runner, Status, StopReason, StopToken, StoreError, SubtaskReport,
+    Task, TaskCounts, TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace,
+    Writer, build, chain, dep, interrupted, key, permanent, registry,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

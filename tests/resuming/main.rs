@@ -7,6 +7,7 @@ mod loops;
 mod makings;
 mod over;
 mod steps;
+mod torn;
 
 use std::time::Duration;
 

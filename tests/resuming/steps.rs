@@ -177,7 +177,10 @@ async fn a_state_that_cannot_be_read_is_named_with_what_to_do() {
         "_kart/steps/{}/first/epoch.state",
         kart::TaskExt::key(&Train)
     );
-    workspace.replace(&path, "\"many\"".into()).await.unwrap();
+    let text = "\"many\"";
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    let object = format!("v=1 blake3={hash} code=c0de path=train.json\n{text}");
+    workspace.replace(&path, object.into()).await.unwrap();
     let story = story(&runner(&workspace, &Log::default()), Train).await;
     for part in [
         path.as_str(),

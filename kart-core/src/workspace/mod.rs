@@ -27,6 +27,7 @@ mod remote;
 mod requests;
 mod resume;
 mod retry;
+mod saved;
 #[cfg(feature = "fs")]
 mod scratch;
 mod size_limit;
@@ -47,6 +48,7 @@ pub use making::Making;
 pub(crate) use outputs::{Origin, OutputAddress, Publication, StoredOutput, Validity};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;
+pub(crate) use saved::{LaterForm, SavedObject};
 pub use write::CreateOutcome;
 
 use crate::{Result, StoreError};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use command::Command;
 pub use map::Map;
 pub(crate) use scope::AttemptScope;
-pub(crate) use step_store::StepStore;
+pub(crate) use step_store::{SaveScope, StepStore};
 pub use writer::Writer;
 
 use self::scope::ScopeState;

@@ -32,7 +32,8 @@ use super::run_context::RunContext;
 use super::task_lease::TaskLease;
 use crate::error::{BoxError, chain, is_interrupted, panic_text, permanent};
 use crate::model::{
-    AttemptScope, Body, Call, Context, Erased, NodeId, Redactor, RunApi, StepStore, Stored,
+    AttemptScope, Body, Call, Context, Erased, NodeId, Redactor, RunApi, SaveScope, StepStore,
+    Stored,
 };
 use crate::plan::Status;
 use crate::workspace::{CommitGuard, Making, Provenance};
@@ -250,7 +251,13 @@ impl Attempt<'_> {
         // The saves of the body end before its output is published.
         let saves = guard.child(None);
         let workspace = run.workspace.clone();
-        let steps = StepStore::new(workspace, node.key, self.making, saves.clone());
+        let save_scope = SaveScope {
+            key: node.key,
+            making: self.making,
+            path: Arc::clone(&path),
+            code: spec.code,
+        };
+        let steps = StepStore::new(workspace, save_scope, saves.clone());
         let steps = Arc::new(steps);
         let scope = AttemptScope::new(&run.stop, saves, run.grace, Arc::clone(&self.redactor));
         let context = Context::new(
