@@ -110,6 +110,7 @@ const PARTS_OF_RUN: &[&str] = &[
     "coordination",
     "reruns",
     "history",
+    "fresh",
     "run_context",
     "subtask_waits",
     "table",

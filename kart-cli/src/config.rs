@@ -300,6 +300,9 @@ impl Config {
         for name in parsed.all("rerun") {
             runner = runner.rerun(name);
         }
+        for name in parsed.all("fresh") {
+            runner = runner.fresh(name);
+        }
         Ok(runner)
     }
 }

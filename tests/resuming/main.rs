@@ -6,6 +6,7 @@ mod common;
 mod loops;
 mod makings;
 mod over;
+mod stale;
 mod steps;
 mod torn;
 

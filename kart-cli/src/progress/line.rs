@@ -157,6 +157,11 @@ fn trouble(event: &Event<'_>) -> Option<Line> {
             "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
             task.description(),
         )),
+        Event::StaleState { task } => Line::warning(format!(
+            "{} resumes from what other code has saved: --fresh {} discards it",
+            task.description(),
+            task.name(),
+        )),
         Event::TooLong {
             task,
             expected,

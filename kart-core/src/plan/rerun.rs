@@ -64,7 +64,8 @@ impl Selector {
     }
 }
 
-fn matches_name(wanted: &str, name: &str) -> bool {
+/// Returns whether somebody who writes `wanted` means a task of that name.
+pub(crate) fn matches_name(wanted: &str, name: &str) -> bool {
     name == wanted
         || name
             .strip_suffix(wanted)

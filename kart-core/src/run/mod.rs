@@ -8,6 +8,7 @@ mod coordination;
 mod errors;
 mod event_loop;
 mod executor;
+mod fresh;
 mod history;
 mod mailbox;
 mod message;

@@ -9,6 +9,7 @@ use tracing::Span;
 
 use super::coordination::Leases;
 use super::executor::Executor;
+use super::fresh::Fresh;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::output_cache::OutputCache;
@@ -33,6 +34,7 @@ pub(crate) struct RunContext {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) leases: Leases,
     pub(crate) reruns: Reruns,
+    pub(crate) fresh: Fresh,
     /// The run, if it is one of its own.
     pub(crate) run_id: Option<RunId>,
     /// Makes the attempts, if not this process.
@@ -65,6 +67,7 @@ impl RunContext {
             mailbox: Arc::default(),
             leases: leases.clone(),
             reruns,
+            fresh: Fresh::new(&settings.fresh),
             run_id,
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),

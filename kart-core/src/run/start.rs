@@ -312,12 +312,18 @@ pub(crate) async fn expand(
     let graph = threads::run(move |_| Graph::expand(roots, &limits))
         .await
         .map_err(|error| RunError::Runtime(error.into()))??;
-    let unknown = settings.rerun.as_ref().map(|tasks| tasks.unknown(&graph));
-    if let [first, ..] = unknown.unwrap_or_default().as_slice() {
-        return Err(RunError::Settings(format!(
-            "no task named `{first}` to run again; there are {}",
-            names(&graph)
-        )));
+    let fresh = Selector::Named(settings.fresh.clone());
+    for (tasks, what) in [
+        (settings.rerun.as_ref(), "run again"),
+        (Some(&fresh), "start afresh"),
+    ] {
+        let unknown = tasks.map(|tasks| tasks.unknown(&graph));
+        if let [first, ..] = unknown.unwrap_or_default().as_slice() {
+            return Err(RunError::Settings(format!(
+                "no task named `{first}` to {what}; there are {}",
+                names(&graph)
+            )));
+        }
     }
     Ok(Arc::new(graph))
 }

@@ -4,9 +4,12 @@
 //! the output that it is for. A power cut may leave an object empty or cut off; the hash shows it.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use percent_encoding::utf8_percent_encode;
 
+use super::Workspace;
 use super::provenance::{ENCODED, Fields};
+use crate::error::StoreError;
 
 /// The form that this release writes.
 const FORM: &str = "1";
@@ -60,6 +63,15 @@ impl SavedObject {
             .text("code")
             .zip(fields.text("path"))
             .map(|(code, path)| SavedObject { body, code, path }))
+    }
+}
+
+impl Workspace {
+    /// Deletes all saved state below a directory; returns how many objects there were.
+    pub(crate) async fn discard_saved(&self, directory: &str) -> Result<usize, StoreError> {
+        let saved = self.list(directory).await?;
+        try_join_all(saved.iter().map(|path| self.delete(path))).await?;
+        Ok(saved.len())
     }
 }
 

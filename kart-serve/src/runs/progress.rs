@@ -268,6 +268,14 @@ impl Progress {
                 ));
                 None
             }
+            Event::StaleState { task } => {
+                self.warn(&format!(
+                    "{} resumes from what other code has saved: `run --fresh {}` discards it",
+                    task.description(),
+                    task.name()
+                ));
+                None
+            }
             Event::TooLong { task, expected, .. } => {
                 self.warn(&format!(
                     "{} may take {expected:.1?}, longer than any run may: split it, or use cx.step, cx.save or cx.map",

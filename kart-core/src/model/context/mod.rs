@@ -34,6 +34,9 @@ pub(crate) trait RunApi: Debug + Send + Sync {
 
     /// Reports what the body is doing.
     fn message(&self, message: String);
+
+    /// Reports that the body resumes from what other code has saved.
+    fn resumes_stale_state(&self);
 }
 
 /// An output on its way.

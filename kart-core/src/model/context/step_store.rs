@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Context;
+use super::{Context, RunApi};
 use crate::error::{BoxError, Error, StoreError, interrupted};
 use crate::format::{Format, Json};
 use crate::key::Key;
@@ -37,16 +37,26 @@ pub(crate) struct StepStore {
     /// Set once this attempt has read or written any of them.
     is_used: AtomicBool,
     names: Mutex<HashSet<String>>,
+    run: Arc<dyn RunApi>,
+    /// Set once the run knows that other code saved some of them.
+    is_stale: AtomicBool,
 }
 
 impl StepStore {
-    pub(crate) fn new(workspace: Workspace, scope: SaveScope, guard: CommitGuard) -> Self {
+    pub(crate) fn new(
+        workspace: Workspace,
+        scope: SaveScope,
+        guard: CommitGuard,
+        run: Arc<dyn RunApi>,
+    ) -> Self {
         StepStore {
             workspace,
             scope,
             guard,
             is_used: AtomicBool::new(false),
             names: Mutex::default(),
+            run,
+            is_stale: AtomicBool::new(false),
         }
     }
 
@@ -84,12 +94,17 @@ impl StepStore {
 
     /// Returns what an object holds, if it is whole.
     pub(super) fn open(&self, path: &str, object: &Bytes) -> Result<Option<SavedObject>, Error> {
-        SavedObject::open(object).map_err(|error: LaterForm| Error::Saved {
+        let opened = SavedObject::open(object).map_err(|error: LaterForm| Error::Saved {
             operation: "read",
             location: self.workspace.display_url(path),
-            hint: "use the release of kart that wrote it, or delete the object",
+            hint: "use the release of kart that wrote it, or discard it with `--fresh`",
             source: error.into(),
-        })
+        })?;
+        let is_stale = |saved: &SavedObject| saved.code != self.scope.code;
+        if opened.as_ref().is_some_and(is_stale) && !self.is_stale.swap(true, Ordering::Relaxed) {
+            self.run.resumes_stale_state();
+        }
+        Ok(opened)
     }
 
     /// Saves what some code has made, unless there is a whole object already.
@@ -198,7 +213,8 @@ impl StepStore {
         Error::Saved {
             operation: "decode",
             location: self.workspace.display_url(path),
-            hint: "delete the object to have that part made again, or bump the task's `version` if its type has changed",
+            hint: "delete the object to have that part made again, discard all that the task has saved with `--fresh`, or \
+                   bump the task's `version` if its type has changed",
             source,
         }
     }

@@ -173,9 +173,16 @@ impl Attempt<'_> {
 
     /// Makes the attempt, here or at a worker, and hides secrets in its error.
     async fn make(&self) -> (AttemptEnd, Duration) {
-        let (end, elapsed) = match &self.run.executor {
-            Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
-            None => self.make_here().await,
+        let (run, node) = (self.run, self.run.graph.node(self.node));
+        let discarded = run
+            .fresh
+            .discard(&run.workspace, self.node, node, self.making);
+        let (end, elapsed) = match caught(async { Ok(discarded.await?) }).await {
+            Err(error) => (failed(error), Duration::ZERO),
+            Ok(()) => match &run.executor {
+                Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
+                None => self.make_here().await,
+            },
         };
         let redacted = |error| redacted(&self.redactor, error);
         let end = match end {
@@ -257,7 +264,8 @@ impl Attempt<'_> {
             path: Arc::clone(&path),
             code: spec.code,
         };
-        let steps = StepStore::new(workspace, save_scope, saves.clone());
+        let api = Arc::clone(&handle) as Arc<dyn RunApi>;
+        let steps = StepStore::new(workspace, save_scope, saves.clone(), Arc::clone(&api));
         let steps = Arc::new(steps);
         let scope = AttemptScope::new(&run.stop, saves, run.grace, Arc::clone(&self.redactor));
         let context = Context::new(
@@ -267,7 +275,7 @@ impl Attempt<'_> {
             self.number,
             &scope,
             Arc::clone(&steps),
-            Arc::clone(&handle) as Arc<dyn RunApi>,
+            api,
         );
         let inputs = match run.load(node).await {
             Ok(inputs) => inputs,

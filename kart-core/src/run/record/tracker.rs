@@ -31,6 +31,8 @@ pub(crate) struct RunTracker {
     pub(crate) log_sink: LogSink,
     deferred: Vec<NodeId>,
     stale_code: Vec<NodeId>,
+    /// Tasks that resume from what other code has saved.
+    stale_state: HashSet<NodeId>,
     /// Names of tasks that take longer than any run, which were warned about.
     too_long: HashSet<&'static str>,
     started: Instant,
@@ -64,6 +66,7 @@ impl RunTracker {
             log_sink,
             deferred: Vec::new(),
             stale_code: Vec::new(),
+            stale_state: HashSet::new(),
             too_long: HashSet::new(),
             started,
         }
@@ -151,6 +154,15 @@ impl RunTracker {
             total: now.total,
             message: now.message.as_deref(),
         });
+    }
+
+    /// Warns, once for each task, that it resumes from what other code has saved.
+    pub(crate) fn emit_stale_state(&mut self, node: NodeId) {
+        if self.stale_state.insert(node) {
+            self.emit(&Event::StaleState {
+                task: self.task(node),
+            });
+        }
     }
 
     /// Returns how long the task may take, according to past runs.

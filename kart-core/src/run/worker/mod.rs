@@ -3,7 +3,7 @@
 
 mod response;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -118,6 +118,7 @@ impl Worker {
                 fail_fast: false,
                 deadline: None,
                 rerun: None,
+                fresh: BTreeSet::new(),
                 run_log: false,
                 coordination: Coordination::None,
                 on_event: None,
