@@ -37,9 +37,9 @@ pub use kart_core::{
     Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Making, Map,
     MissingResource, ObjectInfo, OnCodeChange, Outcome, Owner, ParamError, ParamKind, ParamSpec,
     Permanent, Plan, Planned, Reader, RecordedOutcome, Redactor, Report, RequestCounts, Result,
-    RunError, RunId, RunSummary, Runner, Status, StopReason, StopToken, StoreError, SubtaskReport,
-    Task, TaskCounts, TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker, Workspace,
-    Writer, build, chain, dep, interrupted, key, permanent, registry,
+    RunError, RunId, RunSummary, Runner, SavedState, Status, StopReason, StopToken, StoreError,
+    SubtaskReport, Task, TaskCounts, TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Worker,
+    Workspace, Writer, build, chain, dep, interrupted, key, permanent, registry,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

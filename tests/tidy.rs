@@ -109,6 +109,7 @@ const PARTS_OF_RUN: &[&str] = &[
     "code_change",
     "coordination",
     "reruns",
+    "saved_state",
     "history",
     "fresh",
     "run_context",

@@ -44,7 +44,7 @@ pub use run_id::RunId;
 #[doc(hidden)]
 pub use workspace::layout;
 pub use workspace::{
-    CreateOutcome, Making, ObjectInfo, Provenance, Reader, RequestCounts, Workspace,
+    CreateOutcome, Making, ObjectInfo, Provenance, Reader, RequestCounts, SavedState, Workspace,
 };
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

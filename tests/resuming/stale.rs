@@ -1,6 +1,6 @@
 //! State that other code has saved is resumed and named, until it is discarded.
 
-use kart::{Event, RunError, Runner, Task, Workspace};
+use kart::{Event, RunError, Runner, Task, TaskExt as _, Workspace};
 
 use crate::common::{Log, memory};
 use crate::{runner, saved, story};
@@ -108,4 +108,16 @@ async fn others_keep_what_they_have_saved_and_a_name_that_no_task_has_is_an_erro
     let other = runner.fresh("Threefold");
     other.run(repaired::Parsed).await.unwrap_err();
     assert_eq!(log.take(), ["stale books/Parsed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_and_a_removal_begin_with_nothing_that_was_saved() {
+    let (_, log, runner) = saved_wrongly().await;
+    assert_eq!(rows(&runner.rerun("Parsed"), repaired::Parsed).await, 2);
+    assert_eq!(log.take(), ["parse"]);
+
+    let (workspace, log, runner) = saved_wrongly().await;
+    repaired::Parsed.remove(&workspace).await.unwrap();
+    assert_eq!(rows(&runner, repaired::Parsed).await, 2);
+    assert_eq!(log.take(), ["parse"]);
 }

@@ -7,6 +7,7 @@ use kart_core::layout::{self, QUARANTINE};
 use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord};
 use serde_json::json;
 
+use super::saved_state;
 use crate::ask::ask;
 use crate::out::{bytes, plural, time};
 use crate::target::rebuilt;
@@ -158,6 +159,7 @@ async fn garbage(session: &Session) -> Result<Vec<ObjectInfo>, End> {
         .records(|record| record.outcome == RecordedOutcome::Ran)
         .await?;
     let needed = needed(session, roots, &records).await?;
+    let finished = saved_state::finished(session).await?;
     let sidecars: HashSet<String> = entries
         .iter()
         .filter_map(|entry| layout::sidecar_of(&entry.path))
@@ -173,7 +175,7 @@ async fn garbage(session: &Session) -> Result<Vec<ObjectInfo>, End> {
             return !needed.paths.contains(&of);
         }
         if let Some(key) = layout::steps_at(path) {
-            return !needed.keys.contains(&key);
+            return !needed.keys.contains(&key) || finished.contains(path);
         }
         !layout::is_own(path) && written.contains(path) && !needed.paths.contains(path)
     };

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::history::attempt;
 use super::plan::reason;
+use super::saved_state::Saved;
 use crate::out::{Ink, brief, bytes, time};
 use crate::target::{Target, consumers, no_output, target};
 use crate::{End, FAILED, Session, params};
@@ -26,6 +27,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
     let made = records
         .iter()
         .find(|record| record.outcome == RecordedOutcome::Ran);
+    let saved = Saved::of(session, target.key).await?;
     let out = &session.out;
     if out.is_json {
         out.json(&json!({
@@ -36,6 +38,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
             "bytes": entry,
             "requires": requires,
             "consumers": consumers,
+            "saved": saved.json(),
             "attempts": records.iter().map(shape::attempt).collect::<Vec<_>>(),
         }));
         return Ok(());
@@ -81,6 +84,9 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
         if let Some(hash) = &record.blake3 {
             line("blake3", hash);
         }
+    }
+    for (at, text) in saved.lines().enumerate() {
+        line(if at == 0 { "saved" } else { "" }, &text);
     }
     for (label, tasks) in [("requires", &requires), ("required by", &consumers)] {
         for (at, task) in tasks.iter().take(SHOWN).enumerate() {

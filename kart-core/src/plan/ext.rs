@@ -127,7 +127,8 @@ pub trait TaskExt: Task + sealed::Sealed {
         }
     }
 
-    /// Deletes the output, so that the task is to be run again; whether there was one.
+    /// Deletes the output and all that the task has saved for its own resumption, so that the task is to be run again;
+    /// whether there was an output.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ pub trait TaskExt: Task + sealed::Sealed {
     fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
         let found = found(self);
         let task = describe(self);
-        async move { remove(&found?.1, task, workspace).await }
+        async move { remove(found?, task, workspace).await }
     }
 }
 
@@ -160,13 +161,13 @@ impl AnyTask {
         self.found().map(|(_, address)| address.path.to_string())
     }
 
-    /// Deletes the output, so that the task is to be run again; whether there was one.
+    /// Deletes the output and all that the task has saved; whether there was an output. See [`TaskExt::remove`].
     ///
     /// # Errors
     ///
     /// Those of [`TaskExt::remove`].
     pub async fn remove(&self, workspace: &Workspace) -> Result<bool, Error> {
-        remove(&self.found()?.1, format!("{self:?}"), workspace).await
+        remove(self.found()?, format!("{self:?}"), workspace).await
     }
 
     fn found(&self) -> Result<(Key, OutputAddress), Error> {
@@ -176,12 +177,14 @@ impl AnyTask {
 }
 
 async fn remove(
-    address: &OutputAddress,
+    (key, address): (Key, OutputAddress),
     task: String,
     workspace: &Workspace,
 ) -> Result<bool, Error> {
     let removed = address.remove(workspace).await;
-    removed.map_err(|error| error.of(task, workspace.display_url(&address.path)))
+    let removed = removed.map_err(|error| error.of(task, workspace.display_url(&address.path)))?;
+    workspace.remove_saved_state(key).await?;
+    Ok(removed)
 }
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {

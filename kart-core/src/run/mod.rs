@@ -19,6 +19,7 @@ mod remote;
 mod reruns;
 mod run_context;
 mod runner;
+mod saved_state;
 mod scheduler;
 mod settings;
 mod shutdown;

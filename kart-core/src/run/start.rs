@@ -16,6 +16,7 @@ use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
 use super::reruns::Reruns;
 use super::run_context::RunContext;
+use super::saved_state;
 use super::settings::{Coordination, FIRST_NEWS, Settings, pause_after};
 use super::shutdown::{self, Closing};
 use crate::error::StoreError;
@@ -42,6 +43,7 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
+    let all = Arc::clone(&graph);
     let result = Box::pin(start(
         &settings,
         run_id,
@@ -56,6 +58,13 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
             participant.sweep_unclaimed().await;
         }
         participant.leave().await;
+    };
+    let leaving = async {
+        if settings.run_log && participant.is_sweeping() {
+            Box::pin(saved_state::sweep(&settings.workspace, &all, leaving)).await;
+        } else {
+            leaving.await;
+        }
     };
     if closing.within(leaving).await.is_none() {
         tracing::warn!("gave up leaving the workspace: the store does not answer");

@@ -26,6 +26,8 @@ pub(crate) const HEARTBEATS: &str = "_kart/workers";
 pub(crate) const PROGRESS: &str = "_kart/progress";
 /// What bodies have saved.
 pub(crate) const STEPS: &str = "_kart/steps";
+/// The reruns that are unfinished.
+pub(crate) const RERUNS: &str = "_kart/reruns";
 /// The uploads that are under way.
 pub(super) const UPLOADS: &str = "_kart/uploads";
 /// The files of a directory that are being written.
@@ -162,7 +164,7 @@ pub(crate) fn progress(worker: RunId) -> String {
 
 /// The reruns of the roots of that name.
 pub(crate) fn reruns(roots: Key) -> String {
-    format!("{OWN}/reruns/{roots}")
+    format!("{RERUNS}/{roots}")
 }
 
 /// The uploads to one place.

@@ -48,6 +48,7 @@ pub use making::Making;
 pub(crate) use outputs::{Origin, OutputAddress, Publication, StoredOutput, Validity};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;
+pub use saved::SavedState;
 pub(crate) use saved::{LaterForm, SavedObject};
 pub use write::CreateOutcome;
 

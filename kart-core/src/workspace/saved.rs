@@ -3,13 +3,17 @@
 //! The line is `v=1 blake3=… code=… path=…`: the hash of the rest, the fingerprint of the code that saved it, and the path of
 //! the output that it is for. A power cut may leave an object empty or cut off; the hash shows it.
 
+use std::collections::HashSet;
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use percent_encoding::utf8_percent_encode;
 
-use super::Workspace;
 use super::provenance::{ENCODED, Fields};
+use super::{Making, Workspace, layout};
 use crate::error::StoreError;
+use crate::key::Key;
 
 /// The form that this release writes.
 const FORM: &str = "1";
@@ -40,6 +44,15 @@ impl SavedObject {
         object.into()
     }
 
+    /// Returns the path of the output that an object is for, which may be cut off after its header.
+    pub(crate) fn path_of(object: &[u8]) -> Option<String> {
+        let end = object.iter().position(|byte| *byte == b'\n')?;
+        let fields = Fields(std::str::from_utf8(&object[..end]).ok()?);
+        fields
+            .text("path")
+            .filter(|_| fields.get("v") == Some(FORM))
+    }
+
     /// Returns `None` for an object that is torn, or has no envelope.
     pub(crate) fn open(object: &Bytes) -> Result<Option<Self>, LaterForm> {
         let Some(end) = object.iter().position(|byte| *byte == b'\n') else {
@@ -66,7 +79,61 @@ impl SavedObject {
     }
 }
 
+/// One object that a body has saved for its own resumption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedState {
+    /// The key of the task.
+    pub key: Key,
+    /// The making that it belongs to; `None` for what an earlier release has saved, which nobody resumes.
+    pub making: Option<Making>,
+    /// What it is called below that: `download.step`, `epoch.state`, and for a loop `map.map/` with the name of a chunk.
+    pub name: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// When it was written, by the clock of the store.
+    pub modified: SystemTime,
+}
+
 impl Workspace {
+    /// Returns what the tasks of these keys have saved for their own resumption, in the order of the paths. Costs one
+    /// listing.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer.
+    pub async fn saved_state(&self, keys: &[Key]) -> Result<Vec<SavedState>, StoreError> {
+        let directory = match keys {
+            [key] => layout::steps(*key),
+            _ => layout::STEPS.to_owned(),
+        };
+        let keys: HashSet<Key> = keys.iter().copied().collect();
+        let objects = self.objects(&directory).await?.into_iter();
+        let saved = objects.filter_map(|object| {
+            let key = layout::steps_at(&object.path).filter(|key| keys.contains(key))?;
+            let making = layout::making_at(&object.path);
+            let depth = if making.is_some() { 4 } else { 3 };
+            let name = object.path.splitn(depth + 1, '/').nth(depth)?.to_owned();
+            Some(SavedState {
+                key,
+                making,
+                name,
+                bytes: object.bytes,
+                modified: object.modified,
+            })
+        });
+        Ok(saved.collect())
+    }
+
+    /// Deletes all that the task of a key has saved for its own resumption; returns how many objects there were.
+    ///
+    /// # Errors
+    ///
+    /// The store could not do it.
+    pub async fn remove_saved_state(&self, key: Key) -> Result<usize, StoreError> {
+        self.discard_saved(&layout::steps(key)).await
+    }
+
     /// Deletes all saved state below a directory; returns how many objects there were.
     pub(crate) async fn discard_saved(&self, directory: &str) -> Result<usize, StoreError> {
         let saved = self.list(directory).await?;

@@ -6,6 +6,7 @@
 //! that share the work find `{id}/done` once all is made; the next run of these roots deletes it.
 
 mod record;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,6 +15,7 @@ use futures_util::future::try_join_all;
 
 pub(crate) use self::record::Made;
 use self::record::{Record, Rerun};
+pub(crate) use self::unfinished::Unfinished;
 use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::model::NodeId;
