@@ -34,13 +34,13 @@ pub use kart_core::format;
 pub use kart_core::{
     AnyTask, Artifact, AttemptFuture, AttemptRequest, AttemptResponse, BoxError, Command,
     Completion, Context, Coordination, Counts, CreateOutcome, Dep, Durability, Error, Estimate,
-    Event, Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Map,
+    Event, Executor, Failure, File, Format, Given, Interrupted, Interruption, Key, Making, Map,
     MissingResource, ObjectInfo, OnCodeChange, OnTypeChange, Outcome, OutputState, Owner,
     ParamError, ParamKind, ParamSpec, Permanent, Plan, Planned, Provenance, Reader,
     RecordedOutcome, Redactor, Report, RequestCounts, Result, RunError, RunId, RunSummary, Runner,
-    Status, StopReason, StopToken, StoreError, StoredOutput, SubtaskReport, Task, TaskCounts,
-    TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Verify, Worker, Workspace, Writer, build,
-    chain, dep, interrupted, key, permanent, registry,
+    SavedState, Status, StopReason, StopToken, StoreError, StoredOutput, SubtaskReport, Task,
+    TaskCounts, TaskExt, TaskInfo, TaskRecord, TaskReport, TaskSpec, Verify, Worker, Workspace,
+    Writer, build, chain, dep, interrupted, key, permanent, registry,
 };
 #[cfg(feature = "macros")]
 pub use kart_macros::task;

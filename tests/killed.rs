@@ -130,15 +130,16 @@ async fn killed_everywhere(moment: Moment, coordination: Coordination) -> usize 
                 "{note} ran again, killed at {at} ({moment:?})"
             );
         }
-        // A liveness object without claims stays until somebody sweeps.
-        for prefix in ["_kart/claims", "_kart/steps"] {
-            let left = workspace.list(prefix).await.unwrap();
-            // What a kill leaves after the output is there goes when somebody has to do with it again.
-            assert!(
-                left.is_empty() || before.contains_key(&Top.path()),
-                "{left:?}, killed at {at}"
-            );
-        }
+        // A liveness object without claims stays until somebody sweeps, and a claim until somebody has to do with it again.
+        let left = workspace.list("_kart/claims").await.unwrap();
+        assert!(
+            left.is_empty() || before.contains_key(&Top.path()),
+            "{left:?}, killed at {at}"
+        );
+        let left = workspace.list("_kart/steps").await.unwrap();
+        // Without coordination nobody looks for what others have left.
+        let is_left = before.contains_key(&Top.path()) && coordination == Coordination::None;
+        assert!(left.is_empty() || is_left, "{left:?}, killed at {at}");
         if is_done {
             return at;
         }
@@ -184,4 +185,46 @@ async fn a_rerun_that_is_killed_anywhere_leaves_the_old_output_or_the_new_one() 
 #[task]
 async fn counted(#[resource] counter: &Arc<AtomicUsize>) -> kart::Result<usize> {
     Ok(counter.fetch_add(1, Ordering::SeqCst))
+}
+
+/// Gives how often its step was done.
+#[task]
+async fn stepped(
+    #[context] cx: &kart::Context,
+    #[resource] counter: &Arc<AtomicUsize>,
+) -> kart::Result<usize> {
+    let count = async { Ok::<_, kart::Error>(counter.fetch_add(1, Ordering::SeqCst) + 1) };
+    cx.step("step", count).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_kill_anywhere_a_removal_and_a_rerun_use_nothing_that_was_saved() {
+    for (at, moment) in (0..).flat_map(|at| [(at, Moment::Before), (at, Moment::After)]) {
+        for removes in [true, false] {
+            let counter = Arc::new(AtomicUsize::new(0));
+            let process = Mortal::new(at, moment);
+            let doomed = Runner::new(&process.workspace()).resource(Arc::clone(&counter));
+            let is_done = run_until_killed(&process, &doomed, Stepped).await;
+            let workspace = process.survivors();
+            let runner = Runner::new(&workspace).resource(Arc::clone(&counter));
+            let again = if removes {
+                Stepped.remove(&workspace).await.unwrap();
+                runner
+            } else {
+                runner.rerun("Stepped")
+            };
+            let before = counter.load(Ordering::SeqCst);
+            let report = again.run(Stepped).await.unwrap();
+            let output = report.output(&Stepped).await.unwrap();
+            assert_eq!(output, before + 1, "killed at {at} ({moment:?})");
+            assert_eq!(
+                workspace.list("_kart/steps").await.unwrap(),
+                Vec::<String>::new()
+            );
+            if is_done && !removes {
+                assert!(at > 8, "{at}");
+                return;
+            }
+        }
+    }
 }

@@ -323,6 +323,9 @@ impl Config {
         for name in parsed.all("rerun") {
             runner = runner.rerun(name);
         }
+        for name in parsed.all("fresh") {
+            runner = runner.fresh(name);
+        }
         Ok(runner)
     }
 }

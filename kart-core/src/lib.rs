@@ -44,8 +44,8 @@ pub use run_id::RunId;
 #[doc(hidden)]
 pub use workspace::layout;
 pub use workspace::{
-    CreateOutcome, Durability, ObjectInfo, OutputState, Provenance, Reader, RequestCounts,
-    Workspace,
+    CreateOutcome, Durability, Making, ObjectInfo, OutputState, Provenance, Reader, RequestCounts,
+    SavedState, Workspace,
 };
 
 /// What the code that `#[task]` generates uses. Not part of the public interface: it changes

@@ -165,7 +165,8 @@ async fn items_saved(workspace: &Workspace) -> Vec<String> {
     for path in saved(workspace).await {
         let chunk = workspace.read(&path).await.unwrap().unwrap();
         let chunk = String::from_utf8(chunk.to_vec()).unwrap();
-        for line in chunk.lines() {
+        // The first line is that of the envelope.
+        for line in chunk.lines().skip(1) {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             let square = line["result"].as_u64().unwrap();
             items.push(square.isqrt().to_string());

@@ -4,8 +4,11 @@
 mod common;
 
 mod loops;
+mod makings;
 mod over;
+mod stale;
 mod steps;
+mod torn;
 
 use std::time::Duration;
 

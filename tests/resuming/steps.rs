@@ -173,8 +173,14 @@ async fn a_task_longer_than_the_deadline_finishes_over_several_runs() {
 #[tokio::test]
 async fn a_state_that_cannot_be_read_is_named_with_what_to_do() {
     let workspace = memory();
-    let path = format!("_kart/steps/{}/epoch.state", kart::TaskExt::key(&Train));
-    workspace.replace(&path, "\"many\"".into()).await.unwrap();
+    let path = format!(
+        "_kart/steps/{}/first/epoch.state",
+        kart::TaskExt::key(&Train)
+    );
+    let text = "\"many\"";
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    let object = format!("v=1 blake3={hash} code=c0de path=train.json\n{text}");
+    workspace.replace(&path, object.into()).await.unwrap();
     let story = story(&runner(&workspace, &Log::default()), Train).await;
     for part in [
         path.as_str(),

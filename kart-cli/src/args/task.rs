@@ -68,7 +68,7 @@ fn parameter(spec: &'static TaskSpec, param: &'static ParamSpec) -> Arg {
 }
 
 /// Options of kart's own besides the settings; a parameter of such a name is `--task-NAME`.
-const OWN: [&str; 49] = [
+const OWN: [&str; 50] = [
     "abandon",
     "ack-permanent",
     "all",
@@ -90,6 +90,7 @@ const OWN: [&str; 49] = [
     "engine",
     "expand",
     "format",
+    "fresh",
     "help",
     "json",
     "last",

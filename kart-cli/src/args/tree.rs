@@ -148,7 +148,12 @@ fn run(command: clap::Command) -> clap::Command {
         "FILE",
         "Write a report of the run as one HTML file",
     );
-    let command = command.arg(report);
+    let fresh = Arg::new("fresh")
+        .long("fresh")
+        .value_name("TASK")
+        .action(ArgAction::Append)
+        .help("Discard what the tasks of this name have saved, before they run; repeatable");
+    let command = command.arg(report).arg(fresh);
     #[cfg(feature = "restate")]
     let command = command.arg(switch(
         "detach",

@@ -105,7 +105,7 @@ async fn leave(
 }
 
 /// Options that mean nothing for a run that nobody waits for.
-const HERE: [&str; 3] = ["abandon", "report", "rerun"];
+const HERE: [&str; 4] = ["abandon", "fresh", "report", "rerun"];
 
 /// Settings that have no say in a run that is left to the workers, and what holds in their place.
 const WITHOUT_SAY: [(&str, &str); 2] = [

@@ -7,6 +7,7 @@ use kart_core::layout::{self, QUARANTINE};
 use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord, registry};
 use serde_json::json;
 
+use super::saved_state;
 use crate::ask::ask;
 use crate::out::{bytes, plural, time};
 use crate::target::rebuilt;
@@ -165,6 +166,7 @@ async fn find(session: &Session, before: SystemTime) -> Result<Found, End> {
     let entries = session.workspace.objects("").await?;
     let records = session.workspace.records(|_| true).await?;
     let needed = needed(session, roots, &records).await?;
+    let finished = saved_state::finished(session).await?;
     let linked: HashSet<&str> = registry::tasks().iter().map(|spec| spec.name).collect();
     let names = |record: &TaskRecord| linked.contains(record.task.as_str());
     // The newest record of a path comes first: it says who made what is there.
@@ -184,7 +186,10 @@ async fn find(session: &Session, before: SystemTime) -> Result<Found, End> {
         let path = entry.path.as_str();
         let of = layout::sidecar_of(path);
         let (is_needed, is_linked) = match layout::steps_at(path) {
-            Some(key) => (needed.keys.contains(&key), is_linked_of.get(&key)),
+            Some(key) => {
+                let is_needed = needed.keys.contains(&key) && !finished.contains(path);
+                (is_needed, is_linked_of.get(&key))
+            }
             None if of.is_none() && layout::is_own(path) => continue,
             None => {
                 let output = of.as_deref().unwrap_or(path);

@@ -16,6 +16,7 @@ pub(crate) mod list;
 mod plan;
 mod rm;
 mod run;
+mod saved_state;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
 mod show;

@@ -1,10 +1,11 @@
-//! `rm`: outputs are deleted, so that they are made again.
+//! `rm`: outputs and what their tasks have saved are deleted, so that they are made again.
 
 use std::collections::BTreeSet;
 
 use kart_core::{AnyTask, OutputState, StoredOutput};
 use serde_json::json;
 
+use super::saved_state;
 use crate::ask::ask;
 use crate::out::plural;
 use crate::target::{consumers, target};
@@ -31,6 +32,7 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
     } else {
         named
     };
+    let saved = saved_state::of_tasks(session, &tasks).await?;
     let own = tasks.iter().filter(|task| !task.spec().external);
     let outputs = own.map(|task| task.stored(&session.workspace));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
@@ -48,9 +50,9 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
             _ => there.push(output),
         }
     }
-    if there.is_empty() {
+    if there.is_empty() && saved.is_empty() {
         if session.out.is_json {
-            session.out.json(&json!({"deleted": []}));
+            session.out.json(&json!({"deleted": [], "saved_state": 0}));
         } else {
             session
                 .out
@@ -68,25 +70,25 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
                 .line(format!("… and {} more", there.len() - SHOWN));
         }
     }
-    let count = there.len();
-    ask(
-        session,
-        &format!(
-            "Delete {count} output{} in {}?",
-            plural(count),
-            session.workspace.location()
-        ),
-    )?;
+    let outputs = format!("{} output{}", there.len(), plural(there.len()));
+    let what = match (there.is_empty(), saved.is_empty()) {
+        (_, true) => outputs,
+        (true, false) => saved_state::described(&saved),
+        (false, false) => format!("{outputs}, and {}", saved_state::described(&saved)),
+    };
+    let location = session.workspace.location();
+    ask(session, &format!("Delete {what} in {location}?"))?;
     for output in &there {
         output.remove().await?;
     }
+    saved_state::remove(session, &saved).await?;
     if session.out.is_json {
         let paths: Vec<_> = there.iter().map(StoredOutput::path).collect();
-        session.out.json(&json!({"deleted": paths}));
-    } else {
         session
             .out
-            .line(format!("deleted {count} output{}", plural(count)));
+            .json(&json!({"deleted": paths, "saved_state": saved.len()}));
+    } else {
+        session.out.line(format!("deleted {what}"));
     }
     Ok(())
 }

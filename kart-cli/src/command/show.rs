@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::history::attempt;
 use super::plan::reason;
+use super::saved_state::Saved;
 use crate::out::{Ink, brief, bytes, time};
 use crate::target::{Target, consumers, target};
 use crate::{End, FAILED, Session, params};
@@ -30,6 +31,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
     let made = records
         .iter()
         .find(|record| is_there && record.outcome == RecordedOutcome::Ran);
+    let saved = Saved::of(session, target.key).await?;
     let out = &session.out;
     if out.is_json {
         out.json(&json!({
@@ -42,6 +44,7 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
             "made_by": state.provenance().map(|made| json!({"task": made.task, "key": made.key.to_string(), "run": made.run.map(|run| run.to_string()), "code": made.code, "bytes": made.bytes, "blake3": made.blake3()})),
             "requires": requires,
             "consumers": consumers,
+            "saved": saved.json(),
             "attempts": records.iter().map(shape::attempt).collect::<Vec<_>>(),
         }));
         return Ok(());
@@ -87,6 +90,9 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
         if let Some(hash) = &record.blake3 {
             line("blake3", hash);
         }
+    }
+    for (at, text) in saved.lines().enumerate() {
+        line(if at == 0 { "saved" } else { "" }, &text);
     }
     for (label, tasks) in [("requires", &requires), ("required by", &consumers)] {
         for (at, task) in tasks.iter().take(SHOWN).enumerate() {

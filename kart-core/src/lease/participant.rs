@@ -85,6 +85,10 @@ impl Participant {
         self.sweeps.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweeps.load(Ordering::Relaxed)
+    }
+
     /// The liveness that claims are made under: a new one at first, and after a loss.
     async fn liveness(&self) -> Result<Arc<Liveness>, StoreError> {
         let mut liveness = self.liveness.lock().await;

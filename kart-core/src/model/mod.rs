@@ -24,7 +24,7 @@ pub use any::{AnyTask, show};
 pub use artifact::Artifact;
 pub(crate) use call::Resources;
 pub use call::{Call, external, finish};
-pub(crate) use context::{AttemptScope, OutputFuture, RunApi, StepStore};
+pub(crate) use context::{AttemptScope, OutputFuture, RunApi, SaveScope, StepStore};
 pub use context::{Command, Context, Map, Writer};
 pub use dep::{Dep, dep};
 pub use given::{Given, ParamError, build};

@@ -131,14 +131,19 @@ pub trait TaskExt: Task + sealed::Sealed {
         output_in(&graph(self)?, workspace)
     }
 
-    /// Deletes the output, so that the task is to be run again; whether there was one.
+    /// Deletes the output and all that the task has saved for its own resumption, so that the task is to be run again;
+    /// whether there was an output.
     ///
     /// # Errors
     ///
     /// Those of [`try_key`](Self::try_key), and [`Error::Store`] if it cannot be deleted.
     fn remove(&self, workspace: &Workspace) -> impl Future<Output = Result<bool, Error>> + Send {
-        let output = graph(self).and_then(|graph| output_in(&graph, workspace));
-        async move { output?.remove().await }
+        let found =
+            graph(self).and_then(|graph| Ok((found_in(&graph)?.0, output_in(&graph, workspace)?)));
+        async move {
+            let (key, output) = found?;
+            remove(key, &output).await
+        }
     }
 }
 
@@ -174,13 +179,13 @@ impl AnyTask {
         self.stored(workspace)?.accept(self.spec().name).await
     }
 
-    /// Deletes the output, so that the task is to be run again; whether there was one.
+    /// Deletes the output and all that the task has saved; whether there was an output. See [`TaskExt::remove`].
     ///
     /// # Errors
     ///
     /// Those of [`TaskExt::remove`].
     pub async fn remove(&self, workspace: &Workspace) -> Result<bool, Error> {
-        self.stored(workspace)?.remove().await
+        remove(self.try_key()?, &self.stored(workspace)?).await
     }
 
     /// Returns the output of the task in a workspace, whether it is there or not.
@@ -199,6 +204,12 @@ impl AnyTask {
     fn graph(&self) -> Result<Graph, Error> {
         Graph::expand(vec![self.clone().into_dyn()], &ExpandLimits::default())
     }
+}
+
+async fn remove(key: Key, output: &StoredOutput) -> Result<bool, Error> {
+    let removed = output.remove().await?;
+    output.workspace.remove_saved_state(key).await?;
+    Ok(removed)
 }
 
 fn graph<T: Task>(task: &T) -> Result<Graph, Error> {

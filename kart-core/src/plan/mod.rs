@@ -19,5 +19,5 @@ pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
 pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
-pub(crate) use rerun::{Selector, marks};
+pub(crate) use rerun::{Mark, Selector, marks, matches_name};
 pub(crate) use survey::{Finding, Lookups, check_outputs, survey};

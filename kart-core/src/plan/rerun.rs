@@ -8,6 +8,8 @@ use super::graph::Graph;
 use super::survey::Status;
 use crate::key::Key;
 use crate::model::{NodeId, TaskSpec, linked};
+use crate::run_id::RunId;
+use crate::workspace::Making;
 
 /// The tasks that a rerun begins with; all that depends on them is part of it too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,24 +64,39 @@ impl Selector {
     }
 }
 
-fn matches_name(wanted: &str, name: &str) -> bool {
+/// Returns whether somebody who writes `wanted` means a task of that name.
+pub(crate) fn matches_name(wanted: &str, name: &str) -> bool {
     name == wanted
         || name
             .strip_suffix(wanted)
             .is_some_and(|above| above.ends_with('/'))
 }
 
+/// Why a task runs again although its output may exist, and for which rerun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) status: Status,
+    pub(crate) making: Making,
+}
+
+/// A rerun: its id, which tasks it begins with, and what was made for it.
+pub(crate) type Marking<'r> = (RunId, &'r Selector, &'r HashSet<Key>);
+
 /// Returns the tasks that run again although their output may exist: those that the reruns select, and all that depends on
 /// them, but for those that were made for their rerun from inputs that are as they should be.
 ///
-/// The marks spread upwards along reversed edges, since nodes have no helpful order.
+/// A task that several reruns are for is made for the newest of them. The marks spread upwards along reversed edges, since nodes
+/// have no helpful order.
 pub(crate) fn marks<'r>(
     graph: &Graph,
-    reruns: impl IntoIterator<Item = (&'r Selector, &'r HashSet<Key>)>,
-) -> HashMap<NodeId, Status> {
+    reruns: impl IntoIterator<Item = Marking<'r>>,
+) -> HashMap<NodeId, Mark> {
     let mut marks = HashMap::new();
     let mut dependents = None;
-    for (selector, made) in reruns {
+    let mut reruns: Vec<Marking<'r>> = reruns.into_iter().collect();
+    reruns.sort_unstable_by_key(|(id, ..)| *id);
+    for (id, selector, made) in reruns {
+        let making = Making::Rerun(id);
         let dependents = dependents.get_or_insert_with(|| dependents_of(graph));
         // Each task that is reached, and whether it runs again. What was made runs again above what does.
         let mut reached: HashMap<NodeId, bool> = HashMap::new();
@@ -93,7 +110,7 @@ pub(crate) fn marks<'r>(
             let status = selector.selects(spec, node.key);
             let is_made = made.contains(&node.key);
             if let Some(status) = status.filter(|_| !is_made) {
-                marks.insert(id, status);
+                marks.insert(id, Mark { status, making });
             }
             if is_made || status.is_some() {
                 open.push((id, !is_made));
@@ -106,7 +123,9 @@ pub(crate) fn marks<'r>(
                 continue;
             }
             if runs {
-                marks.entry(id).or_insert(Status::Downstream);
+                let status = Status::Downstream;
+                let mark = marks.entry(id).or_insert(Mark { status, making });
+                mark.making = making;
             }
             for &dependent in &dependents[id.index()] {
                 let is_made = made.contains(&graph.node(dependent).key);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
+use super::rerun::Mark;
 use crate::error::Error;
 use crate::model::NodeId;
 use crate::workspace::{OutputState, Workspace};
@@ -63,7 +64,7 @@ impl Status {
 pub(crate) async fn survey(
     graph: &Graph,
     workspace: &Workspace,
-    marks: &HashMap<NodeId, Status>,
+    marks: &HashMap<NodeId, Mark>,
 ) -> Result<Vec<Status>, Error> {
     let mut statuses = vec![Status::NotNeeded; graph.len()];
     let mut reached = vec![false; graph.len()];
@@ -72,7 +73,7 @@ pub(crate) async fn survey(
     while !level.is_empty() {
         let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
             level.drain(..).partition(|node| marks.contains_key(node));
-        let marked = marked.into_iter().map(|node| (node, marks[&node]));
+        let marked = marked.into_iter().map(|node| (node, marks[&node].status));
         let found = check_outputs(graph, unknown, workspace).await?;
         for (node, status) in marked.chain(found.statuses) {
             statuses[node.index()] = status;

@@ -201,6 +201,13 @@ pub enum Event<'a> {
         /// The task.
         task: TaskInfo<'a>,
     },
+    /// A task resumes from what other code has saved, with [`Context::step`](crate::Context::step),
+    /// [`save`](crate::Context::save) or [`map`](crate::Context::map); [`Runner::fresh`](crate::Runner::fresh) discards it.
+    /// Emitted once for each task.
+    StaleState {
+        /// The task.
+        task: TaskInfo<'a>,
+    },
     /// A task is not started, because its past durations exceed the time left until the deadline.
     Deferred {
         /// The task.
@@ -278,6 +285,11 @@ impl Event<'_> {
             Event::StaleCode { task } => format!(
                 "{} was made by other code, and is kept: bump its `version`, or use --on-code-change rerun",
                 task.description(),
+            ),
+            Event::StaleState { task } => format!(
+                "{} resumes from what other code has saved: --fresh {} discards it",
+                task.description(),
+                task.name(),
             ),
             Event::TooLong {
                 task,

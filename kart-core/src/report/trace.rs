@@ -154,6 +154,9 @@ impl Event<'_> {
             Event::StaleCode { task } => {
                 tell!(warn, task, "made by other code than today's");
             }
+            Event::StaleState { task } => {
+                tell!(warn, task, "resumes from what other code has saved");
+            }
             Event::Deferred {
                 task,
                 expected,

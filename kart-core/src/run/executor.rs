@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::model::OnTypeChange;
 use crate::run::errors::error_text::texts;
 use crate::run::subtask_report::SubtaskReport;
+use crate::workspace::Making;
 
 /// The future that [`Executor::attempt`] returns.
 pub type AttemptFuture<'a> =
@@ -45,6 +46,9 @@ pub struct AttemptRequest {
     /// What to do about inputs with fields that their type does not have.
     #[serde(default)]
     pub on_type_change: OnTypeChange,
+    /// The making that the attempt is part of: what the body saves belongs to it.
+    #[serde(default)]
+    pub making: Making,
     /// The task's `timeout`, for executors. Workers know it themselves.
     #[serde(skip)]
     pub timeout: Option<Duration>,

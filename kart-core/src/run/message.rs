@@ -15,6 +15,7 @@ use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, NodeId, Stored};
 use crate::plan::{Lookups, Status};
+use crate::workspace::Making;
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) enum Message {
     /// The body has taken its answers, and waits for more.
     BodyBlocked(NodeId),
     Progress(NodeId, ProgressNow),
+    /// The body resumes from what other code has saved.
+    StaleState(NodeId),
     SubtaskRequested(SubtaskRequest),
     SubtaskCancelled {
         by: NodeId,
@@ -56,6 +59,7 @@ pub(crate) enum Message {
 pub(crate) struct AttemptJob {
     pub(crate) node: NodeId,
     pub(crate) status: Status,
+    pub(crate) making: Making,
     /// The number of the attempt, from 1.
     pub(crate) number: u32,
     /// The lease that the last attempt kept for this one.
@@ -135,6 +139,16 @@ pub(crate) struct ProgressNow {
     pub(crate) done: u64,
     pub(crate) total: u64,
     pub(crate) message: Option<String>,
+    /// Whether it resumes from what other code has saved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) resumes_stale_state: bool,
+}
+
+impl ProgressNow {
+    /// Returns whether the body has reported anything.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.total > 0 || self.done > 0 || self.message.is_some()
+    }
 }
 
 /// The result of a lookup of these tasks.

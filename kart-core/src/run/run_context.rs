@@ -9,6 +9,7 @@ use tracing::Span;
 
 use super::coordination::Leases;
 use super::executor::Executor;
+use super::fresh::Fresh;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::output_cache::OutputCache;
@@ -35,6 +36,7 @@ pub(crate) struct RunContext {
     pub(crate) leases: Leases,
     pub(crate) reruns: Reruns,
     pub(crate) type_changes: Arc<TypeChanges>,
+    pub(crate) fresh: Fresh,
     /// The run, if it is one of its own.
     pub(crate) run_id: Option<RunId>,
     /// Makes the attempts, if not this process.
@@ -69,6 +71,7 @@ impl RunContext {
             leases: leases.clone(),
             reruns,
             type_changes: Arc::new(TypeChanges::new(settings.on_type_change)),
+            fresh: Fresh::new(&settings.fresh),
             run_id,
             executor: settings.executor.clone(),
             shared_dir_verified: AtomicBool::new(false),

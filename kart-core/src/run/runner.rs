@@ -164,6 +164,16 @@ impl Runner {
         self
     }
 
+    /// Discards what the tasks of that name have saved with [`Context::step`](crate::Context::step),
+    /// [`save`](crate::Context::save) or [`map`](crate::Context::map), before their bodies run for the first time in this
+    /// run. A name is as in [`rerun`](Self::rerun), and you can call this for several names. With an
+    /// [`executor`](Self::executor) it does not reach the subtasks of remote attempts.
+    #[must_use]
+    pub fn fresh(mut self, name: impl Into<String>) -> Self {
+        self.settings.fresh.insert(name.into());
+        self
+    }
+
     /// Sets whether the run drops the unfinished reruns of its roots: outputs that they have not made yet stay as they are.
     /// `false` by default.
     #[must_use]

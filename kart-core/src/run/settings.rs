@@ -1,6 +1,6 @@
 //! The settings of a run: plain data that every part of the run may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) stop: StopToken,
     /// The tasks to run again although their output exists.
     pub(crate) rerun: Option<Selector>,
+    /// The names of the tasks that discard what they have saved.
+    pub(crate) fresh: BTreeSet<String>,
     /// Whether to drop the unfinished reruns of the roots.
     pub(crate) abandons_reruns: bool,
     pub(crate) on_code_change: OnCodeChange,
@@ -112,6 +114,7 @@ impl Settings {
             grace: GRACE,
             stop: StopToken::new(),
             rerun: None,
+            fresh: BTreeSet::new(),
             abandons_reruns: false,
             on_code_change: OnCodeChange::default(),
             verify: Verify::default(),

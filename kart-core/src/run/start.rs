@@ -16,13 +16,14 @@ use super::record::log_sink::LogSink;
 use super::record::tracker::emit;
 use super::reruns::Reruns;
 use super::run_context::RunContext;
+use super::saved_state;
 use super::settings::{Coordination, FIRST_NEWS, Settings, pause_after};
 use super::shutdown::{self, Closing};
 use crate::error::StoreError;
 use crate::lease::Participant;
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{
-    ExpandLimits, ExpandProgress, Graph, Lookups, Selector, Status, check_outputs, describe,
+    ExpandLimits, ExpandProgress, Graph, Lookups, Mark, Selector, Status, check_outputs, describe,
 };
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::run_id::RunId;
@@ -42,6 +43,7 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
     let participant = Participant::new(&settings.workspace, settings.ttl, run_id.to_string());
     let participant = Arc::new(participant);
     let _dropped = AbandonOnDrop(Arc::clone(&participant));
+    let all = Arc::clone(&graph);
     let result = Box::pin(start(
         &settings,
         run_id,
@@ -56,6 +58,13 @@ pub(crate) async fn run(settings: Arc<Settings>, roots: Vec<AnyTask>) -> Result<
             participant.sweep_unclaimed().await;
         }
         participant.leave().await;
+    };
+    let leaving = async {
+        if settings.run_log && participant.is_sweeping() {
+            Box::pin(saved_state::sweep(&settings.workspace, &all, leaving)).await;
+        } else {
+            leaving.await;
+        }
     };
     if closing.within(leaving).await.is_none() {
         tracing::warn!("gave up leaving the workspace: the store does not answer");
@@ -191,7 +200,7 @@ async fn settle_reruns(
     graph: &Graph,
     history: &History,
     reruns: &mut Reruns,
-) -> Result<HashMap<NodeId, Status>, StoreError> {
+) -> Result<HashMap<NodeId, Mark>, StoreError> {
     if settings.coordination == Coordination::Exclusive {
         // Another run may have gone on with them while this one waited for it.
         reruns.reload().await?;
@@ -313,12 +322,18 @@ pub(crate) async fn expand(
     let graph = threads::run(move |_| Graph::expand(roots, &limits))
         .await
         .map_err(|error| RunError::Runtime(error.into()))??;
-    let unknown = settings.rerun.as_ref().map(|tasks| tasks.unknown(&graph));
-    if let [first, ..] = unknown.unwrap_or_default().as_slice() {
-        return Err(RunError::Settings(format!(
-            "no task named `{first}` to run again; there are {}",
-            names(&graph)
-        )));
+    let fresh = Selector::Named(settings.fresh.clone());
+    for (tasks, what) in [
+        (settings.rerun.as_ref(), "run again"),
+        (Some(&fresh), "start afresh"),
+    ] {
+        let unknown = tasks.map(|tasks| tasks.unknown(&graph));
+        if let [first, ..] = unknown.unwrap_or_default().as_slice() {
+            return Err(RunError::Settings(format!(
+                "no task named `{first}` to {what}; there are {}",
+                names(&graph)
+            )));
+        }
     }
     Ok(Arc::new(graph))
 }

@@ -50,9 +50,6 @@ pub(crate) mod facade {
 /// lies there, whose day it may not be. Only provenance can tell.
 const NOT_YET: &[Kind] = &[Kind::Days];
 
-/// The promises that it is known not to keep yet: nobody looks for saved state beside a complete output.
-const NOT_KEPT_YET: &[Promise] = &[Promise::NothingSaved];
-
 const PROCESSES: usize = 4;
 
 fn number(name: &str) -> Option<u64> {
@@ -77,7 +74,7 @@ fn settings(seed: u64) -> Settings {
             }
         }
     }
-    let mut leaves_out = NOT_KEPT_YET.to_vec();
+    let mut leaves_out = Vec::new();
     if let Ok(unkept) = env::var("KART_SIMULATION_UNKEPT") {
         let is_named =
             |promise: &&Promise| unkept.split(',').any(|name| name == format!("{promise:?}"));

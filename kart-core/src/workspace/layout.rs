@@ -5,7 +5,9 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::Making;
 use crate::key::Key;
+use crate::key::path::encode_segment;
 use crate::lease_protocol::ProcessId;
 use crate::run_id::RunId;
 
@@ -24,6 +26,8 @@ pub(crate) const HEARTBEATS: &str = "_kart/workers";
 pub(crate) const PROGRESS: &str = "_kart/progress";
 /// What bodies have saved.
 pub(crate) const STEPS: &str = "_kart/steps";
+/// The reruns that are unfinished.
+pub(crate) const RERUNS: &str = "_kart/reruns";
 /// The uploads that are under way.
 pub(super) const UPLOADS: &str = "_kart/uploads";
 /// The files of a directory that are being written.
@@ -118,15 +122,39 @@ pub(super) fn is_heartbeat(path: &str) -> bool {
     below(HEARTBEATS, path).is_some()
 }
 
-/// What the body of a task has saved.
+/// All that the bodies of a task have saved.
 pub(crate) fn steps(key: Key) -> String {
     format!("{STEPS}/{key}")
+}
+
+/// What the bodies of a task have saved for one making of its output.
+pub(crate) fn steps_of(key: Key, making: Making) -> String {
+    format!("{STEPS}/{key}/{making}")
+}
+
+/// A step or a state that a body saves, or the directory of a loop; `ending` says which.
+pub(crate) fn step(key: Key, making: Making, name: &str, ending: &str) -> String {
+    let name = encode_segment(name);
+    format!("{}/{name}.{ending}", steps_of(key, making))
+}
+
+/// A chunk of finished items in the directory of their loop.
+pub(crate) fn chunk(directory: &str, number: u128) -> String {
+    format!("{directory}/{number:032x}.jsonl")
 }
 
 /// Returns whose saved state it is.
 #[must_use]
 pub fn steps_at(path: &str) -> Option<Key> {
     below(STEPS, path)?.split('/').next()?.parse().ok()
+}
+
+/// Returns which making saved state belongs to; `None` for what a release before has left.
+#[must_use]
+pub fn making_at(path: &str) -> Option<Making> {
+    let mut parts = below(STEPS, path)?.splitn(3, '/').skip(1);
+    let making = parts.next()?.parse().ok()?;
+    parts.next().map(|_| making)
 }
 
 /// What the bodies of one worker tell of themselves.
@@ -136,7 +164,7 @@ pub(crate) fn progress(worker: RunId) -> String {
 
 /// The reruns of the roots of that name.
 pub(crate) fn reruns(roots: Key) -> String {
-    format!("{OWN}/reruns/{roots}")
+    format!("{RERUNS}/{roots}")
 }
 
 /// The uploads to one place.
@@ -225,7 +253,13 @@ mod tests {
     fn what_is_made_into_a_path_is_read_back_from_it() {
         let (key, run) = (Key::of(b"a"), RunId::now());
         assert_eq!(claim_at(&claim(key, 7)), Some((key, 7)));
-        assert_eq!(steps_at(&format!("{}/a.step", steps(key))), Some(key));
+        for making in [Making::First, Making::Again, Making::Rerun(run)] {
+            let path = step(key, making, "a/b", "step");
+            assert_eq!(
+                (steps_at(&path), making_at(&path)),
+                (Some(key), Some(making))
+            );
+        }
         let process = ProcessId(5);
         assert_eq!(heartbeat_at(&heartbeat(process)), Some(process));
         let segment = RunObject::at(&run_segment(run, 3));

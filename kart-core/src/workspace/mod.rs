@@ -17,6 +17,7 @@ pub mod layout;
 mod list;
 #[cfg(feature = "fs")]
 mod local;
+mod making;
 mod open;
 mod output_state;
 mod outputs;
@@ -29,6 +30,7 @@ mod remote;
 mod requests;
 mod resume;
 mod retry;
+mod saved;
 #[cfg(feature = "fs")]
 mod scratch;
 mod size_limit;
@@ -46,10 +48,13 @@ pub(crate) use backend::{Content, Mode};
 pub(crate) use commit_guard::{CommitGuard, Committing};
 pub use durability::Durability;
 pub use list::ObjectInfo;
+pub use making::Making;
 pub use output_state::OutputState;
 pub(crate) use outputs::{Maker, OutputAddress, Publication};
 pub use provenance::Provenance;
 pub use requests::RequestCounts;
+pub use saved::SavedState;
+pub(crate) use saved::{LaterForm, SavedObject};
 pub use write::CreateOutcome;
 
 use crate::{Result, StoreError};

@@ -12,7 +12,7 @@ use crate::run_id::RunId;
 const FORM: &str = "1";
 
 /// What would end a field or is no printable ASCII.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'\\');
+pub(super) const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'\\');
 
 /// The provenance of an output. It travels with the object as metadata, or lies beside it where the store keeps none.
 ///
@@ -119,20 +119,23 @@ impl Provenance {
 }
 
 /// The fields of a text, each `name=value`.
-struct Fields<'a>(&'a str);
+pub(super) struct Fields<'a>(pub(super) &'a str);
 
 impl<'a> Fields<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         let mut fields = self.0.split(' ');
         fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         let text = percent_decode_str(self.get(name)?).decode_utf8().ok()?;
         Some(text.into_owned())
     }
 
-    fn parse<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, ProvenanceError> {
+    pub(super) fn parse<T: FromStr>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, ProvenanceError> {
         let value = self.get(name).map(str::parse);
         value.transpose().map_err(|_| ProvenanceError::Field(name))
     }

@@ -1,10 +1,10 @@
 //! The finished items of a loop, in chunk objects.
 //!
-//! A chunk is a text of lines, `{"item":"KEY","result":JSON}`. It is written whole and never changed, so
+//! A chunk is a text of lines, `{"item":"KEY","result":JSON}`, in an envelope. It is written whole and never changed, so
 //! that a kill loses what was not written yet and nothing else; many small ones are merged into one, which
 //! is written before they are deleted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,6 +17,7 @@ use super::step_store::StepStore;
 use crate::error::{BoxError, Error};
 use crate::format::{Format as _, Json};
 use crate::key::Key;
+use crate::workspace::layout;
 
 /// More than that many chunks are merged into one.
 const MOST_CHUNKS: usize = 32;
@@ -132,35 +133,41 @@ impl<'a> Chunks<'a> {
             let read = self.steps.workspace.read_many(group.to_vec()).await;
             for (at, bytes) in read.into_iter().enumerate() {
                 let number = number * MOST_CHUNKS + at;
-                if let Some(bytes) = bytes? {
-                    each(self, number, &paths[number], &bytes)?;
+                let (path, bytes) = (&paths[number], bytes?.unwrap_or_default());
+                if let Some(saved) = self.steps.open(path, &bytes)? {
+                    each(self, number, path, &saved.body)?;
                 }
             }
         }
         Ok(paths)
     }
 
-    /// Writes many chunks as few, and then deletes them; what is in both meanwhile is the same.
+    /// Writes many chunks as few, and then deletes them; what is in both meanwhile is the same. Torn ones hold nothing.
     async fn merge(&mut self, paths: Vec<String>) -> Result<Vec<String>, Error> {
         let mut kept = Vec::new();
-        let mut merged = Vec::new();
+        let mut merged: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut old = Vec::new();
         for path in paths {
-            let Some(bytes) = self.steps.workspace.read(&path).await? else {
+            let Some(saved) = self.steps.read(&path).await? else {
+                old.push(path);
                 continue;
             };
-            if bytes.len() > MERGED_BYTES / 2 {
+            if saved.body.len() > MERGED_BYTES / 2 {
                 kept.push(path);
                 continue;
             }
-            merged.extend_from_slice(&bytes);
             old.push(path);
-            if merged.len() > MERGED_BYTES {
-                kept.push(self.write(std::mem::take(&mut merged)).await?);
+            let lines = merged.entry(saved.code.clone()).or_default();
+            lines.extend_from_slice(&saved.body);
+            if lines.len() > MERGED_BYTES {
+                let lines = std::mem::take(lines);
+                kept.push(self.write(&lines, &saved.code).await?);
             }
         }
-        if !merged.is_empty() {
-            kept.push(self.write(merged).await?);
+        for (code, lines) in merged {
+            if !lines.is_empty() {
+                kept.push(self.write(&lines, &code).await?);
+            }
         }
         for path in old {
             self.steps.delete(&path).await?;
@@ -198,8 +205,8 @@ impl<'a> Chunks<'a> {
         path: &str,
     ) -> Result<HashMap<ItemKey, R>, Error> {
         let mut results = HashMap::new();
-        if let Some(bytes) = self.steps.workspace.read(path).await? {
-            self.each_line(path, &bytes, |item, text| {
+        if let Some(saved) = self.steps.read(path).await? {
+            self.each_line(path, &saved.body, |item, text| {
                 results.insert(item, self.decode(path, text)?);
                 Ok(())
             })?;
@@ -230,8 +237,7 @@ impl<'a> Chunks<'a> {
     /// Writes what is not written yet.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         if !self.buffer.is_empty() {
-            let buffer = self.buffer.clone();
-            self.write(buffer).await?;
+            self.write(&self.buffer, self.steps.code()).await?;
             self.buffer.clear();
             self.has_any = true;
         }
@@ -246,10 +252,10 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    async fn write(&self, bytes: Vec<u8>) -> Result<String, Error> {
+    async fn write(&self, lines: &[u8], code: &str) -> Result<String, Error> {
         // No two processes write the same chunk, and a chunk is never changed.
-        let path = format!("{}/{:032x}.jsonl", self.directory, fastrand::u128(..));
-        self.steps.create(&path, bytes.into()).await?;
+        let path = layout::chunk(&self.directory, fastrand::u128(..));
+        self.steps.create_of(&path, lines, code).await?;
         Ok(path)
     }
 }

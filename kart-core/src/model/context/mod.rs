@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use command::Command;
 pub use map::Map;
 pub(crate) use scope::AttemptScope;
-pub(crate) use step_store::StepStore;
+pub(crate) use step_store::{SaveScope, StepStore};
 pub use writer::Writer;
 
 use self::scope::ScopeState;
@@ -34,6 +34,9 @@ pub(crate) trait RunApi: Debug + Send + Sync {
 
     /// Reports what the body is doing.
     fn message(&self, message: String);
+
+    /// Reports that the body resumes from what other code has saved.
+    fn resumes_stale_state(&self);
 }
 
 /// An output on its way.

@@ -2,44 +2,62 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Context;
+use super::{Context, RunApi};
 use crate::error::{BoxError, Error, StoreError, interrupted};
 use crate::format::{Format, Json};
 use crate::key::Key;
-use crate::key::path::encode_segment;
-use crate::workspace::{CommitGuard, CreateOutcome, Workspace, layout};
+use crate::workspace::{
+    CommitGuard, CreateOutcome, LaterForm, Making, SavedObject, Workspace, layout,
+};
 
-/// The objects that one task saves, under `_kart/steps/{key}/`, in the hands of one attempt: when the attempt is
-/// over, nothing is read or written any more.
+/// What the saves of one attempt belong to.
+#[derive(Debug)]
+pub(crate) struct SaveScope {
+    pub(crate) key: Key,
+    pub(crate) making: Making,
+    /// The path of the output.
+    pub(crate) path: Arc<str>,
+    /// The fingerprint of the code that saves.
+    pub(crate) code: &'static str,
+}
+
+/// The objects that one task saves for one making of its output, under `_kart/steps/{key}/{making}/`, in the hands of one
+/// attempt: when the attempt is over, nothing is read or written any more.
 #[derive(Debug)]
 pub(crate) struct StepStore {
     pub(super) workspace: Workspace,
-    key: Key,
+    scope: SaveScope,
     guard: CommitGuard,
     /// Set once this attempt has read or written any of them.
     is_used: AtomicBool,
     names: Mutex<HashSet<String>>,
+    run: Arc<dyn RunApi>,
+    /// Set once the run knows that other code saved some of them.
+    is_stale: AtomicBool,
 }
 
 impl StepStore {
-    pub(crate) fn new(workspace: Workspace, key: Key, guard: CommitGuard) -> Self {
+    pub(crate) fn new(
+        workspace: Workspace,
+        scope: SaveScope,
+        guard: CommitGuard,
+        run: Arc<dyn RunApi>,
+    ) -> Self {
         StepStore {
             workspace,
-            key,
+            scope,
             guard,
             is_used: AtomicBool::new(false),
             names: Mutex::default(),
+            run,
+            is_stale: AtomicBool::new(false),
         }
-    }
-
-    fn directory(&self) -> String {
-        layout::steps(self.key)
     }
 
     /// Returns the place of `name`, whose ending tells what kind it is.
@@ -48,7 +66,7 @@ impl StepStore {
     ///
     /// The attempt is over.
     pub(super) fn path(&self, name: &str, ending: &str) -> Result<String, Error> {
-        let path = format!("{}/{}.{ending}", self.directory(), encode_segment(name));
+        let path = layout::step(self.scope.key, self.scope.making, name, ending);
         self.ensure_open(&path)?;
         self.is_used.store(true, Ordering::Relaxed);
         Ok(path)
@@ -66,22 +84,60 @@ impl StepStore {
         })
     }
 
-    /// Creates an object, unless there is one.
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> Result<CreateOutcome, Error> {
+    /// Returns what was saved, if it is there and whole.
+    pub(super) async fn read(&self, path: &str) -> Result<Option<SavedObject>, Error> {
+        match self.workspace.read(path).await? {
+            Some(object) => self.open(path, &object),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns what an object holds, if it is whole.
+    pub(super) fn open(&self, path: &str, object: &Bytes) -> Result<Option<SavedObject>, Error> {
+        let opened = SavedObject::open(object).map_err(|error: LaterForm| Error::Saved {
+            operation: "read",
+            location: self.workspace.display_url(path),
+            hint: "use the release of kart that wrote it, or discard it with `--fresh`",
+            source: error.into(),
+        })?;
+        let is_stale = |saved: &SavedObject| saved.code != self.scope.code;
+        if opened.as_ref().is_some_and(is_stale) && !self.is_stale.swap(true, Ordering::Relaxed) {
+            self.run.resumes_stale_state();
+        }
+        Ok(opened)
+    }
+
+    /// Saves what some code has made, unless there is a whole object already.
+    pub(super) async fn create_of(
+        &self,
+        path: &str,
+        body: &[u8],
+        code: &str,
+    ) -> Result<CreateOutcome, Error> {
         self.ensure_open(path)?;
-        Ok(self
-            .workspace
-            .create_guarded(path, bytes, &self.guard)
-            .await?)
+        let object = SavedObject::seal(body, code, &self.scope.path);
+        let (workspace, guard) = (&self.workspace, &self.guard);
+        let created = workspace.create_guarded(path, object.clone(), guard);
+        if let CreateOutcome::Exists(first) = created.await? {
+            if let Some(first) = self.open(path, &first)? {
+                return Ok(CreateOutcome::Exists(first.body));
+            }
+            workspace.replace_guarded(path, object, guard).await?;
+        }
+        Ok(CreateOutcome::Written)
     }
 
     /// Writes an object in place of the last one.
-    async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+    async fn replace(&self, path: &str, body: &[u8]) -> Result<(), Error> {
         self.ensure_open(path)?;
-        Ok(self
-            .workspace
-            .replace_guarded(path, bytes, &self.guard)
-            .await?)
+        let object = SavedObject::seal(body, self.scope.code, &self.scope.path);
+        let replaced = self.workspace.replace_guarded(path, object, &self.guard);
+        Ok(replaced.await?)
+    }
+
+    /// The fingerprint of the code that saves.
+    pub(super) fn code(&self) -> &'static str {
+        self.scope.code
     }
 
     /// Deletes an object whose content has been written elsewhere.
@@ -91,14 +147,20 @@ impl StepStore {
         Ok(())
     }
 
-    /// Deletes all of it, if this attempt has used any: the output is published.
+    /// Deletes all of it, if this attempt has used any: the output is published. What belongs to makings for other reruns
+    /// stays, since other processes may be at them.
     pub(crate) async fn clear(&self) {
         if !self.is_used.load(Ordering::Relaxed) {
             return;
         }
+        let is_over = |path: &String| {
+            let making = layout::making_at(path);
+            making == Some(self.scope.making) || !matches!(making, Some(Making::Rerun(_)))
+        };
         let cleared = async {
-            for path in self.workspace.list(&self.directory()).await? {
-                self.workspace.delete(&path).await?;
+            let saved = self.workspace.list(&layout::steps(self.scope.key)).await?;
+            for path in saved.iter().filter(|path| is_over(path)) {
+                self.workspace.delete(path).await?;
             }
             Ok::<_, StoreError>(())
         };
@@ -151,7 +213,8 @@ impl StepStore {
         Error::Saved {
             operation: "decode",
             location: self.workspace.display_url(path),
-            hint: "delete the object to have that part made again, or bump the task's `version` if its type has changed",
+            hint: "delete the object to have that part made again, discard all that the task has saved with `--fresh`, or \
+                   bump the task's `version` if its type has changed",
             source,
         }
     }
@@ -179,7 +242,7 @@ impl Context {
     /// is saved, and where it has been saved before, `work` is not polled at all.
     ///
     /// The result is kept as JSON under `_kart/steps/` until the task's output is published, and what is
-    /// returned is what was read back, the first time too. A bumped `version` starts afresh.
+    /// returned is what was read back, the first time too. A bumped `version` and a rerun start afresh.
     ///
     /// # Errors
     ///
@@ -214,12 +277,12 @@ impl Context {
         let steps = self.steps();
         let path = steps.path(name, "step")?;
         let _name = steps.begin(&path)?;
-        if let Some(bytes) = steps.workspace.read(&path).await.map_err(Error::from)? {
-            return Ok(steps.decode(&path, bytes)?);
+        if let Some(saved) = steps.read(&path).await? {
+            return Ok(steps.decode(&path, saved.body)?);
         }
         let result = work.await?;
         let bytes = steps.encode(&path, &result)?;
-        let kept = match steps.create(&path, bytes.clone()).await? {
+        let kept = match steps.create_of(&path, &bytes, steps.code()).await? {
             CreateOutcome::Written => bytes,
             // Another process was first: all go on with the same.
             CreateOutcome::Exists(first) => first,
@@ -265,7 +328,7 @@ impl Context {
         let steps = self.steps();
         let path = steps.path(name, "state")?;
         let bytes = steps.encode(&path, state)?;
-        steps.replace(&path, bytes).await
+        steps.replace(&path, &bytes).await
     }
 
     /// The state that was saved last under that name, by this attempt or another, here or elsewhere.
@@ -279,8 +342,8 @@ impl Context {
     ) -> Result<Option<S>, Error> {
         let steps = self.steps();
         let path = steps.path(name, "state")?;
-        match steps.workspace.read(&path).await? {
-            Some(bytes) => steps.decode(&path, bytes).map(Some),
+        match steps.read(&path).await? {
+            Some(saved) => steps.decode(&path, saved.body).map(Some),
             None => Ok(None),
         }
     }

@@ -9,8 +9,8 @@ mod run_handle;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span, info_span};
 
 use self::acquire::{Acquired, acquire};
 use self::inputs::LoadFailure;
-use self::publish::{Output, publish};
+use self::publish::{Output, encode, publish};
 use self::run_handle::RunHandle;
 use super::errors::error_text::redacted;
 use super::errors::unavailable::is_unavailable;
@@ -32,11 +32,11 @@ use super::run_context::RunContext;
 use super::task_lease::TaskLease;
 use crate::error::{BoxError, chain, is_interrupted, panic_text, permanent};
 use crate::model::{
-    AttemptScope, Body, Call, Context, DynTask, Erased, LARGE_BYTES, NodeId, Redactor, RunApi,
-    StepStore, Stored,
+    AttemptScope, Body, Call, Context, Erased, NodeId, Redactor, RunApi, SaveScope, StepStore,
+    Stored,
 };
 use crate::plan::Status;
-use crate::workspace::{CommitGuard, Provenance};
+use crate::workspace::{CommitGuard, Making, Provenance};
 
 /// The encoded output of a body.
 struct Encoded {
@@ -51,6 +51,7 @@ struct Attempt<'a> {
     node: NodeId,
     number: u32,
     status: Status,
+    making: Making,
     lease: &'a TaskLease,
     redactor: Arc<Redactor>,
     /// Whether the body runs on a thread of its own.
@@ -92,6 +93,7 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
         node,
         number,
         status: job.status,
+        making: job.making,
         lease: &lease,
         redactor: Redactor::of(run.graph.node(node).task.as_ref()),
         is_on_thread: AtomicBool::new(false),
@@ -170,9 +172,16 @@ impl Attempt<'_> {
 
     /// Makes the attempt, here or at a worker, and hides secrets in its error.
     async fn make(&self) -> (AttemptEnd, Duration) {
-        let (end, elapsed) = match &self.run.executor {
-            Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
-            None => self.make_here().await,
+        let (run, node) = (self.run, self.run.graph.node(self.node));
+        let discarded = run
+            .fresh
+            .discard(&run.workspace, self.node, node, self.making);
+        let (end, elapsed) = match caught(async { Ok(discarded.await?) }).await {
+            Err(error) => (failed(error), Duration::ZERO),
+            Ok(()) => match &run.executor {
+                Some(executor) => Box::pin(self.make_remote(executor.as_ref())).await,
+                None => self.make_here().await,
+            },
         };
         let redacted = |error| redacted(&self.redactor, error);
         let end = match end {
@@ -188,7 +197,14 @@ impl Attempt<'_> {
 
     async fn make_remote(&self, executor: &dyn Executor) -> (AttemptEnd, Duration) {
         let started = Instant::now();
-        let attempt = client::attempt(self.run, executor, self.node, self.number, self.status);
+        let attempt = client::attempt(
+            self.run,
+            executor,
+            self.node,
+            self.number,
+            self.status,
+            self.making,
+        );
         let (end, elapsed) = match caught(attempt).await {
             Ok(ended) => ended,
             Err(error) => (failed(error), None),
@@ -248,7 +264,15 @@ impl Attempt<'_> {
         let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
         // The saves of the body end before its output is published.
         let saves = guard.child(None);
-        let steps = StepStore::new(run.workspace.clone(), node.key, saves.clone());
+        let workspace = run.workspace.clone();
+        let save_scope = SaveScope {
+            key: node.key,
+            making: self.making,
+            path: Arc::clone(&path),
+            code: spec.code,
+        };
+        let api = Arc::clone(&handle) as Arc<dyn RunApi>;
+        let steps = StepStore::new(workspace, save_scope, saves.clone(), Arc::clone(&api));
         let steps = Arc::new(steps);
         let scope = AttemptScope::new(&run.stop, saves, run.grace, Arc::clone(&self.redactor));
         let context = Context::new(
@@ -258,7 +282,7 @@ impl Attempt<'_> {
             self.number,
             &scope,
             Arc::clone(&steps),
-            Arc::clone(&handle) as Arc<dyn RunApi>,
+            api,
         );
         let inputs = match run.load(node).await {
             Ok(inputs) => inputs,
@@ -378,27 +402,4 @@ pub(crate) async fn caught<T>(
 ) -> Result<T, BoxError> {
     let result = AssertUnwindSafe(step).catch_unwind().await;
     result.unwrap_or_else(|payload| Err(panic_text(payload.as_ref()).into()))
-}
-
-/// Encodes an output, on a thread of its own if the last output of that task name was large.
-async fn encode(
-    run: &RunContext,
-    task: &Arc<dyn DynTask>,
-    output: &Erased,
-) -> Result<Stored, BoxError> {
-    let name = task.spec().name;
-    let large = || run.large.lock().unwrap_or_else(PoisonError::into_inner);
-    let was_large = large().contains(name);
-    let stored = if was_large {
-        Stored::of_large(Arc::clone(task), Arc::clone(output)).await?
-    } else {
-        Stored::of(task.as_ref(), output)?
-    };
-    let is_large = stored.size()? >= LARGE_BYTES as u64;
-    if is_large && !was_large {
-        large().insert(name);
-    } else if was_large && !is_large {
-        large().remove(name);
-    }
-    Ok(stored)
 }

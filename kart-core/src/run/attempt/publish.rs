@@ -1,14 +1,16 @@
-//! Publishes an output: create-only where the path holds the key, by one replacing write elsewhere.
+//! Encodes and publishes an output: create-only where the path holds the key, by one replacing write elsewhere.
 
 use std::io::{BufRead as _, BufReader};
+use std::sync::{Arc, PoisonError};
 
 use tokio::task::spawn_blocking;
 
 use crate::error::BoxError;
 use crate::format::File;
-use crate::model::Stored;
+use crate::model::{DynTask, Erased, LARGE_BYTES, Stored};
 use crate::plan::{Node, Status};
 use crate::run::message::Published;
+use crate::run::run_context::RunContext;
 use crate::workspace::{CommitGuard, Content, Mode, Provenance, Publication, Workspace};
 
 /// An output to be published.
@@ -18,6 +20,29 @@ pub(super) struct Output<'a> {
     pub(super) path: &'a str,
     pub(super) stored: &'a Stored,
     pub(super) provenance: &'a Provenance,
+}
+
+/// Encodes an output, on a thread of its own if the last output of that task name was large.
+pub(super) async fn encode(
+    run: &RunContext,
+    task: &Arc<dyn DynTask>,
+    output: &Erased,
+) -> Result<Stored, BoxError> {
+    let name = task.spec().name;
+    let large = || run.large.lock().unwrap_or_else(PoisonError::into_inner);
+    let was_large = large().contains(name);
+    let stored = if was_large {
+        Stored::of_large(Arc::clone(task), Arc::clone(output)).await?
+    } else {
+        Stored::of(task.as_ref(), output)?
+    };
+    let is_large = stored.size()? >= LARGE_BYTES as u64;
+    if is_large && !was_large {
+        large().insert(name);
+    } else if was_large && !is_large {
+        large().remove(name);
+    }
+    Ok(stored)
 }
 
 pub(super) async fn publish(

@@ -252,6 +252,10 @@ impl RunApi for RunHandle {
     fn message(&self, message: String) {
         self.note(|now| now.message = Some(message));
     }
+
+    fn resumes_stale_state(&self) {
+        self.run.send(Message::StaleState(self.node));
+    }
 }
 
 /// A wait of a body for an answer. Dropped without one, it cancels the request.

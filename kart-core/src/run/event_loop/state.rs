@@ -135,9 +135,16 @@ impl RunState {
             Message::BodyBlocked(node) => self.on_body_blocked(node),
             Message::Progress(node, now) => {
                 // A remote attempt may have ended since its worker reported this.
-                if self.table.state(node).is_under_way() {
+                let is_under_way = self.table.state(node).is_under_way();
+                if is_under_way && now.resumes_stale_state {
+                    self.record(move |tracker| tracker.emit_stale_state(node));
+                }
+                if is_under_way && now.is_reported() {
                     self.record(move |tracker| tracker.emit_progress(node, &now));
                 }
+            }
+            Message::StaleState(node) => {
+                self.record(move |tracker| tracker.emit_stale_state(node));
             }
             Message::SubtaskRequested(request) => self.on_subtask_requested(request),
             Message::SubtaskCancelled { by, id } => self.on_subtask_cancelled(by, id),
@@ -216,6 +223,7 @@ impl RunState {
         AttemptJob {
             node,
             status: self.table.status(node),
+            making: self.table.making(node),
             number,
             lease,
         }

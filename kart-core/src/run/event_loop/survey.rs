@@ -11,7 +11,7 @@ use super::opening::Prepared;
 use super::state::RunState;
 use crate::error::{Error, StoreError, chain};
 use crate::model::NodeId;
-use crate::plan::{Finding, Graph, Lookups, Status, check_outputs};
+use crate::plan::{Finding, Graph, Lookups, Mark, Status, check_outputs};
 use crate::report::{Event, Interruption, Outcome, RunError};
 use crate::run::message::{FailedAttempt, Lookup, Message};
 use crate::run::preflight;
@@ -25,7 +25,7 @@ const EARLY_START_DELAY: Duration = Duration::from_millis(200);
 
 impl RunState {
     /// Makes these tasks run again although their output may exist; `changed` are those whose outputs other code made.
-    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>, changed: HashSet<NodeId>) {
+    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Mark>, changed: HashSet<NodeId>) {
         self.table.mark(marks);
         self.changed = changed;
     }
@@ -60,9 +60,13 @@ impl RunState {
     }
 
     /// Starts one dispatched attempt of each of these roots, by its number.
-    pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Status, u32)]) {
+    pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Mark, u32)]) {
         self.is_dispatched = true;
-        for &(root, status, number) in roots {
+        for &(root, mark, number) in roots {
+            let status = mark.status;
+            if status.replaces() {
+                self.table.mark(HashMap::from([(root, mark)]));
+            }
             self.table.attempts_mut(root).number = number;
             self.table.need_with_inputs(root, status);
         }

@@ -35,6 +35,8 @@ pub(crate) struct RunTracker {
     /// The outputs that other tasks have at the paths of those that run.
     in_place: HashMap<NodeId, Provenance>,
     replaced: Vec<NodeId>,
+    /// Tasks that resume from what other code has saved.
+    stale_state: HashSet<NodeId>,
     /// Names of tasks that take longer than any run, which were warned about.
     too_long: HashSet<&'static str>,
     started: Instant,
@@ -70,6 +72,7 @@ impl RunTracker {
             stale_code: Vec::new(),
             in_place: HashMap::new(),
             replaced: Vec::new(),
+            stale_state: HashSet::new(),
             too_long: HashSet::new(),
             started,
         }
@@ -157,6 +160,15 @@ impl RunTracker {
             total: now.total,
             message: now.message.as_deref(),
         });
+    }
+
+    /// Warns, once for each task, that it resumes from what other code has saved.
+    pub(crate) fn emit_stale_state(&mut self, node: NodeId) {
+        if self.stale_state.insert(node) {
+            self.emit(&Event::StaleState {
+                task: self.task(node),
+            });
+        }
     }
 
     /// Returns how long the task may take, according to past runs.

@@ -16,6 +16,7 @@ use crate::run::executor::{AttemptRequest, AttemptResponse, Executor};
 use crate::run::message::{AttemptEnd, Message, Published};
 use crate::run::run_context::RunContext;
 use crate::run::subtask_report::SubtaskReport;
+use crate::workspace::Making;
 
 /// How long NFS may hide a new file with its usual settings, and a little more.
 const NFS_VISIBILITY: Duration = Duration::from_secs(40);
@@ -28,8 +29,9 @@ pub(crate) async fn attempt(
     node: NodeId,
     number: u32,
     status: Status,
+    making: Making,
 ) -> Result<(AttemptEnd, Option<Duration>), BoxError> {
-    let request = request(run, node, number, status)?;
+    let request = request(run, node, number, status, making)?;
     let (end, elapsed, subtasks) = end_of(executor.attempt(request).await?);
     if matches!(end, AttemptEnd::Published(_) | AttemptEnd::AlreadyComplete) {
         verify_visible(run, node).await?;
@@ -68,6 +70,7 @@ fn request(
     id: NodeId,
     number: u32,
     status: Status,
+    making: Making,
 ) -> Result<AttemptRequest, BoxError> {
     let node = run.graph.node(id);
     let spec = node.task.spec();
@@ -80,6 +83,7 @@ fn request(
         attempt: number,
         replaces: status.replaces() || status == Status::TypeChanged,
         on_type_change: run.type_changes.policy(),
+        making,
         timeout: spec.timeout,
         code: spec.code.to_owned(),
         build: registry::fingerprint().to_owned(),

@@ -50,25 +50,26 @@ impl ProgressPublisher {
 
     /// Notes the progress of the body of one of those tasks.
     pub(crate) fn take(self: &Arc<Self>, event: &Event<'_>, keys: &[Key]) {
-        let Event::Progress {
-            task,
-            done,
-            total,
-            message,
-        } = event
-        else {
+        let (Event::Progress { task, .. } | Event::StaleState { task }) = event else {
             return;
         };
         if !keys.contains(&task.key()) {
             return;
         }
-        let now = ProgressNow {
-            done: *done,
-            total: *total,
-            message: message.map(str::to_owned),
-        };
         let mut telling = self.lock();
-        telling.now.insert(task.key(), now);
+        let now = telling.now.entry(task.key()).or_default();
+        match event {
+            Event::Progress {
+                done,
+                total,
+                message,
+                ..
+            } => {
+                (now.done, now.total) = (*done, *total);
+                now.message = message.map(str::to_owned);
+            }
+            _ => now.resumes_stale_state = true,
+        }
         telling.is_new = true;
         if !std::mem::replace(&mut telling.is_published, true) {
             let teller = Arc::clone(self);

@@ -6,6 +6,7 @@
 //! that share the work find `{id}/done` once all is made; the next run of these roots deletes it.
 
 mod record;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,10 +15,11 @@ use futures_util::future::try_join_all;
 
 pub(crate) use self::record::Made;
 use self::record::{Record, Rerun};
+pub(crate) use self::unfinished::Unfinished;
 use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::model::NodeId;
-use crate::plan::{Graph, Selector, Status, marks};
+use crate::plan::{Graph, Mark, Selector, marks};
 use crate::run_id::RunId;
 use crate::workspace::{CreateOutcome, Workspace, layout};
 
@@ -204,9 +206,8 @@ impl Reruns {
     }
 
     /// Returns the tasks that run again although their output may exist.
-    pub(crate) fn marks(&self, graph: &Graph) -> HashMap<NodeId, Status> {
-        let open = self.open.iter();
-        marks(graph, open.map(|rerun| (&rerun.record.tasks, &rerun.made)))
+    pub(crate) fn marks(&self, graph: &Graph) -> HashMap<NodeId, Mark> {
+        marks(graph, self.open.iter().map(Rerun::marking))
     }
 
     /// Returns those of the keys that no open rerun selects because of their code.
@@ -229,7 +230,7 @@ impl Reruns {
             return;
         };
         let rerun = &self.open[at];
-        if marks(graph, [(tasks, &rerun.made)]).is_empty() {
+        if marks(graph, [rerun.marking()]).is_empty() {
             self.delete(&rerun.record).await;
             self.open.remove(at);
         }
@@ -239,7 +240,7 @@ impl Reruns {
     pub(crate) async fn forget_made(
         &mut self,
         graph: &Graph,
-        marks: &HashMap<NodeId, Status>,
+        marks: &HashMap<NodeId, Mark>,
     ) -> Result<(), StoreError> {
         let mut paths = Vec::new();
         for at in 0..self.open.len() {

@@ -49,6 +49,10 @@ fn name(tasks: &Selector) -> String {
 }
 
 impl Rerun {
+    pub(super) fn marking(&self) -> (RunId, &Selector, &HashSet<Key>) {
+        (self.record.id, &self.record.tasks, &self.made)
+    }
+
     /// Returns whether that run began it.
     pub(crate) fn is_of(&self, run: RunId) -> bool {
         self.record.id == run

@@ -21,7 +21,7 @@ use super::subtask_waits::{SubtaskWaits, Waiter};
 use super::task_lease::TaskLease;
 use crate::lease::Owner;
 use crate::model::NodeId;
-use crate::plan::{Graph, Status};
+use crate::plan::{Graph, Mark, Status};
 use crate::report::Outcome;
 
 pub(crate) use foreign_waits::ForeignWait;
@@ -99,7 +99,7 @@ pub(crate) struct TaskTable {
     pub(crate) waits: SubtaskWaits,
     dependents: Dependents,
     /// Tasks that run again although their output exists.
-    marks: HashMap<NodeId, Status>,
+    marks: HashMap<NodeId, Mark>,
     /// Tasks to look up in the store next.
     frontier: Vec<NodeId>,
     /// The number of lookups that are not answered yet.

@@ -4,13 +4,23 @@ use std::collections::HashMap;
 
 use super::{Ending, LookupState, Rank, State, TaskTable};
 use crate::model::NodeId;
-use crate::plan::Status;
+use crate::plan::{Mark, Status};
 use crate::report::Outcome;
+use crate::workspace::Making;
 
 impl TaskTable {
     /// Makes these tasks run again although their output exists.
-    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Status>) {
-        self.marks = marks;
+    pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Mark>) {
+        self.marks.extend(marks);
+    }
+
+    /// Returns which making of its output the next attempt of a task is for.
+    pub(crate) fn making(&self, node: NodeId) -> Making {
+        if !self.status(node).replaces() {
+            return Making::First;
+        }
+        let mark = self.marks.get(&node);
+        mark.map_or(Making::Again, |mark| mark.making)
     }
 
     /// Needs a root, or a subtask of a body of rank `above`.
@@ -135,7 +145,7 @@ impl TaskTable {
             }
             self.rank[node.index()] = self.own_rank(node).below(above);
             if let Some(&mark) = self.marks.get(&node) {
-                self.set_status(node, mark);
+                self.set_status(node, mark.status);
             }
             match self.lookup[node.index()] {
                 LookupState::Known => self.decide(node, &mut open),

@@ -3,7 +3,7 @@
 
 mod response;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,7 @@ use self::response::response;
 use crate::error::{BoxError, Error, chain, permanent};
 use crate::key::Key;
 use crate::model::{AnyTask, NodeId, TaskSpec, linked};
-use crate::plan::{Graph, Status, check_outputs};
+use crate::plan::{Graph, Mark, Status, check_outputs};
 use crate::registry;
 use crate::report::{Report, RunError};
 use crate::run::attempt::caught;
@@ -35,6 +35,7 @@ use crate::run::settings::{Coordination, Settings};
 use crate::run::shutdown::Closing;
 use crate::run::start;
 use crate::run::subtask_report::SubtaskReport;
+use crate::workspace::Making;
 
 /// Makes attempts that an [`Executor`](crate::Executor) brings, at most as many at once as its runner has workers and
 /// limits. The requirements of each task have to be complete. A worker claims nothing: the caller must not send one task
@@ -117,6 +118,7 @@ impl Worker {
                 fail_fast: false,
                 deadline: None,
                 rerun: None,
+                fresh: BTreeSet::new(),
                 run_log: false,
                 coordination: Coordination::None,
                 on_event: None,
@@ -265,14 +267,13 @@ impl Worker {
         );
         let log_sink = LogSink::kept(notes);
         let mut state = RunState::new(&settings, &run, log_sink, Opening::planned(), started);
-        let number = |root: NodeId| {
+        let dispatched = |&(root, status): &(NodeId, Status)| {
             let request = asked.iter().find(|(asked, _)| *asked == root);
-            request.map_or(1, |(_, request)| request.attempt)
+            let making = request.map_or(Making::default(), |(_, request)| request.making);
+            let number = request.map_or(1, |(_, request)| request.attempt);
+            (root, Mark { status, making }, number)
         };
-        let roots = statuses.iter();
-        let roots: Vec<_> = roots
-            .map(|&(root, status)| (root, status, number(root)))
-            .collect();
+        let roots: Vec<_> = statuses.iter().map(dispatched).collect();
         state.dispatch(&roots);
         let closing = Closing::new(&settings, started);
         match event_loop::run(state, &closing).await?.into_report() {

@@ -193,3 +193,71 @@ fn gc_that_is_cut_off_leaves_no_output_that_lost_what_is_recorded_of_it() {
     let other = place.json(&["plan", "--day", "2024-02-01", "--count", "2"]);
     assert_eq!(other["would_run"].as_array().unwrap().len(), 3, "{other}");
 }
+
+/// Puts there what a body would have saved for the output at a path.
+fn save(place: &Place, shown: &Value, name: &str) -> String {
+    let (key, path) = (
+        &shown["key"].as_str().unwrap(),
+        &shown["path"].as_str().unwrap(),
+    );
+    let saved = format!("_kart/steps/{key}/first/{name}");
+    let text = format!("v=1 blake3=00 code=c0de path={path}\n7");
+    place.write(&format!("kart-workspace/{saved}"), &text);
+    saved
+}
+
+#[test]
+fn what_a_task_has_saved_is_shown_and_removed_also_without_an_output() {
+    let place = Place::new();
+    let page = ["Page", "--number", "3"];
+    let shown = place.json(&[&["show"], &page[..]].concat());
+    assert_eq!(shown["saved"], json!([]));
+    let saved = save(&place, &shown, "download.step");
+    save(&place, &shown, "items.map/0.jsonl");
+    save(&place, &shown, "items.map/1.jsonl");
+
+    let shown = place.json(&[&["show"], &page[..]].concat());
+    let names = shown["saved"].as_array().unwrap().iter();
+    let names: Vec<_> = names
+        .map(|saved| (&saved["making"], &saved["name"]))
+        .collect();
+    let first = json!("first");
+    assert_eq!(
+        names,
+        [
+            (&first, &json!("download.step")),
+            (&first, &json!("items.map"))
+        ]
+    );
+    let said = place.call(&[&["show"], &page[..]].concat());
+    assert!(
+        said.stdout.contains("saved        download.step ("),
+        "{}",
+        said.stdout
+    );
+
+    let said = place.call(&[&["rm", "--yes"], &page[..]].concat());
+    let expected = "deleted what 1 task has saved (3 objects, ";
+    assert!(said.stdout.contains(expected), "{}", said.stdout);
+    assert!(!place.has(&saved));
+    let gone = place.json(&[&["rm", "--yes"], &page[..]].concat());
+    assert_eq!(gone, json!({"deleted": [], "saved_state": 0}));
+}
+
+#[test]
+fn gc_takes_what_is_saved_beside_a_complete_output() {
+    let place = Place::new();
+    place.call(&[]);
+    let rows = ["Rows", "--day", "2024-01-31"];
+    let complete = place.json(&[&["show"], &rows[..]].concat());
+    let left = save(&place, &complete, "download.step");
+    let garbage = place.json(&["gc", "--older-than", "0s"]);
+    assert_eq!(garbage["objects"].as_array().unwrap().len(), 1, "{garbage}");
+    assert_eq!(garbage["objects"][0]["path"], json!(left));
+
+    place.call(&[&["rm", "--yes"], &rows[..]].concat());
+    let kept = save(&place, &complete, "download.step");
+    let garbage = place.json(&["gc", "--older-than", "0s"]);
+    assert_eq!(garbage["objects"], json!([]), "{garbage}");
+    assert!(place.has(&kept));
+}

@@ -232,6 +232,7 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["loud", "exclusive, shared, none"],
     ),
     (&["--rerun", "Nobody"], &["`Nobody`"]),
+    (&["--fresh", "Nobody"], &["`Nobody`"]),
     (&["gc", "--older-than", "x"], &["--older-than"]),
     (&["gc", "--root", "{"], &["--root"]),
     (&["gc", "--root", "{\"task\":\"Nobody\"}"], &["Nobody"]),
