@@ -109,12 +109,12 @@ async fn a_path_that_no_output_can_have_is_refused_by_the_plan_and_before_the_bo
     let workspace = Workspace::open(directory.path()).unwrap();
     let log = Log::default();
     let runner = Runner::new(&workspace).resource(log.clone());
-    let long = "n".repeat(250);
+    let many = "n".repeat(250);
     let mut bad = vec![
         ("file", "x", "a part of the path is a file"),
         ("folder", "x", "a directory lies there"),
         ("link", "x", "a part of the path is a file"),
-        ("plain", long.as_str(), "a name is too long"),
+        ("plain", many.as_str(), "a name is too long"),
     ];
     // Another file system, where there is one.
     let shm = tempfile::tempdir_in("/dev/shm");

@@ -83,11 +83,10 @@ async fn consumers_get_the_same_in_the_run_that_makes_a_value_as_later() {
 #[task]
 async fn all(
     #[requires(Owns)] owns: bool,
-    #[requires(Shares)] shares: bool,
-    #[requires(SharesToo)] shares_too: bool,
+    #[requires((Shares, SharesToo))] both: (bool, bool),
     #[requires(Asks)] asks: bool,
 ) -> kart::Result<[bool; 4]> {
-    Ok([owns, shares, shares_too, asks])
+    Ok([owns, both.0, both.1, asks])
 }
 
 #[tokio::test]

@@ -11,9 +11,7 @@ use crate::key::Key;
 use crate::lease::path_key;
 use crate::plan::Graph;
 use crate::run_id::RunId;
-use crate::workspace::{
-    Making, ObjectInfo, OutputAddress, SavedObject, StoredOutput, Validity, Workspace, layout,
-};
+use crate::workspace::{Maker, Making, ObjectInfo, OutputAddress, SavedObject, Workspace, layout};
 
 /// Of so many tasks that a run does not know it reads which output their saved state is for. The next run reads that of
 /// others.
@@ -138,7 +136,7 @@ async fn addresses(
                 let address = OutputAddress {
                     is_keyed: path.contains(&key.to_string()),
                     path: path.into(),
-                    key: Some(key),
+                    maker: Maker::Task(key),
                 };
                 return Ok(Some((key, address)));
             }
@@ -158,15 +156,8 @@ async fn complete(
         .iter()
         .map(|(key, address)| (*key, address.clone()))
         .unzip();
-    let outputs = workspace.outputs(&addresses).await?;
-    let is_complete = |(key, output): (Key, Option<StoredOutput>)| {
-        let output = output?;
-        let validity = output.origin.validity(key, output.bytes);
-        matches!(validity, Validity::Valid(_) | Validity::Changed(_)).then_some(key)
-    };
-    Ok(keys
-        .into_iter()
-        .zip(outputs)
-        .filter_map(is_complete)
-        .collect())
+    let states = workspace.output_states(&addresses).await?;
+    let complete = keys.into_iter().zip(states);
+    let complete = complete.filter(|(_, state)| state.is_complete());
+    Ok(complete.map(|(key, _)| key).collect())
 }

@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::lease::Participant;
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{
-    ExpandLimits, ExpandProgress, Graph, Lookups, Mark, Selector, Status, check_outputs, describe,
+    ExpandLimits, ExpandProgress, Graph, Lookups, Mark, Selector, check_outputs, describe,
 };
 use crate::report::{Event, Report, RunError, StopReason};
 use crate::run_id::RunId;

@@ -32,8 +32,7 @@ use super::run_context::RunContext;
 use super::task_lease::TaskLease;
 use crate::error::{BoxError, chain, is_interrupted, panic_text, permanent};
 use crate::model::{
-    AttemptScope, Body, Call, Context, Erased, NodeId, Redactor, RunApi, SaveScope, StepStore,
-    Stored,
+    AttemptScope, Body, Call, Context, NodeId, Redactor, RunApi, SaveScope, StepStore, Stored,
 };
 use crate::plan::Status;
 use crate::workspace::{CommitGuard, Making, Provenance};
@@ -254,13 +253,7 @@ impl Attempt<'_> {
             .into());
         }
         let place = run.workspace.check_place(&path).await;
-        place.map_err(|error| {
-            if error.is_transient() {
-                error.into()
-            } else {
-                BoxError::from(permanent(error))
-            }
-        })?;
+        place.map_err(permanent)?;
         let handle = Arc::new(RunHandle::new(run, self.node, spec.timeout));
         // The saves of the body end before its output is published.
         let saves = guard.child(None);

@@ -72,8 +72,8 @@ mod tests {
             flushes.fetch_add(1, Ordering::SeqCst);
             Ok(())
         };
+        let (group, count) = (&group, &count);
         thread::scope(|scope| {
-            let (group, count) = (&group, &count);
             scope.spawn(move || {
                 group.sync(|| {
                     begun.send(()).unwrap();
@@ -82,7 +82,9 @@ mod tests {
                 })
             });
             has_begun.recv().unwrap();
-            let late: Vec<_> = (0..8).map(|_| scope.spawn(|| group.sync(count))).collect();
+            let late: Vec<_> = (0..8)
+                .map(|_| scope.spawn(move || group.sync(count)))
+                .collect();
             // They wait: the flush that is running does not count for them.
             while group.lock().begun != 1 {
                 thread::yield_now();
@@ -92,7 +94,7 @@ mod tests {
                 writer.join().unwrap().unwrap();
             }
         });
-        let flushes = flushes.into_inner();
+        let flushes = flushes.load(Ordering::SeqCst);
         assert!((2..=9).contains(&flushes), "{flushes}");
     }
 
