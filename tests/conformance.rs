@@ -8,6 +8,8 @@ mod checks;
 #[path = "conformance/outputs.rs"]
 mod outputs;
 
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+use kart::StoreError;
 use kart::Workspace;
 
 /// Runs every check in a workspace of its own, then fails with all that failed.
@@ -84,5 +86,24 @@ async fn bucket(scheme: &str, variable: &str) {
     conforms(scheme, open).await;
 
     let mistyped = Workspace::open(format!("{scheme}://krat-{run:016x}/prefix")).unwrap();
-    checks::bucket_that_is_not_there(&mistyped).await;
+    bucket_that_is_not_there(&mistyped).await;
+}
+
+/// A bucket that does not exist is an error that says so, and not a workspace without objects.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+async fn bucket_that_is_not_there(workspace: &Workspace) {
+    let is_named = |error: StoreError| {
+        let bucket = workspace.location().split('/').nth(2).unwrap();
+        let hint = error.hint.as_deref().unwrap_or_default();
+        assert!(
+            hint.contains(&format!("there is no bucket `{bucket}`")),
+            "{error:?}"
+        );
+    };
+    is_named(workspace.exists("a").await.unwrap_err());
+    is_named(workspace.exists_many(vec!["a".into()]).await.unwrap_err());
+    is_named(workspace.read("a").await.unwrap_err());
+    is_named(workspace.create("a", checks::text("x")).await.unwrap_err());
+    is_named(workspace.replace("a", checks::text("x")).await.unwrap_err());
+    is_named(workspace.list("").await.unwrap_err());
 }

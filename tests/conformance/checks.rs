@@ -50,7 +50,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, Check)> {
     .into_iter()
 }
 
-fn text(text: impl Into<String>) -> Bytes {
+pub(crate) fn text(text: impl Into<String>) -> Bytes {
     text.into().into()
 }
 
@@ -382,23 +382,4 @@ async fn requests_are_counted(workspace: Workspace) {
     assert_eq!(requests.read, 3, "two reads, and one to see who was first");
     assert_eq!(requests.delete, 1);
     assert_eq!(requests.list, 1);
-}
-
-/// A bucket that does not exist is an error that says so, and not a workspace without objects.
-#[cfg(any(feature = "aws", feature = "gcp"))]
-pub(crate) async fn bucket_that_is_not_there(workspace: &Workspace) {
-    let is_named = |error: StoreError| {
-        let bucket = workspace.location().split('/').nth(2).unwrap();
-        let hint = error.hint.as_deref().unwrap_or_default();
-        assert!(
-            hint.contains(&format!("there is no bucket `{bucket}`")),
-            "{error:?}"
-        );
-    };
-    is_named(workspace.exists("a").await.unwrap_err());
-    is_named(workspace.exists_many(vec!["a".into()]).await.unwrap_err());
-    is_named(workspace.read("a").await.unwrap_err());
-    is_named(workspace.create("a", text("x")).await.unwrap_err());
-    is_named(workspace.replace("a", text("x")).await.unwrap_err());
-    is_named(workspace.list("").await.unwrap_err());
 }

@@ -53,10 +53,10 @@ async fn spend(#[requires(Mint)] mut coin: Coin) -> kart::Result<u32> {
 }
 
 #[tokio::test]
-async fn an_owned_value_is_moved_from_its_producer_without_a_copy() {
+async fn an_owned_value_is_decoded_once_from_memory() {
     let workspace = memory();
     assert_eq!(*kart::build(Spend, &workspace).await.unwrap(), 6);
-    assert_eq!((decoded(0), workspace.requests().read), (0, 0));
+    assert_eq!((decoded(0), workspace.requests().read), (1, 0));
     assert_eq!(Mint.load(&workspace).await.unwrap().0, 5);
 }
 
@@ -227,7 +227,8 @@ async fn two_consumers_that_want_a_value_for_themselves_each_get_one() {
         .await
         .unwrap();
     assert_eq!(All.load(&workspace).await.unwrap(), [5, 6]);
-    assert_eq!(decoded(2), 1, "the last one has the producer's own");
+    assert_eq!(decoded(2), 2, "each has it decoded afresh");
+    assert_eq!(workspace.requests().read, 1, "that of the assertion above");
 }
 
 #[task(format = Counted<3>)]
@@ -236,14 +237,14 @@ async fn once() -> kart::Result<Coin> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_gets_the_value_that_the_failed_attempt_was_given() {
+async fn a_retry_gets_the_value_anew() {
     #[task(retries = 1)]
     async fn retries(#[requires(Once)] coin: Coin, #[context] cx: &Context) -> anyhow::Result<u32> {
         anyhow::ensure!(cx.attempt() == 2, "not yet");
         Ok(coin.0)
     }
     assert_eq!(*kart::build(Retries, &memory()).await.unwrap(), 5);
-    assert_eq!(decoded(3), 1);
+    assert_eq!(decoded(3), 2);
 }
 
 #[task]

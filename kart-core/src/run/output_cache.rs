@@ -121,16 +121,18 @@ impl OutputCache {
         value.or_else(|| held.stored.clone().map(Cached::Stored))
     }
 
-    /// Returns the output for a consumer that takes it as its own: a decoded value only if nobody else has it.
+    /// Returns the output for a consumer that takes it as its own: a decoded value only if nobody else has it. The last
+    /// consumer leaves nothing behind.
     pub(crate) fn take(&self, node: NodeId) -> Option<Cached> {
         let mut state = self.lock();
-        let is_last = state.consumers(node) == 1;
-        let held = state.held.get_mut(&node)?;
-        let is_alone = |value: &Erased| Arc::strong_count(value) == 1;
-        if is_last && held.value.as_ref().is_some_and(is_alone) {
-            return state.take(node)?.value.map(Cached::Value);
+        if state.consumers(node) > 1 {
+            let held = state.held.get(&node)?;
+            return held.stored.clone().map(Cached::Stored);
         }
-        held.stored.clone().map(Cached::Stored)
+        let held = state.take(node)?;
+        let is_alone = |value: &Erased| Arc::strong_count(value) == 1;
+        let value = held.value.filter(is_alone).map(Cached::Value);
+        value.or_else(|| held.stored.map(Cached::Stored))
     }
 
     /// Returns the cell in which concurrent loads of one output meet, so only one of them loads.
