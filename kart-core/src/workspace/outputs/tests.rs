@@ -41,7 +41,10 @@ async fn what_a_power_cut_tears_is_no_output_where_the_sidecar_was_not_written_y
         assert!(state().await.is_complete());
         if is_keyed {
             assert!(!publish(content).await.unwrap());
-            assert!(state().await.provenance().is_some(), "the first record stays");
+            assert!(
+                state().await.provenance().is_some(),
+                "the first record stays"
+            );
         }
     }
 }

@@ -163,7 +163,15 @@ async fn sum(
     #[requires(Looped { n })] looped: Vec<String>,
 ) -> std::io::Result<String> {
     let tables = [
-        json, json_lines, message_pack, csv, arrow, parquet, squeezed, packed, keyed,
+        json,
+        json_lines,
+        message_pack,
+        csv,
+        arrow,
+        parquet,
+        squeezed,
+        packed,
+        keyed,
     ];
     let rows: usize = tables.iter().map(Vec::len).sum();
     let state: u32 = state.iter().sum();
