@@ -96,6 +96,19 @@ async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rerun_whose_record_a_power_cut_has_torn_is_begun_anew() {
+    let (workspace, log, cut_off) = unfinished_rerun().await;
+    let paths = remembered(&workspace).await;
+    let record = paths.iter().find(|path| path.ends_with(".json")).unwrap();
+    workspace.replace(record, Vec::new().into()).await.unwrap();
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    let report = runner(&workspace, &log).run(Sum).await.unwrap();
+    assert_eq!(report.counts().ran, 5);
+    assert_eq!(log.take().len(), 6);
+    assert!(remembered(&workspace).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
     let (workspace, log, _) = unfinished_rerun().await;
     let plan = runner(&workspace, &log).plan(Sum).await.unwrap();

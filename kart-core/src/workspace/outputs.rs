@@ -91,10 +91,15 @@ impl Workspace {
                 Written::Unsupported => keeps.set(Keeps::No),
             }
         }
+        // A crash in between never leaves what looks like a complete output.
+        let pending = Bytes::from_static(PENDING.as_bytes());
+        let sidecar = layout::sidecar(output.path);
         if !output.is_keyed {
-            // A crash in between never leaves what looks like a complete output.
-            let pending = PENDING.to_owned();
-            self.put_sidecar(output.path, pending, guard).await?;
+            self.replace_guarded(&sidecar, pending, guard).await?;
+        } else if self.inner.place == Place::Directory {
+            // What lies at a path with the key counts without a sidecar, but a power cut may leave it empty. Another process
+            // that makes the same may have recorded it already.
+            self.create_guarded(&sidecar, pending, guard).await?;
         }
         if self.backend().write(write(None)).await? == Written::Exists {
             return Ok(false);
@@ -324,3 +329,6 @@ impl Workspace {
         Ok(was_there)
     }
 }
+
+#[cfg(all(test, feature = "fs"))]
+mod tests;

@@ -170,7 +170,13 @@ impl Reruns {
         let record = Record { id, tasks };
         let path = self.record_path(&record.name());
         let bytes = serde_json::to_vec(&record).map_err(|error| self.broken(&path, error))?;
-        match self.workspace.create(&path, Bytes::from(bytes)).await? {
+        let bytes = Bytes::from(bytes);
+        let mut created = self.workspace.create(&path, bytes.clone()).await?;
+        if matches!(&created, CreateOutcome::Exists(first) if Record::is_torn(first)) {
+            self.workspace.delete(&path).await?;
+            created = self.workspace.create(&path, bytes).await?;
+        }
+        match created {
             CreateOutcome::Written => self.push(record, &[]),
             CreateOutcome::Exists(first) => {
                 let first: Record =

@@ -30,6 +30,11 @@ impl Record {
     pub(super) fn name(&self) -> String {
         name(&self.tasks)
     }
+
+    /// Returns whether the end of a record is missing, as after a power cut.
+    pub(super) fn is_torn(text: &[u8]) -> bool {
+        serde_json::from_slice::<Record>(text).is_err_and(|error| error.is_eof())
+    }
 }
 
 /// Returns the name of the reruns of these tasks, the same in all processes.

@@ -235,10 +235,21 @@ impl Kind {
     }
 }
 
+/// On vfat and its like a file has the mode that the mount gives it: there an output stays writable.
 #[cfg(unix)]
 fn make_read_only(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o444))
+    match file.set_permissions(fs::Permissions::from_mode(0o444)) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Nothing is recorded with a file that its owner may not write.
