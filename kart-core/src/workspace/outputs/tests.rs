@@ -27,7 +27,7 @@ async fn what_a_power_cut_tears_is_no_output_where_the_sidecar_was_not_written_y
         std::fs::write(directory.path().join(path), "").unwrap();
         let address = OutputAddress {
             path: path.into(),
-            key: Some(key),
+            maker: Maker::Task(key),
             is_keyed,
         };
         let state = async || {
