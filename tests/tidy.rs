@@ -123,6 +123,7 @@ const PARTS_OF_RUN: &[&str] = &[
     "event_loop",
     "start",
     "runner",
+    "build",
     "worker",
 ];
 

@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md has a page on it: the files, the table's columns, one task from ready to published, the shutdown.
 
 mod attempt;
+mod build;
 mod code_change;
 mod coordination;
 mod errors;
@@ -30,8 +31,9 @@ mod table;
 mod task_lease;
 mod worker;
 
+pub use build::build;
 pub use executor::{AttemptFuture, AttemptRequest, AttemptResponse, Executor};
-pub use runner::{Runner, build};
+pub use runner::Runner;
 pub use settings::{Coordination, OnCodeChange};
 pub use subtask_report::SubtaskReport;
 pub use worker::Worker;

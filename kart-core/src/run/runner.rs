@@ -14,8 +14,8 @@ use super::preflight;
 use super::reruns::Reruns;
 use super::settings::{Coordination, OnCodeChange, Settings};
 use super::start;
-use crate::model::{AnyTask, LoadError, OnTypeChange, StopToken, Task, Verify};
-use crate::plan::{Plan, Selector, TaskExt, describe, survey};
+use crate::model::{AnyTask, OnTypeChange, StopToken, Task, Verify};
+use crate::plan::{Plan, Selector, survey};
 use crate::report::{Event, Report, RunError};
 use crate::run_id::RunId;
 use crate::workspace::Workspace;
@@ -393,25 +393,4 @@ impl fmt::Debug for Runner {
             .field("rerun", &self.settings.rerun)
             .finish_non_exhaustive()
     }
-}
-
-/// Runs what is missing of `root` with the default settings, and returns its output.
-///
-/// # Errors
-///
-/// Those of [`Runner::run`], and [`RunError::Output`] if the output cannot be loaded.
-pub async fn build<T: Task>(root: T, workspace: &Workspace) -> Result<Arc<T::Output>, RunError> {
-    let mut report = Runner::new(workspace).run(root.clone()).await?;
-    if let Some(stored) = report.take_root() {
-        let failed = |error: LoadError| {
-            let location = workspace.display_url(&root.path());
-            RunError::Output(error.of(describe(&root), location))
-        };
-        let value = stored.value(&root).await.map_err(failed)?;
-        if let Ok(output) = value.downcast() {
-            return Ok(output);
-        }
-    }
-    let output = root.load(workspace).await.map_err(RunError::Output)?;
-    Ok(Arc::new(output))
 }

@@ -12,7 +12,7 @@ use crate::plan::Status;
 use crate::report::{Completion, Failure, Interruption, Outcome};
 use crate::run::errors::dependency_failed::DependencyFailed;
 use crate::run::message::{AttemptEnd, AttemptResult, FailedAttempt, Published};
-use crate::run::record::tracker::RanRecord;
+use crate::run::record::ran::RanRecord;
 use crate::run::table::State;
 use crate::run::table::dependents::required;
 use crate::run::task_lease::TaskLease;

@@ -10,7 +10,7 @@ use crate::plan::Status;
 use crate::report::Outcome;
 use crate::run::errors::error_text::ErrorText;
 use crate::run::message::{FailedAttempt, Published};
-use crate::run::record::tracker::RanRecord;
+use crate::run::record::ran::RanRecord;
 use crate::run::subtask_report::{SubtaskEnd, SubtaskReport};
 use crate::run::table::State;
 

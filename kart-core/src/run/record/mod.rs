@@ -2,4 +2,5 @@
 
 pub(crate) mod estimates;
 pub(crate) mod log_sink;
+pub(crate) mod ran;
 pub(crate) mod tracker;

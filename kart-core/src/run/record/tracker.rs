@@ -11,16 +11,17 @@ use tokio::time::Instant;
 
 use super::estimates::{counts_by_name, estimate};
 use super::log_sink::{Ended, LogSink};
+use super::ran::RanRecord;
 use crate::error::BoxError;
 use crate::key::Key;
 use crate::lease::Owner;
 use crate::log::{Note, RecordedOutcome};
-use crate::model::{NodeId, Stored};
+use crate::model::NodeId;
 use crate::plan::{Graph, Plan, Status, TaskInfo};
 use crate::report::{
     Counts, Estimate, Event, Interruption, Outcome, Report, Root, RunError, StopReason,
 };
-use crate::run::message::{FailedAttempt, ProgressNow, Published};
+use crate::run::message::{FailedAttempt, ProgressNow};
 use crate::run::settings::Settings;
 use crate::workspace::{OutputState, Provenance};
 
@@ -40,20 +41,6 @@ pub(crate) struct RunTracker {
     /// Names of tasks that take longer than any run, which were warned about.
     too_long: HashSet<&'static str>,
     started: Instant,
-}
-
-/// The end of an attempt that published its output.
-#[derive(Clone, Debug)]
-pub(crate) struct RanRecord {
-    pub(crate) node: NodeId,
-    pub(crate) number: u32,
-    pub(crate) elapsed: Duration,
-    pub(crate) bytes: u64,
-    pub(crate) hash: Option<blake3::Hash>,
-    pub(crate) differed: bool,
-    pub(crate) worker: Option<Box<str>>,
-    /// What was stored of a root that was made in this process.
-    pub(crate) stored: Option<Stored>,
 }
 
 impl RunTracker {
@@ -378,27 +365,6 @@ pub(crate) fn emit(settings: &Settings, event: &Event<'_>) {
         let handled = catch_unwind(AssertUnwindSafe(|| handler(event)));
         if handled.is_err() {
             tracing::warn!("the event handler panicked");
-        }
-    }
-}
-
-impl RanRecord {
-    pub(crate) fn new(
-        node: NodeId,
-        number: u32,
-        elapsed: Duration,
-        published: &Published,
-        is_root: bool,
-    ) -> Self {
-        RanRecord {
-            node,
-            number,
-            elapsed,
-            bytes: published.bytes,
-            hash: published.hash,
-            differed: published.differed,
-            worker: published.worker.clone(),
-            stored: is_root.then(|| published.stored.clone()).flatten(),
         }
     }
 }
