@@ -306,7 +306,8 @@ impl Runner {
         let marks = reruns.marks(&graph);
         let statuses = survey(&graph, &settings.workspace, &marks).await?;
         for (node, status) in graph.nodes().zip(&statuses) {
-            if status.runs() && !node.task.spec().external {
+            let is_written = status.runs() && !node.task.spec().external;
+            if is_written && !settings.workspace.takes_any_path() {
                 let place = settings.workspace.check_place(&node.path()?).await;
                 place.map_err(RunError::Store)?;
             }

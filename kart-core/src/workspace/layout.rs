@@ -183,12 +183,14 @@ pub fn quarantined_at(path: &str) -> Option<&str> {
     below(QUARANTINE, path)?.split('/').next()
 }
 
-/// Returns how many bytes the longest name has that kart makes of the path of an output.
+/// Returns how many bytes the longest name has at most that kart makes of the path of an output.
 pub(super) fn longest(path: &str) -> usize {
     const MOMENT: &str = "2026-01-01T000000Z";
-    let upload = uploads(path).len() + 1 + uuid::fmt::Hyphenated::LENGTH;
-    let moved = quarantined(MOMENT, path).len();
-    upload.max(moved).max(sidecar(path).len())
+    let folders = path.bytes().filter(|byte| *byte == b'/').count();
+    let upload = UPLOADS.len() + 2 + 2 * folders + uuid::fmt::Hyphenated::LENGTH;
+    let moved = QUARANTINE.len() + 2 + MOMENT.len();
+    let sidecar = SIDECARS.len() + folders + SIDECAR.len();
+    path.len() + upload.max(moved).max(sidecar)
 }
 
 /// The sidecar of an output.
@@ -247,6 +249,17 @@ mod tests {
             assert_eq!(sidecar_of(expected).as_deref(), Some(path));
         }
         assert_eq!(sidecar_of("_kart/steps/x.key"), None);
+    }
+
+    #[test]
+    fn no_name_that_is_made_of_a_path_is_longer_than_the_longest() {
+        for path in ["x", "a/b/c.txt", "x.key/y.key/z"] {
+            let upload = format!("{}/{}", uploads(path), Uuid::nil());
+            let moved = quarantined("2026-01-01T000000Z", path);
+            for name in [upload, moved, sidecar(path)] {
+                assert!(name.len() <= longest(path), "{name}");
+            }
+        }
     }
 
     #[test]

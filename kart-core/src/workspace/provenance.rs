@@ -1,6 +1,6 @@
 //! What is recorded with an output: whose it is, what was written, and who made it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -10,6 +10,9 @@ use crate::run_id::RunId;
 
 /// The form of the record that this release writes.
 const FORM: &str = "1";
+
+/// How long a text with all fields is, but for the name of the task and several reruns.
+const LENGTH: usize = 320;
 
 /// What would end a field or is no printable ASCII.
 pub(super) const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'\\');
@@ -59,26 +62,30 @@ impl Provenance {
 
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let task = utf8_percent_encode(&self.task, ENCODED);
-        write!(
-            f,
-            "v={FORM} key={} task={task} bytes={}",
-            self.key, self.bytes
-        )?;
+        // One text at once: every output is published with one.
+        let mut text = String::with_capacity(LENGTH + self.task.len());
+        text.push_str("v=");
+        text.push_str(FORM);
+        let _ = write!(text, " key={}", self.key);
+        text.push_str(" task=");
+        text.extend(utf8_percent_encode(&self.task, ENCODED));
+        let _ = write!(text, " bytes={}", self.bytes);
         if let Some(hash) = &self.blake3 {
-            write!(f, " blake3={}", hash.to_hex())?;
+            text.push_str(" blake3=");
+            text.push_str(&hash.to_hex());
         }
         if let Some(code) = &self.code {
-            write!(f, " code={}", utf8_percent_encode(code, ENCODED))?;
+            text.push_str(" code=");
+            text.extend(utf8_percent_encode(code, ENCODED));
         }
         if let Some(run) = &self.run {
-            write!(f, " run={run}")?;
+            let _ = write!(text, " run={run}");
         }
         for (at, rerun) in self.reruns.iter().enumerate() {
-            f.write_str(if at == 0 { " rerun=" } else { "," })?;
-            write!(f, "{rerun}")?;
+            text.push_str(if at == 0 { " rerun=" } else { "," });
+            let _ = write!(text, "{rerun}");
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 
