@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use kart::{Context, Durability, File, Runner, TaskExt, Workspace, task};
+use kart::{AnyTask, Context, Durability, Error, File, Runner, TaskExt, Workspace, task};
 
 use crate::common::Log;
 
@@ -204,4 +204,60 @@ async fn outputs_that_survive_power_cuts_are_published_as_others_are() {
 #[task]
 async fn named(n: u32) -> kart::Result<String> {
     Ok(n.to_string())
+}
+
+#[tokio::test]
+async fn a_copy_of_an_output_whose_path_holds_its_key_is_verified_by_the_run_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| Workspace::open(directory.path().join(name)).unwrap();
+    Runner::new(&open("first")).run(Number).await.unwrap();
+    for (name, text) in [("same", "1"), ("edited", "7"), ("cut", "")] {
+        let to = directory.path().join(name);
+        copy(&directory.path().join("first"), &to);
+        fs::write(to.join(Number.path()), text).unwrap();
+        let workspace = open(name);
+        let loaded = Number.load(&workspace).await;
+        match name {
+            "same" => assert_eq!(loaded.unwrap(), 1),
+            "edited" => assert!(matches!(loaded, Err(Error::Mismatch { .. })), "{loaded:?}"),
+            _ => {
+                assert!(matches!(loaded, Err(Error::Torn { .. })), "{loaded:?}");
+                let report = Runner::new(&workspace).run(Number).await.unwrap();
+                assert_eq!(report.counts().ran, 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_acceptance_leaves_other_names_of_a_file_alone_and_travels_with_copies() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("first");
+    let workspace = Workspace::open(&place).unwrap();
+    let log = Log::default();
+    let runner = Runner::new(&workspace).resource(log.clone());
+    runner.run(Plain { n: 1 }).await.unwrap();
+    let (mine, output) = (directory.path().join("mine.txt"), place.join("plain.txt"));
+    fs::write(&mine, "mine").unwrap();
+    for link in [
+        |from: &Path, to: &Path| fs::hard_link(from, to),
+        |from: &Path, to: &Path| symlink(from, to),
+    ] {
+        fs::remove_file(&output).unwrap();
+        link(&mine, &output).unwrap();
+        let task = AnyTask::from(Plain { n: 1 });
+        task.accept(&workspace).await.unwrap();
+        assert_eq!(mode(&mine), 0o644);
+        assert_eq!(Plain { n: 1 }.load(&workspace).await.unwrap(), "mine");
+    }
+    let copied = directory.path().join("copy");
+    copy(&place, &copied);
+    let workspace = Workspace::open(&copied).unwrap();
+    assert_eq!(Plain { n: 1 }.load(&workspace).await.unwrap(), "mine");
+    // What is no output in the task's format is none that could be accepted.
+    Runner::new(&workspace).run(Number).await.unwrap();
+    fs::remove_file(copied.join(Number.path())).unwrap();
+    fs::write(copied.join(Number.path()), "[1").unwrap();
+    let refused = AnyTask::from(Number).accept(&workspace).await;
+    assert!(matches!(refused, Err(Error::Decode { .. })), "{refused:?}");
 }

@@ -197,6 +197,45 @@ async fn an_output_that_someone_else_put_there_is_kept_and_told_of_once() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_of_an_earlier_object_says_nothing_of_a_later_one() {
+    let (workspace, log) = (memory(), Log::default());
+    let runner = runner(&workspace, &log).run_log(true);
+    let (first, second) = (Report { day: 1 }, Report { day: 2 });
+    // Somebody else has put it there for day 1, and it is told once; then it is deleted by hand.
+    workspace
+        .replace("out/report.txt", "report of 0".into())
+        .await
+        .unwrap();
+    runner.run(first.clone()).await.unwrap();
+    workspace.delete("out/report.txt").await.unwrap();
+    runner.run(second.clone()).await.unwrap();
+    // A tool copies the bytes without their metadata.
+    let bytes = workspace.read("out/report.txt").await.unwrap().unwrap();
+    workspace.replace("out/report.txt", bytes).await.unwrap();
+    assert!(!first.is_complete(&workspace).await.unwrap());
+    assert!(second.is_complete(&workspace).await.unwrap());
+    // An edit is an error, and not what somebody else has put there.
+    workspace
+        .replace("out/report.txt", "report of 9".into())
+        .await
+        .unwrap();
+    assert!(matches!(
+        second.load(&workspace).await,
+        Err(Error::Mismatch { .. })
+    ));
+    workspace
+        .replace("out/report.txt", "report".into())
+        .await
+        .unwrap();
+    for task in [&first, &second] {
+        assert!(matches!(
+            task.load(&workspace).await,
+            Err(Error::Mismatch { .. })
+        ));
+    }
+}
+
+#[tokio::test]
 async fn an_output_that_was_deleted_is_made_again_whatever_is_recorded_of_it() {
     for metadata in KINDS {
         let (workspace, log) = (keeping(metadata), Log::default());

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use kart_core::layout::{self, QUARANTINE};
-use kart_core::{AnyTask, Key, ObjectInfo, Plan, RecordedOutcome, TaskRecord, registry};
+use kart_core::{
+    AnyTask, Key, ObjectInfo, OutputState, Plan, RecordedOutcome, RunId, StoredOutput, TaskRecord,
+    registry,
+};
 use serde_json::json;
 
 use super::saved_state;
@@ -48,7 +51,7 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
         ));
         if foreign > 0 {
             session.out.line(format!(
-                "{foreign} object{} of tasks that are not linked into this program, left alone",
+                "{foreign} object{} of tasks that are not linked into this program, or changed since, left alone",
                 plural(foreign)
             ));
         }
@@ -62,7 +65,9 @@ pub(crate) async fn gc(session: &Session) -> Result<(), End> {
                 plural(garbage.len())
             ),
         )?;
+        // Two that begin in one second do not meet.
         let at = time(SystemTime::now()).replace(':', "");
+        let at = format!("{at}-{}", RunId::now());
         for entry in &garbage {
             session
                 .workspace
@@ -141,7 +146,7 @@ async fn delete(session: &Session, before: SystemTime) -> Result<(), End> {
 fn quarantined(entry: &ObjectInfo) -> Option<SystemTime> {
     let at = layout::quarantined_at(&entry.path)?;
     let (date, clock) = at.split_once('T')?;
-    let clock = clock.strip_suffix('Z')?;
+    let (clock, _) = clock.split_once('Z')?;
     let text = format!(
         "{date}T{}:{}:{}Z",
         clock.get(0..2)?,
@@ -205,10 +210,43 @@ async fn find(session: &Session, before: SystemTime) -> Result<Found, End> {
             None => {}
         }
     }
+    keep_what_others_put_there(session, &mut found).await?;
     found
         .garbage
         .sort_by_key(|entry| layout::is_own(&entry.path));
     Ok(found)
+}
+
+/// Leaves what the log takes for an output of this program and what lies there does not: somebody else's by now.
+async fn keep_what_others_put_there(session: &Session, found: &mut Found) -> Result<(), End> {
+    let is_output = |entry: &&ObjectInfo| !layout::is_own(&entry.path);
+    let paths = found
+        .garbage
+        .iter()
+        .filter(is_output)
+        .map(|entry| &entry.path);
+    let outputs = paths.map(|path| StoredOutput::of_any_task(&session.workspace, path));
+    let outputs: Vec<StoredOutput> = outputs.collect();
+    let states = StoredOutput::states(&outputs).await?;
+    let linked: HashSet<&str> = registry::tasks().iter().map(|spec| spec.name).collect();
+    let is_ours = |state: &OutputState| match state {
+        OutputState::Complete { provenance, .. } | OutputState::Torn { provenance, .. } => {
+            linked.contains(provenance.task.as_str())
+        }
+        OutputState::Unfinished => true,
+        _ => false,
+    };
+    let others = outputs
+        .iter()
+        .zip(&states)
+        .filter(|(_, state)| !is_ours(state));
+    let others: HashSet<&str> = others.map(|(output, _)| output.path()).collect();
+    let before = found.garbage.len();
+    found
+        .garbage
+        .retain(|entry| !others.contains(entry.path.as_str()));
+    found.foreign += before - found.garbage.len();
+    Ok(())
 }
 
 /// What tasks need.

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use kart_core::{Error, OutputState, RecordedOutcome, Status, StoredOutput};
+use kart_core::{
+    AnyTask, Error, OutputState, Provenance, RecordedOutcome, Status, StoredOutput, TaskRecord,
+};
 use kart_view::shape::{self, described};
 use serde_json::{Map, Value as Json, json};
 
@@ -28,9 +30,6 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
     let state = looked_at(&target.output).await?;
     let (requires, consumers, planned) = around(session, &target).await?;
     let is_there = state.is_complete();
-    let made = records
-        .iter()
-        .find(|record| is_there && record.outcome == RecordedOutcome::Ran);
     let saved = Saved::of(session, target.key).await?;
     let out = &session.out;
     if out.is_json {
@@ -72,24 +71,8 @@ pub(crate) async fn show(session: &Session) -> Result<(), End> {
         state => out.ink(Ink::Bad, state.to_string()),
     };
     line("output", &format!("{} ({found})", target.output.location()));
-    if let Some(record) = made {
-        let other = target
-            .task
-            .as_ref()
-            .is_some_and(|task| task.spec().code != record.code);
-        let other = if other {
-            ", by other code than today's"
-        } else {
-            ""
-        };
-        line(
-            "made",
-            &format!("{} on {}{other}", time(record.start), record.worker),
-        );
-        line("code", &record.code);
-        if let Some(hash) = &record.blake3 {
-            line("blake3", hash);
-        }
+    if let Some(made) = state.provenance().filter(|_| is_there) {
+        made_lines(made, &target, &records, &line);
     }
     for (at, text) in saved.lines().enumerate() {
         line(if at == 0 { "saved" } else { "" }, &text);
@@ -156,6 +139,42 @@ async fn around(
         }
     }
     Ok((requires, of, planned_task))
+}
+
+/// Who made an output, and what was written.
+fn made_lines(
+    made: &Provenance,
+    target: &Target,
+    records: &[TaskRecord],
+    line: &impl Fn(&str, &str),
+) {
+    let record = records.iter().find(|record| {
+        record.outcome == RecordedOutcome::Ran && record.run == made.run && made.run.is_some()
+    });
+    match (&made.code, made.run) {
+        (Some(code), run) => {
+            let is_other = |task: &AnyTask| task.spec().code != code;
+            let other = if target.task.as_ref().is_some_and(is_other) {
+                ", by other code than today's"
+            } else {
+                ""
+            };
+            match (record, run) {
+                (Some(record), _) => {
+                    let (at, worker) = (time(record.start), &record.worker);
+                    line("made", &format!("{at} on {worker}{other}"));
+                }
+                (None, Some(run)) => line("made", &format!("by the run {run}{other}")),
+                (None, None) => {}
+            }
+            line("code", code);
+        }
+        (None, Some(at)) => line("accepted", &time(at.time())),
+        (None, None) => {}
+    }
+    if let Some(hash) = made.blake3() {
+        line("blake3", &hash);
+    }
 }
 
 /// What lies at the path of an output; a small one is verified.
@@ -229,7 +248,7 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
 }
 
 /// The parameters of a record, as JSON.
-pub(super) fn params_of(record: &kart_core::TaskRecord) -> Map<String, Json> {
+pub(super) fn params_of(record: &TaskRecord) -> Map<String, Json> {
     match &record.params {
         Json::Object(params) => params.clone(),
         _ => Map::new(),

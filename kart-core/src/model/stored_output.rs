@@ -15,6 +15,7 @@ use super::verify::{Verifier, hash_to_record};
 use crate::error::{Error, StoreError};
 use crate::format::File;
 use crate::key::Key;
+use crate::run_id::RunId;
 use crate::workspace::{Maker, OutputAddress, OutputState, Provenance, Reader, Workspace};
 
 /// The output of a task in a workspace, whether it is there or not: the one way to look at it, to read it and to delete it.
@@ -39,7 +40,6 @@ impl StoredOutput {
             address: OutputAddress {
                 path: path.into(),
                 maker: Maker::Task(key),
-                is_keyed: path.contains(&key.to_string()),
             },
             verifier: Arc::default(),
         }
@@ -54,7 +54,6 @@ impl StoredOutput {
             address: OutputAddress {
                 path: path.into(),
                 maker: Maker::Anybody,
-                is_keyed: false,
             },
             verifier: Arc::default(),
         }
@@ -67,6 +66,11 @@ impl StoredOutput {
     ///
     /// [`Error::Store`] if the store does not take it.
     pub async fn repair(&self) -> Result<bool, Error> {
+        match self.verify().await {
+            Ok(()) => {}
+            Err(Error::Store(error)) => return Err(error.into()),
+            Err(_) => return Ok(false),
+        }
         Ok(self.workspace.repair(&self.address.path).await?)
     }
 
@@ -89,9 +93,12 @@ impl StoredOutput {
         let (bytes, blake3) = hashed.await.map_err(|error| self.unread(error))?;
         let provenance = Provenance {
             blake3,
+            run: Some(RunId::now()),
             ..Provenance::new(key, name, bytes)
         };
         self.workspace.record_provenance(path, &provenance).await?;
+        // For a copy that loses it: the run log knows of no acceptance.
+        self.workspace.record_elsewhere(path, &provenance).await?;
         Ok(provenance)
     }
 

@@ -6,7 +6,7 @@ use super::graph::{Graph, describe};
 use super::limits::ExpandLimits;
 use crate::error::Error;
 use crate::key::Key;
-use crate::model::{AnyTask, Artifact, Handle, Loader, StoredOutput, Task, TaskSpec};
+use crate::model::{AnyTask, Artifact, Handle, LoadError, Loader, StoredOutput, Task, TaskSpec};
 use crate::workspace::{OutputAddress, Provenance, Workspace};
 
 mod sealed {
@@ -173,10 +173,17 @@ impl AnyTask {
     ///
     /// # Errors
     ///
-    /// Those of [`TaskExt::try_key`]; [`Error::Missing`] if nothing is there, [`Error::OtherKey`] if it is the output of
-    /// another task, [`Error::Store`] if it cannot be recorded.
+    /// Those of [`TaskExt::try_key`]; [`Error::Missing`] if nothing is there, [`Error::Decode`] if it is no output in the task's
+    /// format, [`Error::OtherKey`] if it is the output of another task, [`Error::Store`] if it cannot be recorded.
     pub async fn accept(&self, workspace: &Workspace) -> Result<Provenance, Error> {
-        self.stored(workspace)?.accept(self.spec().name).await
+        let stored = self.stored(workspace)?;
+        if !self.as_dyn().is_file()
+            && let Some(bytes) = workspace.read(stored.path()).await?
+            && let Err(source) = self.show(bytes)
+        {
+            return Err(stored.failed(LoadError::Decode(source)));
+        }
+        stored.accept(self.spec().name).await
     }
 
     /// Deletes the output and all that the task has saved; whether there was an output. See [`TaskExt::remove`].

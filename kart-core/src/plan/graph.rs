@@ -36,7 +36,6 @@ impl Node {
             } else {
                 Maker::Task(self.key)
             },
-            is_keyed: spec.is_keyed(),
         })
     }
 

@@ -134,7 +134,6 @@ async fn addresses(
             let path = start.and_then(|start| SavedObject::path_of(&start));
             if let Some(path) = path {
                 let address = OutputAddress {
-                    is_keyed: path.contains(&key.to_string()),
                     path: path.into(),
                     maker: Maker::Task(key),
                 };

@@ -116,7 +116,8 @@ async fn start(
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
         state.know(roots, history.changed);
-        let finished = event_loop::run(state, closing).await?;
+        let mut finished = event_loop::run(state, closing).await?;
+        closing.within(finished.write()).await;
         // Whoever made the last output for them was cut off before it could say so.
         closing.within(run.reruns.end()).await;
         participant.sweeps();

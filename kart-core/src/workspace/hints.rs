@@ -150,6 +150,10 @@ pub(super) fn is_transient(error: &io::Error) -> bool {
         )
 }
 
+/// Too many symbolic links, on Linux; the kind of this error has no stable name.
+#[cfg(feature = "fs")]
+const ELOOP: i32 = 40;
+
 #[cfg(feature = "fs")]
 fn local_hint(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
@@ -158,6 +162,9 @@ fn local_hint(error: &io::Error) -> Option<&'static str> {
         }
         io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty => {
             "a directory lies there: on a disk no object can have the name of a directory"
+        }
+        _ if error.raw_os_error() == Some(ELOOP) => {
+            "a symbolic link there leads to itself: remove it"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is read-only: choose a workspace that can be written to"

@@ -63,7 +63,7 @@ use backend::{Backend as _, Opened, Place, Tuning};
 use counted::Counted;
 use extension::Extension;
 use keeps_metadata::KeepsMetadata;
-use recorded::RecordedOutputs;
+use recorded::RecordedCache;
 
 /// An object, read piece by piece.
 pub type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
@@ -84,8 +84,7 @@ struct Inner {
     /// Set once the store has refused to overwrite an object.
     creates_only: OnceCell<()>,
     keeps_metadata: KeepsMetadata,
-    /// What the run log knew of outputs when it was first asked.
-    recorded: OnceCell<RecordedOutputs>,
+    recorded: RecordedCache,
     extension: Extension,
 }
 
@@ -128,7 +127,7 @@ impl Workspace {
             tuning: opened.tuning,
             creates_only: OnceCell::new_with(is_known_to.then_some(())),
             keeps_metadata: KeepsMetadata::default(),
-            recorded: OnceCell::new(),
+            recorded: RecordedCache::default(),
             extension: Extension::default(),
         };
         Self {

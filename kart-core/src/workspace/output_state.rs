@@ -69,6 +69,16 @@ impl OutputState {
         }
     }
 
+    /// Returns what lies there of which the run log alone knows. Somebody may have put another object there since: it is
+    /// kept, unless it is empty.
+    pub(super) fn of_copy(key: Option<Key>, bytes: u64, provenance: Provenance) -> Self {
+        if bytes == provenance.bytes || bytes == 0 {
+            OutputState::of(key, bytes, Record::Whole(provenance))
+        } else {
+            OutputState::Changed { bytes, provenance }
+        }
+    }
+
     /// Returns whether the task need not run. Whoever reads what somebody has changed gets an error, and nothing is made
     /// in its place.
     #[must_use]

@@ -22,8 +22,6 @@ const PENDING: &str = "pending";
 pub(crate) struct OutputAddress {
     pub(crate) path: Arc<str>,
     pub(crate) maker: Maker,
-    /// Whether the path holds the key, so that what lies there is of this task even if nothing is recorded of it.
-    pub(crate) is_keyed: bool,
 }
 
 /// Who has to have made an output.
@@ -187,10 +185,12 @@ impl Workspace {
         );
         let sidecars = sidecars.await;
         let mut states = Vec::with_capacity(found.len());
+        let mut log = None;
         for ((address, found), sidecar) in addresses.iter().zip(found).zip(sidecars) {
             states.push(match found {
                 Some(Found { bytes, metadata }) => {
-                    self.state(address, bytes, metadata, sidecar).await?
+                    self.state(address, bytes, metadata, sidecar, &mut log)
+                        .await?
                 }
                 None => OutputState::Missing,
             });
@@ -213,11 +213,12 @@ impl Workspace {
         });
         let sidecars = self.sidecars(addresses, found).await;
         let mut outputs = Vec::with_capacity(objects.len());
+        let mut log = None;
         for ((address, object), sidecar) in addresses.iter().zip(objects).zip(sidecars) {
             outputs.push(match object {
                 Ok(Some(Object { bytes, metadata })) => {
                     let size = bytes.len() as u64;
-                    let state = self.state(address, size, metadata, sidecar).await;
+                    let state = self.state(address, size, metadata, sidecar, &mut log).await;
                     state.map(|state| (bytes, state))
                 }
                 Ok(None) => Ok((Bytes::new(), OutputState::Missing)),
@@ -249,25 +250,49 @@ impl Workspace {
         sidecars
     }
 
+    /// Returns what lies at an address, by what is recorded of it; `log` is what the run log knows, once it was asked.
     async fn state(
         &self,
         address: &OutputAddress,
         bytes: u64,
         metadata: Option<String>,
         sidecar: Result<Option<Bytes>, StoreError>,
+        log: &mut Option<Arc<RecordedOutputs>>,
     ) -> Result<OutputState, StoreError> {
-        let record = match (metadata, sidecar?) {
-            _ if address.maker == Maker::External => Record::None,
-            (Some(text), _) => self.parse(&address.path, &text)?,
-            (None, Some(text)) => self.parse(&address.path, &String::from_utf8_lossy(&text))?,
-            (None, None) if address.is_keyed => Record::None,
-            (None, None) => self.logged(&address.path, bytes).await?,
-        };
         let key = match address.maker {
             Maker::Task(key) => Some(key),
-            Maker::Anybody | Maker::External => None,
+            Maker::Anybody => None,
+            Maker::External => return Ok(OutputState::Unrecorded { bytes }),
         };
-        Ok(OutputState::of(key, bytes, record))
+        let path = &address.path;
+        if let Some(text) = metadata {
+            return Ok(OutputState::of(key, bytes, self.parse(path, &text)?));
+        }
+        let beside = match sidecar? {
+            Some(text) => self.parse(path, &String::from_utf8_lossy(&text))?,
+            None => Record::None,
+        };
+        let keeps = self.inner.keeps_metadata.get();
+        let is_by_run = |made: &Provenance| made.run.is_some();
+        match beside {
+            Record::Pending => return Ok(OutputState::Unfinished),
+            Record::Whole(made) if keeps == Keeps::No && is_by_run(&made) => {
+                return Ok(OutputState::of(key, bytes, Record::Whole(made)));
+            }
+            _ => {}
+        }
+        // A copy has lost the metadata, or somebody has made the file anew. What is beside it may be older.
+        if log.is_none() {
+            *log = Some(self.recorded_outputs().await?);
+        }
+        let logged = log.as_ref().and_then(|log| log.find(path)).cloned();
+        Ok(match (beside, logged) {
+            (Record::Whole(made), Some(logged)) if made.run < logged.run => {
+                OutputState::of_copy(key, bytes, logged)
+            }
+            (Record::None, Some(logged)) => OutputState::of_copy(key, bytes, logged),
+            (beside, _) => OutputState::of(key, bytes, beside),
+        })
     }
 
     fn parse(&self, path: &str, text: &str) -> Result<Record, StoreError> {
@@ -299,22 +324,23 @@ impl Workspace {
         let Some(found) = self.backend().look_up(path).await? else {
             return Ok(false);
         };
-        if found.metadata.is_some() || self.exists(&layout::sidecar(path)).await? {
+        if found.metadata.is_some() {
             return Ok(false);
         }
-        let Record::Whole(provenance) = self.logged(path, found.bytes).await? else {
+        let address = OutputAddress {
+            path: path.into(),
+            maker: Maker::Anybody,
+        };
+        let addresses = std::slice::from_ref(&address);
+        let state = self.output_states(addresses).await?.pop();
+        let Some(OutputState::Complete { provenance, .. }) = state else {
             return Ok(false);
         };
+        if provenance.run.is_none() {
+            return Ok(false);
+        }
         self.record_provenance(path, &provenance).await?;
         Ok(true)
-    }
-
-    /// Returns what the run log knows of an output of that many bytes.
-    async fn logged(&self, path: &str, bytes: u64) -> Result<Record, StoreError> {
-        let recorded = &self.inner.recorded;
-        let recorded = recorded.get_or_try_init(|| RecordedOutputs::load(self));
-        let found = recorded.await?.find(path, bytes);
-        Ok(found.map_or(Record::None, |made| Record::Whole(made.clone())))
     }
 
     /// Deletes an output, and then what belongs to it; returns whether there was one.

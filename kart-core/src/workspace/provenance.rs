@@ -32,9 +32,9 @@ pub struct Provenance {
     pub bytes: u64,
     /// The BLAKE3 hash of what was written, where it was known by the time of the commit.
     pub(crate) blake3: Option<blake3::Hash>,
-    /// The fingerprint of the code that made it.
+    /// The fingerprint of the code that made it; none if a person has accepted it.
     pub code: Option<String>,
-    /// The run that made it; none if somebody put it there and a person has accepted it.
+    /// The run that made it, or the moment at which a person accepted it; none if somebody else has put it there.
     pub run: Option<RunId>,
     /// The reruns that it was made for.
     pub reruns: Vec<RunId>,

@@ -1,6 +1,7 @@
 //! What the run log knows of outputs. It travels with `_kart/` where a tool that copies a workspace drops metadata.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
@@ -13,6 +14,38 @@ use crate::run_id::RunId;
 /// The last record of each output.
 #[derive(Debug, Default)]
 pub(super) struct RecordedOutputs(HashMap<String, Recorded>);
+
+/// What was read of the run log, until there is more of it.
+#[derive(Debug, Default)]
+pub(super) struct RecordedCache(Mutex<(Vec<String>, Arc<RecordedOutputs>)>);
+
+impl RecordedCache {
+    fn lock(&self) -> MutexGuard<'_, (Vec<String>, Arc<RecordedOutputs>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workspace {
+    /// Returns what the run log knows of outputs by now.
+    pub(super) async fn recorded_outputs(&self) -> Result<Arc<RecordedOutputs>, StoreError> {
+        let mut paths = self.list(layout::RUNS).await?;
+        paths.retain(|path| {
+            let object = RunObject::at(path);
+            object.is_some_and(|object| !matches!(object, RunObject::Digest(_)))
+        });
+        paths.sort_unstable();
+        let cache = &self.inner.recorded;
+        {
+            let cached = cache.lock();
+            if cached.0 == paths {
+                return Ok(Arc::clone(&cached.1));
+            }
+        }
+        let recorded = Arc::new(RecordedOutputs::load(self, paths.clone()).await?);
+        *cache.lock() = (paths, Arc::clone(&recorded));
+        Ok(recorded)
+    }
+}
 
 #[derive(Debug)]
 struct Recorded {
@@ -37,13 +70,7 @@ struct Line {
 }
 
 impl RecordedOutputs {
-    pub(super) async fn load(workspace: &Workspace) -> Result<Self, StoreError> {
-        let paths = workspace.list(layout::RUNS).await?;
-        let has_records = |path: &String| {
-            let object = RunObject::at(path);
-            object.is_some_and(|object| !matches!(object, RunObject::Digest(_)))
-        };
-        let paths = paths.into_iter().filter(has_records).collect();
+    async fn load(workspace: &Workspace, paths: Vec<String>) -> Result<Self, StoreError> {
         let mut outputs = RecordedOutputs::default();
         for text in workspace.read_many(paths).await {
             let text = text?.unwrap_or_default();
@@ -79,9 +106,8 @@ impl RecordedOutputs {
         self.0.insert(path, Recorded { start, provenance });
     }
 
-    /// Returns what is known of an output of that many bytes.
-    pub(super) fn find(&self, path: &str, bytes: u64) -> Option<&Provenance> {
-        let recorded = &self.0.get(path)?.provenance;
-        (recorded.bytes == bytes).then_some(recorded)
+    /// Returns what is known of an output.
+    pub(super) fn find(&self, path: &str) -> Option<&Provenance> {
+        self.0.get(path).map(|recorded| &recorded.provenance)
     }
 }

@@ -74,8 +74,12 @@ impl Disk {
         self.put(path, kind, permit, copy)
     }
 
-    /// Records metadata with a file that is at its place; returns `false` where the file system keeps none.
+    /// Records metadata with a file that is at its place; returns `false` where the file system keeps none, and where the
+    /// file has other names, which are not to change.
     pub(super) fn annotate(&self, path: &str, metadata: &str) -> io::Result<bool> {
+        if has_other_names(&fs::symlink_metadata(self.root.join(path))?) {
+            return Ok(false);
+        }
         let kind = Kind {
             mode: Mode::Replace,
             access: Access::ReadOnly,
@@ -236,6 +240,16 @@ impl Kind {
 }
 
 /// On vfat and its like a file has the mode that the mount gives it: there an output stays writable.
+#[cfg(unix)]
+fn has_other_names(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(found) > 1 || found.is_symlink()
+}
+
+#[cfg(not(unix))]
+fn has_other_names(found: &fs::Metadata) -> bool {
+    found.is_symlink()
+}
+
 #[cfg(unix)]
 fn make_read_only(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

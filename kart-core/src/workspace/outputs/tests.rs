@@ -28,7 +28,6 @@ async fn what_a_power_cut_tears_is_no_output_where_the_sidecar_was_not_written_y
         let address = OutputAddress {
             path: path.into(),
             maker: Maker::Task(key),
-            is_keyed,
         };
         let state = async || {
             let addresses = std::slice::from_ref(&address);
