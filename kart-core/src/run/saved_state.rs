@@ -1,4 +1,4 @@
-//! Saved state that nobody resumes any more: it lies beside a complete output, or belongs to a rerun that is over. A process
+//! Saved state that nobody will resume: it was saved for a complete output, or belongs to a rerun that is over. A process
 //! that ends between publishing and its clean-up leaves it, and a request that arrives late.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

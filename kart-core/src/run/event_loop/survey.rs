@@ -132,7 +132,7 @@ impl RunState {
         }
     }
 
-    /// Records that somebody else has put the output of a task there, so that it is told once.
+    /// Records that somebody else has put the output of a task there, so that one warning is enough.
     fn adopt(&mut self, node: NodeId, bytes: u64) {
         let node = self.graph.node(node);
         let Ok(address) = node.address() else { return };

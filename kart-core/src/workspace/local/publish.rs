@@ -1,4 +1,4 @@
-//! How a file is put at its place: made whole beside it, with what is recorded with it, and then moved there in one step.
+//! How a file is put at its place: made whole elsewhere, with what is recorded of it, and then moved there in one step.
 
 use std::{
     fs::{self, File},
@@ -282,7 +282,7 @@ fn make_writable(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere a file that is read-only could not be replaced either.
+/// On Windows a read-only file could not be replaced.
 #[cfg(not(unix))]
 fn make_read_only(_: &File) -> io::Result<()> {
     Ok(())
