@@ -13,7 +13,7 @@ use super::measure::{Figures, measure, median};
 
 /// A hundred bytes.
 #[task(path = "leaf/{key}.txt")]
-async fn leaf(n: u64) -> kart::Result<String> {
+pub(crate) async fn leaf(n: u64) -> kart::Result<String> {
     Ok(text(n))
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn count(
     Ok(leaves.len() as u64)
 }
 
-fn text(n: u64) -> String {
+pub(crate) fn text(n: u64) -> String {
     format!("{n:0100}")
 }
 
@@ -114,7 +114,7 @@ fn kart(mode: Mode, count: u64, dir: &Path) -> (Duration, f64) {
     (started.elapsed(), workspace.requests().exists as f64)
 }
 
-fn floor_write(count: u64, dir: &Path) -> Duration {
+pub(crate) fn floor_write(count: u64, dir: &Path) -> Duration {
     let started = Instant::now();
     let leaves = dir.join("leaf");
     fs::create_dir_all(&leaves).expect("a directory");

@@ -11,6 +11,7 @@ mod fan_in;
 mod files;
 mod instructions;
 mod measure;
+mod outputs;
 mod shapes;
 mod slow;
 
@@ -44,6 +45,7 @@ fn main() {
             "slow" => slow::child,
             "bytes" => bytes::child,
             "files" => files::child,
+            "outputs" => outputs::child,
             "instructions" => instructions::child,
             _ => panic!("no section `{section}`"),
         };
@@ -68,8 +70,9 @@ fn main() {
         is_quick,
     };
     let named = |name: &str| args.iter().any(|arg| arg == name);
-    let sections: [(&str, Section); 5] = [
+    let sections: [(&str, Section); 6] = [
         ("fan-in", fan_in::run),
+        ("outputs", outputs::run),
         ("shapes", shapes::run),
         ("slow", slow::run),
         ("bytes", bytes::run),

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use kart::{Context, Coordination, Interruption, Outcome, RunError, TaskExt as _, Workspace, task};
+use kart::{
+    Context, Coordination, Error, Interruption, Outcome, RunError, TaskExt as _, Workspace, task,
+};
 use object_store::memory::InMemory;
 
 use crate::common::{Hooked, Log, memory, unless_stuck};
@@ -95,7 +97,7 @@ async fn newest(day: u32) -> kart::Result<u32> {
 fn halting(inner: &Arc<InMemory>) -> Workspace {
     let writes = AtomicUsize::new(0);
     Hooked::workspace(inner, move |operation, path| {
-        let is_output = operation == "put" && path.ends_with("latest.json");
+        let is_output = operation == "create" && path == "latest.json";
         if is_output && writes.fetch_add(1, Ordering::SeqCst) == 0 {
             tokio::time::sleep(5 * SECOND).boxed()
         } else {
@@ -105,7 +107,7 @@ fn halting(inner: &Arc<InMemory>) -> Workspace {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_roots_that_write_one_path_without_a_key_take_turns() {
+async fn of_two_roots_that_write_one_path_at_once_the_last_one_stands_and_says_what_it_replaced() {
     for are_two_processes in [false, true] {
         let inner = Arc::new(InMemory::new());
         let first = halting(&inner);
@@ -123,10 +125,14 @@ async fn two_roots_that_write_one_path_without_a_key_take_turns() {
             })
         };
         let (one, other) = unless_stuck(runs).await;
-        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.replaced().count(), 1, "day 2 was replaced");
+        assert_eq!(other.replaced().count(), 0);
         let is_complete = async |day| Newest { day }.is_complete(&second).await.unwrap();
-        assert_eq!((is_complete(1).await, is_complete(2).await), (false, true));
-        assert_eq!(Newest { day: 2 }.load(&second).await.unwrap(), 2);
+        assert_eq!((is_complete(1).await, is_complete(2).await), (true, false));
+        assert_eq!(Newest { day: 1 }.load(&second).await.unwrap(), 1);
+        let error = Newest { day: 2 }.load(&second).await.unwrap_err();
+        assert!(matches!(error, Error::OtherKey { .. }), "{error}");
     }
 }
 
@@ -138,23 +144,33 @@ fn stand_still() {
     let _ = tokio::time::advance(STANDSTILL).now_or_never();
 }
 
+/// An output; its process stands still while it makes the bytes of the first one that is to be stored.
+#[derive(Clone, Debug, serde::Deserialize)]
+struct Slow(u32);
+
+static HAS_STOOD_STILL: AtomicBool = AtomicBool::new(false);
+
+impl serde::Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !HAS_STOOD_STILL.swap(true, Ordering::SeqCst) {
+            stand_still();
+        }
+        self.0.serialize(serializer)
+    }
+}
+
 #[task(path = "latest.json")]
-async fn noted(#[resource] log: &Log) -> kart::Result<u32> {
+async fn noted(#[resource] log: &Log) -> kart::Result<Slow> {
     log.note("body");
-    Ok(1)
+    Ok(Slow(1))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stood_still_between_the_check_and_the_commit_does_not_commit() {
+async fn a_process_that_stood_still_right_before_the_commit_does_not_commit() {
     let log = Log::default();
-    let (writes, has_stood_still) = (log.clone(), AtomicBool::new(false));
+    let writes = log.clone();
     let workspace = Hooked::workspace(&Arc::default(), move |operation, path| {
-        // After the check, and before the first output, it is found out what the store keeps.
-        let is_between = operation == "put" && path.starts_with("_kart/check/");
-        if is_between && !has_stood_still.swap(true, Ordering::SeqCst) {
-            stand_still();
-        }
-        if operation == "put" && path == "latest.json" {
+        if operation == "create" && path == "latest.json" {
             writes.note("output");
         }
         std::future::ready(()).boxed()

@@ -10,7 +10,7 @@ use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
-use crate::common::{Faulty, Hooked, Log, memory, objects};
+use crate::common::{Faulty, Hooked, Log, Metadata, memory, objects};
 use crate::{SECOND, Unit, all_objects, runner, started};
 
 /// Never ends by itself.
@@ -112,24 +112,43 @@ async fn take_over(workspace: &kart::Workspace, spared: Option<kart::Key>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_without_a_key_is_not_written_after_a_takeover() {
-    let (workspace, log) = (memory(), Log::default());
-    let (run, has_started) = started(runner(&workspace, &log).ttl(30 * SECOND));
-    let text = "old".to_owned();
-    let run = tokio::spawn(async move { run.run(Latest { text }).await });
-    has_started.notified().await;
-    take_over(&workspace, None).await;
-    assert!(run.await.unwrap().is_err());
-    assert_eq!(workspace.size("latest.txt").await.unwrap(), None);
+async fn an_output_without_a_key_replaces_no_other_after_a_takeover() {
+    for was_there in [true, false] {
+        let (workspace, log) = (memory(), Log::default());
+        let newer = latest_of("newer");
+        let runs = runner(&workspace, &log).ttl(30 * SECOND);
+        let other = runs.clone().coordination(Coordination::None);
+        let task = newer.clone();
+        let other = tokio::spawn(async move { other.run(task).await });
+        // It takes 25 seconds.
+        tokio::time::sleep(if was_there { 30 } else { 5 } * SECOND).await;
+        let (run, has_started) = started(runs.clone());
+        let run = tokio::spawn(async move { run.run(latest_of("old")).await });
+        has_started.notified().await;
+        take_over(&workspace, None).await;
+        other.await.unwrap().unwrap();
+        assert!(run.await.unwrap().is_err());
+        assert_eq!(newer.load(&workspace).await.unwrap(), "newer");
+    }
+}
+
+fn latest_of(text: &str) -> Latest {
+    Latest {
+        text: text.to_owned(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_without_a_key_is_not_written_after_it_was_taken_over_alone() {
-    let (workspace, log) = (memory(), Log::default());
+async fn where_no_metadata_is_kept_a_path_is_not_written_after_it_was_taken_over_alone() {
+    let workspace = Faulty::keeping(Metadata::Refused, |_, _| false);
+    let log = Log::default();
+    runner(&workspace, &log)
+        .run(latest_of("older"))
+        .await
+        .unwrap();
+    log.take();
     let run = runner(&workspace, &log).ttl(30 * SECOND);
-    let latest = Latest {
-        text: "old".to_owned(),
-    };
+    let latest = latest_of("old");
     let root = latest.key();
     let run = tokio::spawn(async move { run.run(latest).await });
     while log.all().is_empty() {
@@ -137,7 +156,8 @@ async fn a_path_without_a_key_is_not_written_after_it_was_taken_over_alone() {
     }
     take_over(&workspace, Some(root)).await;
     assert!(run.await.unwrap().is_err());
-    assert_eq!(workspace.size("latest.txt").await.unwrap(), None);
+    let older = latest_of("older").load(&workspace).await;
+    assert_eq!(older.unwrap(), "older");
 }
 
 #[tokio::test(start_paused = true)]

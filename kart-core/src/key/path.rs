@@ -154,12 +154,14 @@ pub fn render(
     mut param: impl FnMut(&str) -> PathText,
 ) -> Result<String, CanonicalError> {
     const OWN: &str = "_kart";
-    let mut path = String::new();
+    let mut path = String::with_capacity(USUAL_LEN);
     for segment in segments {
         match segment {
             Segment::Literal(text) => path.push_str(text),
             Segment::Param(name) => path.push_str(&encode_segment(&param(name).into_result()?)),
-            Segment::Key => path.push_str(&key.to_string()),
+            Segment::Key => {
+                let _ = write!(path, "{key}");
+            }
             Segment::Name => path.push_str(name),
             Segment::Extension => path.push_str(extension),
         }
@@ -171,6 +173,9 @@ pub fn render(
     }
     Ok(path)
 }
+
+/// Most paths are shorter.
+const USUAL_LEN: usize = 96;
 
 /// The longest text that a parameter becomes in a path.
 const MAX_LEN: usize = 150;

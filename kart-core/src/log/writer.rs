@@ -1,5 +1,6 @@
 //! Writing the log as the run goes.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const SEGMENT_NOTES: usize = 8192;
 /// The log of a store that takes nothing is not kept in memory for ever.
 const MOST_NOTES: usize = 16 * SEGMENT_NOTES;
 const MOST_BYTES: usize = 64 << 20;
-/// More notes than that are made into text on a thread of their own.
-const FEW: usize = 256;
+/// So many notes are made into text at once, on a thread of their own, so that the end of a run has few left.
+const MANY: usize = 512;
 /// How long the end of a run waits for its log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -58,6 +59,8 @@ impl std::fmt::Debug for Shared {
 struct Buffer {
     /// What could not be written yet.
     text: Vec<u8>,
+    /// How many notes are in the text.
+    in_text: usize,
     new: Vec<(u64, Noted)>,
     lines: u64,
     segments: u32,
@@ -155,7 +158,7 @@ impl Shared {
             return;
         }
         buffer.new.push((number, noted));
-        if buffer.new.len() >= SEGMENT_NOTES {
+        if buffer.new.len() >= MANY {
             self.is_full.notify_one();
         }
     }
@@ -178,23 +181,33 @@ impl Shared {
         text
     }
 
-    /// Writes what is new as one more segment. What could not be written goes into the next.
-    async fn flush(self: &Arc<Self>) {
-        let (text, noted, number) = {
+    /// Makes text of what was noted; returns whether it is enough for a segment.
+    async fn make_text(self: &Arc<Self>) -> bool {
+        let (text, noted, in_text) = {
             let mut buffer = self.lock();
-            (
-                std::mem::take(&mut buffer.text),
-                std::mem::take(&mut buffer.new),
-                buffer.segments,
-            )
+            let noted = std::mem::take(&mut buffer.new);
+            buffer.in_text += noted.len();
+            (std::mem::take(&mut buffer.text), noted, buffer.in_text)
         };
-        let text = if noted.len() < FEW {
+        let text = if noted.len() < MANY {
             self.lines(text, noted)
         } else {
             let shared = Arc::clone(self);
             let lines = threads::run(move |_| shared.lines(text, noted)).await;
             // It does not panic.
             lines.unwrap_or_default()
+        };
+        self.lock().text = text;
+        in_text >= SEGMENT_NOTES
+    }
+
+    /// Writes what is new as one more segment. What could not be written goes into the next.
+    async fn flush(self: &Arc<Self>) {
+        self.make_text().await;
+        let (text, number) = {
+            let mut buffer = self.lock();
+            buffer.in_text = 0;
+            (std::mem::take(&mut buffer.text), buffer.segments)
         };
         if text.is_empty() {
             return;
@@ -228,14 +241,19 @@ impl Shared {
 }
 
 async fn write(shared: Arc<Shared>, mut over: watch::Receiver<bool>) {
+    let mut is_due = pin!(sleep(EVERY));
     loop {
-        tokio::select! {
+        let is_full = tokio::select! {
             biased;
             // A sender that is gone has been dropped with its run.
             _ = over.wait_for(|over| *over) => return,
-            () = sleep(EVERY) => {}
-            () = shared.is_full.notified() => {}
+            () = &mut is_due => false,
+            () = shared.is_full.notified() => true,
+        };
+        if is_full && !shared.make_text().await {
+            continue;
         }
         shared.flush().await;
+        is_due.set(sleep(EVERY));
     }
 }

@@ -15,7 +15,7 @@ use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, NodeId, Stored};
 use crate::plan::{Lookups, Status};
-use crate::workspace::Making;
+use crate::workspace::{Making, Provenance};
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) enum Message {
     AttemptStarted(NodeId, u32),
     /// The body has ended, and its output is being published.
     BodyFinished(NodeId),
+    /// The output takes the place of another task's, which was not there when the run looked.
+    Replaces(NodeId, Provenance),
     /// The body has taken its answers, and waits for more.
     BodyBlocked(NodeId),
     Progress(NodeId, ProgressNow),

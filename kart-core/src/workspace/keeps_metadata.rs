@@ -14,7 +14,7 @@ use crate::error::StoreError;
 #[derive(Debug, Default)]
 pub(super) struct KeepsMetadata {
     known: AtomicU8,
-    pub(super) probe: OnceCell<()>,
+    probe: OnceCell<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,22 @@ impl KeepsMetadata {
 }
 
 impl Workspace {
+    /// Returns whether the place keeps metadata with its objects, which is found out once.
+    ///
+    /// # Errors
+    ///
+    /// The store could not answer.
+    pub(crate) async fn keeps_metadata(&self) -> Result<bool, StoreError> {
+        let keeps = &self.inner.keeps_metadata;
+        if keeps.get() == Keeps::Unknown {
+            let probed = keeps.probe.get_or_try_init(|| self.probe_metadata());
+            probed.await?;
+        }
+        Ok(keeps.get() != Keeps::No)
+    }
+
     /// Writes an object with metadata, and looks whether it came through.
-    pub(super) async fn probe_metadata(&self) -> Result<(), StoreError> {
+    async fn probe_metadata(&self) -> Result<(), StoreError> {
         let path = format!("{}/{}", layout::CHECK, Uuid::now_v7().simple());
         let guard = CommitGuard::open();
         let metadata = Some("probe");

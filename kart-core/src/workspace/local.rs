@@ -230,7 +230,7 @@ impl Backend for Local {
     }
 
     fn look_up_many(&self, paths: Vec<String>) -> Answers<'_, Option<Found>> {
-        Box::pin(self.each("look up", paths, Disk::look_up))
+        Box::pin(self.each("look up", paths, Disk::look_up_one_of))
     }
 
     fn exists_many(&self, paths: Vec<String>) -> Answer<'_, Vec<bool>> {

@@ -67,12 +67,9 @@ impl Workspace {
             guard,
         };
         let keeps = &self.inner.keeps_metadata;
-        if keeps.get() == Keeps::Unknown && !output.is_keyed && self.inner.place == Place::Bucket {
+        if !output.is_keyed {
             // An output whose metadata was lost would be anybody's.
-            keeps
-                .probe
-                .get_or_try_init(|| self.probe_metadata())
-                .await?;
+            self.keeps_metadata().await?;
         }
         if keeps.get() != Keeps::No {
             let mut written = self.backend().write(write(Some(&text))).await?;

@@ -1,4 +1,5 @@
-//! Claims what an attempt needs: its task if each task is claimed, and its path if that has no key.
+//! Claims what an attempt needs: its task if each task is claimed, and its path if that has no key and the workspace keeps no
+//! provenance with its objects.
 
 use std::sync::Arc;
 
@@ -42,13 +43,16 @@ pub(crate) async fn acquire(
     status: Status,
 ) -> Result<Acquired, Error> {
     let node = run.graph.node(id);
-    let is_keyed = node.task.spec().is_keyed();
     let (participant, claims_task) = match &run.leases {
         Leases::Nothing => return Ok(Acquired::Held(TaskLease::default())),
-        Leases::Roots { .. } if is_keyed => return Ok(Acquired::Held(TaskLease::default())),
         Leases::Roots { participant, .. } => (participant, false),
         Leases::PerTask(participant) => (participant, true),
     };
+    // A sidecar is a second object, so two writers of one path have to take turns.
+    let claims_path = !node.task.spec().is_keyed() && !run.workspace.keeps_metadata().await?;
+    if !claims_task && !claims_path {
+        return Ok(Acquired::Held(TaskLease::default()));
+    }
     let Some(participant) = participant.upgrade() else {
         return Err(interrupted().into());
     };
@@ -60,7 +64,7 @@ pub(crate) async fn acquire(
             Err(acquired) => return Ok(*acquired),
         }
     }
-    if !is_keyed {
+    if claims_path {
         let claimed = participant.claim_path(&node.path()?).await.map(won);
         match claimed {
             Ok(Ok(claim)) => lease.path = Some(claim),

@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span, info_span};
 
 use self::acquire::{Acquired, acquire};
 use self::inputs::LoadFailure;
-use self::publish::{Output, encode, publish};
+use self::publish::{Output, encode};
 use self::run_handle::RunHandle;
 use super::errors::error_text::redacted;
 use super::errors::unavailable::is_unavailable;
@@ -35,7 +35,7 @@ use crate::model::{
     AttemptScope, Body, Call, Context, NodeId, Redactor, RunApi, SaveScope, StepStore, Stored,
 };
 use crate::plan::Status;
-use crate::workspace::{CommitGuard, Making, Provenance};
+use crate::workspace::{CommitGuard, Maker, Making, OutputAddress, Provenance};
 
 /// The encoded output of a body.
 struct Encoded {
@@ -344,10 +344,6 @@ impl Attempt<'_> {
     async fn publish(&self, encoded: Encoded, guard: &CommitGuard) -> Result<Published, BoxError> {
         let run = self.run;
         let node = run.graph.node(self.node);
-        if !node.task.spec().is_keyed() || self.status.overwrites() {
-            // Create-only writes need no lease: they change nothing that exists.
-            self.ensure_held().await?;
-        }
         let stored = &encoded.stored;
         let spec = node.task.spec();
         let provenance = Provenance {
@@ -358,13 +354,15 @@ impl Attempt<'_> {
             ..Provenance::new(node.key, spec.name, stored.size()?)
         };
         let output = Output {
-            node,
-            status: self.status,
-            path: &encoded.path,
+            address: OutputAddress {
+                path: Arc::clone(&encoded.path),
+                maker: Maker::Task(node.key),
+            },
             stored,
+            is_keyed: spec.is_keyed(),
             provenance: &provenance,
         };
-        let mut publishing = pin!(publish(&run.workspace, output, guard));
+        let mut publishing = pin!(self.publish_output(output, guard));
         let published = match poll!(publishing.as_mut()) {
             Poll::Ready(published) => published,
             Poll::Pending => {

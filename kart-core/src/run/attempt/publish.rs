@@ -1,25 +1,41 @@
-//! Encodes and publishes an output: create-only where the path holds the key, by one replacing write elsewhere.
+//! Encodes and publishes an output: create-only, unless it takes the place of what lies there.
 
 use std::io::{BufRead as _, BufReader};
 use std::sync::{Arc, PoisonError};
 
 use tokio::task::spawn_blocking;
 
+use super::Attempt;
 use crate::error::BoxError;
 use crate::format::File;
 use crate::model::{DynTask, Erased, LARGE_BYTES, Stored};
-use crate::plan::{Node, Status};
-use crate::run::message::Published;
+use crate::run::message::{Message, Published};
 use crate::run::run_context::RunContext;
-use crate::workspace::{CommitGuard, Content, Mode, Provenance, Publication, Workspace};
+use crate::workspace::{
+    CommitGuard, Content, Mode, OutputAddress, OutputState, Provenance, Publication, Workspace,
+};
 
 /// An output to be published.
 pub(super) struct Output<'a> {
-    pub(super) node: &'a Node,
-    pub(super) status: Status,
-    pub(super) path: &'a str,
+    pub(super) address: OutputAddress,
     pub(super) stored: &'a Stored,
+    pub(super) is_keyed: bool,
     pub(super) provenance: &'a Provenance,
+}
+
+impl Output<'_> {
+    fn with(&self, mode: Mode) -> Publication<'_> {
+        Publication {
+            path: &self.address.path,
+            content: match self.stored {
+                Stored::Bytes(bytes, _) => Content::Bytes(bytes.clone()),
+                Stored::File(file) => Content::File(file),
+            },
+            mode,
+            is_keyed: self.is_keyed,
+            provenance: self.provenance,
+        }
+    }
 }
 
 /// Encodes an output, on a thread of its own if the last output of that task name was large.
@@ -45,43 +61,57 @@ pub(super) async fn encode(
     Ok(stored)
 }
 
-pub(super) async fn publish(
-    workspace: &Workspace,
-    output: Output<'_>,
-    guard: &CommitGuard,
-) -> Result<Published, BoxError> {
-    let Output { path, stored, .. } = output;
-    let is_keyed = output.node.task.spec().is_keyed();
-    let is_new = is_keyed && !output.status.overwrites();
-    let publication = Publication {
-        path,
-        content: match stored {
-            Stored::Bytes(bytes, _) => Content::Bytes(bytes.clone()),
-            Stored::File(file) => Content::File(file),
-        },
-        mode: if is_new { Mode::Create } else { Mode::Replace },
-        is_keyed,
-        provenance: output.provenance,
-    };
-    let is_written = workspace.publish(publication, guard).await?;
-    if !is_written && let Some(first) = other(workspace, path, stored).await? {
-        return Ok(first);
-    }
-    // The file has moved to its place.
-    let stored = match stored {
-        Stored::File(_) if workspace.is_directory() => {
-            let file = workspace.fetch(path).await?;
-            file.map_or_else(|| stored.clone(), Stored::File)
+impl Attempt<'_> {
+    /// Publishes an output, unless another process has published one for this task since it was looked up.
+    pub(super) async fn publish_output(
+        &self,
+        output: Output<'_>,
+        guard: &CommitGuard,
+    ) -> Result<Published, BoxError> {
+        let workspace = &self.run.workspace;
+        let (path, stored) = (&output.address.path, output.stored);
+        let mut replaces = self.status.overwrites();
+        if !replaces && !workspace.publish(output.with(Mode::Create), guard).await? {
+            replaces = !self.is_made(&output).await?;
+            if !replaces && let Some(first) = other(workspace, path, stored).await? {
+                return Ok(first);
+            }
         }
-        stored => stored.clone(),
-    };
-    Ok(Published {
-        stored: Some(stored),
-        bytes: output.provenance.bytes,
-        hash: output.provenance.blake3,
-        differed: false,
-        worker: None,
-    })
+        if replaces {
+            // Create-only writes need no lease: they change nothing that exists.
+            self.ensure_held().await?;
+            workspace.publish(output.with(Mode::Replace), guard).await?;
+        }
+        // The file has moved to its place.
+        let stored = match stored {
+            Stored::File(_) if workspace.is_directory() => {
+                let file = workspace.fetch(path).await?;
+                file.map_or_else(|| stored.clone(), Stored::File)
+            }
+            stored => stored.clone(),
+        };
+        Ok(Published {
+            stored: Some(stored),
+            bytes: output.provenance.bytes,
+            hash: output.provenance.blake3,
+            differed: false,
+            worker: None,
+        })
+    }
+
+    /// Returns whether what has come to the path of an output meanwhile is an output of this task.
+    async fn is_made(&self, output: &Output<'_>) -> Result<bool, BoxError> {
+        if output.is_keyed {
+            return Ok(true);
+        }
+        let address = std::slice::from_ref(&output.address);
+        let found = self.run.workspace.output_states(address).await?.pop();
+        let is_made = found.as_ref().is_some_and(OutputState::is_complete);
+        if let Some(OutputState::OtherKey { provenance, .. }) = found {
+            self.run.send(Message::Replaces(self.node, provenance));
+        }
+        Ok(is_made)
+    }
 }
 
 /// Returns the output that was there first if its bytes differ.

@@ -148,6 +148,9 @@ impl RunState {
             }
             Message::SubtaskRequested(request) => self.on_subtask_requested(request),
             Message::SubtaskCancelled { by, id } => self.on_subtask_cancelled(by, id),
+            Message::Replaces(node, provenance) => {
+                self.record(move |tracker| tracker.replaces(node, provenance));
+            }
             Message::OutputVanished(node, status) => self.on_output_vanished(node, status),
             Message::RemoteSubtasks(root, report) => self.on_remote_subtasks(root, report),
             Message::ClaimsPolled(poll) => self.on_claims_polled(poll),

@@ -75,11 +75,25 @@ impl Disk {
 
     /// Returns how large an object is, and what was recorded with it.
     pub(super) fn look_up(&self, path: &str) -> io::Result<Option<Found>> {
-        let Some(bytes) = self.size(path)? else {
-            return Ok(None);
+        let found = self.look_up_one_of(path)?;
+        if found.is_none() {
+            self.ensure_not_gone()?;
+        }
+        Ok(found)
+    }
+
+    /// Returns what lies at a path, for many after one [`ensure_not_gone`](Self::ensure_not_gone).
+    pub(super) fn look_up_one_of(&self, path: &str) -> io::Result<Option<Found>> {
+        let target = self.root.join(path);
+        let meta = match fs::metadata(&target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            meta => self.found(meta)?.filter(fs::Metadata::is_file),
         };
-        let metadata = metadata::recorded(&self.root.join(path))?;
-        Ok(Some(Found { bytes, metadata }))
+        let Some(meta) = meta else { return Ok(None) };
+        Ok(Some(Found {
+            bytes: meta.len(),
+            metadata: metadata::recorded(&target)?,
+        }))
     }
 
     /// Returns whether an object is there, for many after one [`ensure_not_gone`](Self::ensure_not_gone).
