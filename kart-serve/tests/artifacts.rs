@@ -4,7 +4,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Service, assert_refused, settings};
-use kart::Workspace;
+use kart::{TaskExt as _, Workspace};
 use kart_serve::Allow;
 
 async fn service(workspace: Workspace) -> Service {
@@ -160,6 +160,27 @@ async fn nothing_but_outputs_can_be_reached() {
             assert!(!answer.text().contains("root:") && !answer.text().contains("secret"));
         }
         assert_refused(&service.get("/artifacts/%ff").await, 400);
+        service.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_task_has_made_and_what_was_cut_off_are_not_given_by_key() {
+    on_both(async |service| {
+        let key = common::Quick { n: 3 }.key();
+        let path = format!("/artifacts/quick-3.txt?key={key}");
+        assert_eq!(service.get(&path).await.status, 200);
+        let other = common::Quick { n: 4 }.key();
+        let other = format!("/artifacts/quick-3.txt?key={other}");
+        for method in ["GET", "HEAD"] {
+            let answer = service.ask(method, &other, "").await;
+            assert_eq!(answer.status, 404, "{method}");
+            assert!(!answer.text().contains("0123456789"));
+        }
+        let (workspace, cut) = (&service.workspace, Bytes::from("0123"));
+        workspace.replace("quick-3.txt", cut).await.unwrap();
+        assert_refused(&service.get(&path).await, 409);
         service.end().await;
     })
     .await;

@@ -1,6 +1,7 @@
 //! Outputs that are files, and outputs in directories.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -51,6 +52,64 @@ async fn outputs_are_read_only_files_and_a_body_gets_a_copy_that_is_not() {
     );
     runner.clone().rerun_all().run(Signed).await.unwrap();
     assert!(Raw.remove(&workspace).await.unwrap());
+}
+
+/// Appends to what it requires.
+#[task]
+async fn careless(#[requires(Raw)] raw: &File) -> std::io::Result<u32> {
+    let mut file = fs::OpenOptions::new().append(true).open(raw.path())?;
+    file.write_all(b"more\n")?;
+    Ok(1)
+}
+
+#[tokio::test]
+async fn a_body_that_writes_to_what_it_requires_fails_or_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let ran = Runner::new(&workspace).run(Careless).await;
+    let stored = fs::read_to_string(directory.path().join("raw.txt")).unwrap();
+    if ran.is_err() {
+        assert_eq!(stored, "raw\n");
+        return;
+    }
+    // Nothing keeps root from writing.
+    assert_eq!(stored, "raw\nmore\n");
+    let loaded = Raw.load(&workspace).await;
+    assert!(matches!(loaded, Err(Error::Mismatch { .. })), "{loaded:?}");
+}
+
+#[task(path = "made.bin", format = kart::format::Raw)]
+async fn directory_as_file(#[context] cx: &Context) -> std::io::Result<File> {
+    let file = cx.new_file()?;
+    fs::remove_file(file.path())?;
+    fs::create_dir(file.path())?;
+    fs::write(file.path().join("part"), "text")?;
+    Ok(file)
+}
+
+#[task(path = "{key}.bin", format = kart::format::Raw)]
+async fn keyed_directory_as_file(#[context] cx: &Context) -> std::io::Result<File> {
+    let file = cx.new_file()?;
+    fs::remove_file(file.path())?;
+    fs::create_dir(file.path())?;
+    Ok(file)
+}
+
+#[tokio::test]
+async fn a_directory_that_a_body_makes_in_place_of_its_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let runner = Runner::new(&workspace);
+    for error in [
+        runner.run(DirectoryAsFile).await.unwrap_err(),
+        runner.run(KeyedDirectoryAsFile).await.unwrap_err(),
+    ] {
+        let text = format!("{error:#}");
+        assert!(text.contains("is a directory"), "{text}");
+    }
+    for path in [DirectoryAsFile.path(), KeyedDirectoryAsFile.path()] {
+        assert!(!directory.path().join(path).exists());
+    }
 }
 
 /// Returns what a test puts there.
@@ -139,6 +198,28 @@ async fn a_path_that_no_output_can_have_is_refused_by_the_plan_and_before_the_bo
         name: "y".to_owned(),
     };
     runner.run(task).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_leaves_no_room_for_what_is_recorded_beside_it_is_refused_before_the_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let log = Log::default();
+    let runner = Runner::new(&workspace).resource(log.clone());
+    let task = |length: usize| Placed {
+        place: "folder".to_owned(),
+        name: "n".repeat((length - 5) / 2),
+    };
+    runner.run(task(251)).await.unwrap();
+    log.take();
+    for length in [253, 255] {
+        let planned = runner.plan(task(length)).await.unwrap_err();
+        let failed = runner.run(task(length)).await.unwrap_err();
+        for text in [format!("{planned:#}"), format!("{failed:#}")] {
+            assert!(text.contains("a name is too long"), "{text}");
+        }
+        assert!(log.all().is_empty());
+    }
 }
 
 #[task(path = "plain.txt")]

@@ -1,6 +1,10 @@
 //! Whoever gets a value gets what later runs get: what decoding the stored bytes gives.
+#![allow(
+    clippy::option_option,
+    reason = "`Some(None)` is what JSON stores as `None`"
+)]
 
-use kart::{Context, Runner, TaskExt, task};
+use kart::{Artifact, Context, Runner, TaskExt, task};
 use serde::{Deserialize, Serialize};
 
 use crate::common::memory;
@@ -103,4 +107,30 @@ async fn build_gives_what_the_store_gives() {
     assert_eq!(*made, [STORED]);
     let later = kart::build(Readings, &workspace).await.unwrap();
     assert_eq!(made, later);
+}
+
+/// JSON has one text for `None` and `Some(None)`.
+#[task]
+async fn twice() -> kart::Result<Vec<Option<Option<u32>>>> {
+    Ok(vec![Some(None), Some(Some(1))])
+}
+
+#[task]
+async fn holds(
+    #[requires(Readings)] readings: Artifact<Vec<Reading>>,
+    #[requires(Twice)] twice: Vec<Option<Option<u32>>>,
+) -> anyhow::Result<bool> {
+    Ok(*readings.load().await? == [STORED] && twice == [None, Some(Some(1))])
+}
+
+#[tokio::test]
+async fn artifacts_and_the_report_give_what_the_store_gives() {
+    let workspace = memory();
+    let runner = Runner::new(&workspace);
+    let report = runner.run(Holds).await.unwrap();
+    assert!(report.output(&Holds).await.unwrap());
+    assert_eq!(report.output(&Readings).await.unwrap(), [STORED]);
+    let report = runner.rerun("Twice").run(Twice).await.unwrap();
+    let made = report.output(&Twice).await.unwrap();
+    assert_eq!(made, [None, Some(Some(1))]);
 }

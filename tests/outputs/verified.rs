@@ -176,3 +176,65 @@ async fn a_file_is_verified_before_a_body_gets_it_and_a_stream_at_its_end() {
         );
     }
 }
+
+/// Its path holds its key.
+#[task(format = kart::format::JsonLines)]
+async fn keyed_rows(#[resource] log: &Log) -> kart::Result<Vec<u32>> {
+    log.note("rows");
+    Ok(vec![1, 2, 3])
+}
+
+#[task]
+async fn keyed_sum(#[requires(KeyedRows)] rows: Vec<u32>) -> kart::Result<u32> {
+    Ok(rows.iter().sum())
+}
+
+/// Changes a file as a shell does by `> file`, which keeps what the file system knows of it.
+#[cfg(unix)]
+fn write_over(file: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_keyed_output_that_was_emptied_in_a_directory_is_made_again_and_an_edited_one_is_an_error()
+ {
+    for left in ["", "1\n2\n", "1\n2\n4\n"] {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open(directory.path()).unwrap();
+        let log = Log::default();
+        let runner = Runner::new(&workspace).resource(log.clone());
+        runner.run(KeyedRows).await.unwrap();
+        write_over(&directory.path().join(KeyedRows.path()), left);
+        log.take();
+        let is_edited = left.len() == 6;
+        assert_eq!(KeyedRows.is_complete(&workspace).await.unwrap(), is_edited);
+        let run = runner.run(KeyedSum).await;
+        if is_edited {
+            assert!(matches!(run, Err(RunError::Failed(_))), "{run:?}");
+            assert!(log.all().is_empty());
+        } else {
+            assert_eq!(run.unwrap().output(&KeyedSum).await.unwrap(), 6);
+            assert_eq!(log.take(), ["rows"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_keyed_output_that_was_emptied_in_a_bucket_is_made_again_when_it_is_read() {
+    let (workspace, log) = (apart(), Log::default());
+    let runner = Runner::new(&workspace).resource(log.clone());
+    runner.run(KeyedRows).await.unwrap();
+    edit(&workspace, &KeyedRows.path(), "").await;
+    let error = KeyedRows.load(&workspace).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Torn { .. } | Error::Mismatch { .. }),
+        "{error:?}"
+    );
+    log.take();
+    let report = runner.run(KeyedSum).await.unwrap();
+    assert_eq!(report.output(&KeyedSum).await.unwrap(), 6);
+    assert_eq!(log.take(), ["rows"]);
+}

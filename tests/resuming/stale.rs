@@ -121,3 +121,63 @@ async fn a_rerun_and_a_removal_begin_with_nothing_that_was_saved() {
     assert_eq!(rows(&runner, repaired::Parsed).await, 2);
     assert_eq!(log.take(), ["parse"]);
 }
+
+/// Saves in one way, and then fails: the first code.
+mod before {
+    use crate::SECOND;
+
+    #[kart::task(name = "books/Ways")]
+    pub(super) async fn ways(way: &str, #[context] cx: &kart::Context) -> anyhow::Result<u64> {
+        match way {
+            "step" => cx.step("one", async { anyhow::Ok(1) }).await?,
+            "save" => {
+                cx.save("one", &1).await?;
+                1
+            }
+            _ => {
+                let items = cx.map(0..2_u64, |n| async move {
+                    tokio::time::sleep(SECOND).await;
+                    anyhow::Ok(n)
+                });
+                items.concurrency(1).save_interval(SECOND).await?[0]
+            }
+        };
+        anyhow::bail!("a flaw")
+    }
+}
+
+/// The same without the failure.
+mod after {
+    #[kart::task(name = "books/Ways")]
+    pub(super) async fn ways(way: &str, #[context] cx: &kart::Context) -> anyhow::Result<u64> {
+        Ok(match way {
+            "step" => cx.step("one", async { anyhow::Ok(2) }).await?,
+            "save" => cx.restore("one").await?.unwrap_or(2),
+            _ => {
+                let items = cx.map(0..2_u64, |n| async move { anyhow::Ok(n + 1) });
+                items.await?[0] + 1
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_warning_names_the_task_and_the_option_that_discards_what_it_has_saved_in_any_way() {
+    for way in ["step", "save", "map"] {
+        let (workspace, log) = (memory(), Log::default());
+        let (notes, way) = (log.clone(), way.to_owned());
+        let runner = Runner::new(&workspace).on_event(move |event| {
+            notes.note(event.warning().unwrap_or_default());
+        });
+        let flawed = before::Ways { way: way.clone() };
+        runner.run(flawed).await.unwrap_err();
+        assert!(!saved(&workspace).await.is_empty(), "{way}");
+        log.take();
+        let report = runner.run(after::Ways { way: way.clone() }).await.unwrap();
+        let output = report.output(&after::Ways { way: way.clone() }).await;
+        assert_eq!(output.unwrap(), 1, "{way}");
+        let mut told = log.take();
+        told.retain(|told| told.contains("--fresh books/Ways"));
+        assert_eq!(told.len(), 1, "{way}: {told:?}");
+    }
+}

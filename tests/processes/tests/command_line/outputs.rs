@@ -166,3 +166,18 @@ fn what_a_copy_has_lost_is_recorded_again() {
     assert_eq!(place.json(&["show"])["state"], "complete");
     assert_eq!(place.json(&["show", "--count", "2"])["state"], "other_key");
 }
+
+#[test]
+fn a_path_that_no_output_can_have_is_named_by_check_and_plan_and_no_body_runs() {
+    let place = Place::new();
+    fs::create_dir_all(place.output()).unwrap();
+    for command in [&["check"][..], &["plan"], &["run"]] {
+        let said = place.call(command);
+        assert_ne!(said.status, 0, "{command:?}: {}", said.stdout);
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            text.contains(PATH) && text.contains("a directory lies there"),
+            "{command:?}: {text}"
+        );
+    }
+}
