@@ -201,6 +201,27 @@ async fn a_path_that_no_output_can_have_is_refused_by_the_plan_and_before_the_bo
 }
 
 #[tokio::test]
+async fn a_directory_in_place_of_an_output_is_seen_although_its_neighbours_are_published() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("folder/x-x.txt")).unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    let log = Log::default();
+    let runner = Runner::new(&workspace).resource(log.clone());
+    let task = |name: &str| Placed {
+        place: "folder".to_owned(),
+        name: name.to_owned(),
+    };
+    runner.run(task("y")).await.unwrap();
+    log.take();
+    let planned = runner.plan(task("x")).await.unwrap_err();
+    let failed = runner.run(task("x")).await.unwrap_err();
+    for text in [format!("{planned:#}"), format!("{failed:#}")] {
+        assert!(text.contains("a directory lies there"), "{text}");
+    }
+    assert!(log.all().is_empty());
+}
+
+#[tokio::test]
 async fn a_name_that_leaves_no_room_for_what_is_recorded_beside_it_is_refused_before_the_body() {
     let directory = tempfile::tempdir().unwrap();
     let workspace = Workspace::open(directory.path()).unwrap();
