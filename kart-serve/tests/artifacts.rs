@@ -185,3 +185,44 @@ async fn what_another_task_has_made_and_what_was_cut_off_are_not_given_by_key() 
     })
     .await;
 }
+
+/// More than one piece of an answer.
+#[kart::task(path = "large.bin", format = kart::format::Raw)]
+async fn large() -> kart::Result<Vec<u8>> {
+    Ok(vec![7; 3 << 20])
+}
+
+/// Changes the last byte of a stored file, and keeps what is recorded with it.
+fn edit(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let mut permissions = std::fs::metadata(path).unwrap().permissions();
+    #[expect(clippy::permissions_set_readonly_false, reason = "a file of the test")]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(path, permissions).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_edited_is_refused_or_broken_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open(directory.path()).unwrap();
+    kart::build(Large, &workspace).await.unwrap();
+    let service = service(workspace).await;
+    let whole = service.get("/artifacts/large.bin").await;
+    assert_eq!((whole.status, whole.body.len()), (200, 3 << 20));
+
+    edit(&directory.path().join("quick-3.txt"));
+    let key = common::Quick { n: 3 }.key();
+    for query in ["", &format!("?key={key}")] {
+        let answer = service.get(&format!("/artifacts/quick-3.txt{query}")).await;
+        assert_refused(&answer, 409);
+        assert!(answer.text().contains("quick-3.txt"), "{}", answer.text());
+    }
+    // It is known at the end of the bytes alone, when the head of the answer is under way.
+    edit(&directory.path().join("large.bin"));
+    let cut = service.get("/artifacts/large.bin").await;
+    assert_eq!(cut.header("content-length"), Some("3145728"));
+    assert!(cut.body.len() < 3 << 20, "{}", cut.body.len());
+    service.end().await;
+}

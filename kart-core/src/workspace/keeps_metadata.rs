@@ -46,7 +46,9 @@ impl Workspace {
     /// The store could not answer.
     pub(crate) async fn keeps_metadata(&self) -> Result<bool, StoreError> {
         let keeps = &self.inner.keeps_metadata;
-        if keeps.get() == Keeps::Unknown {
+        if self.inner.place == Place::Memory {
+            keeps.set(Keeps::Yes);
+        } else if keeps.get() == Keeps::Unknown {
             let probed = keeps.probe.get_or_try_init(|| self.probe_metadata());
             probed.await?;
         }

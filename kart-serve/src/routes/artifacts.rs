@@ -34,11 +34,11 @@ pub(super) async fn artifact(
 ) -> Result<Answer, Refusal> {
     let path = request::rest(&uri, "/artifacts/")?;
     check(&path)?;
-    let missing = || Refusal::not_found("there is no such output", "run the task that makes it");
-    let size = match key(&uri)? {
-        Some(key) => StoredOutput::at(&app.workspace, &path, key).size().await?,
-        None => app.workspace.size(&path).await?.ok_or_else(missing)?,
+    let output = match key(&uri)? {
+        Some(key) => StoredOutput::at(&app.workspace, &path, key),
+        None => StoredOutput::of_any_task(&app.workspace, &path),
     };
+    let size = output.size().await?;
     let mut answer = Response::new(Body::empty());
     // There is nothing by which to tell one version from another, so that a part of "that version" is all of it.
     let wanted = headers
@@ -66,8 +66,11 @@ pub(super) async fn artifact(
         }
         None => {
             if method != Method::HEAD {
-                let reader = app.workspace.reader(&path).await?;
-                *answer.body_mut() = whole(reader.ok_or_else(missing)?);
+                *answer.body_mut() = if size <= PIECE {
+                    output.bytes().await?.into()
+                } else {
+                    whole(output.reader().await?)
+                };
             }
             size
         }
@@ -136,13 +139,24 @@ fn wanted_range(text: &str, size: u64) -> Option<Wanted> {
     })
 }
 
-/// The bytes of a reader as they come.
+/// The bytes of a reader, each piece once the next is there: a mismatch is found at the end, and the answer is to break off.
 fn whole(reader: Reader) -> Body {
-    Body::from_stream(stream::try_unfold(reader, |mut reader| async move {
-        let piece = Bytes::copy_from_slice(reader.fill_buf().await?);
-        reader.consume(piece.len());
-        std::io::Result::Ok((!piece.is_empty()).then_some((piece, reader)))
-    }))
+    let state = (reader, Bytes::new());
+    Body::from_stream(stream::try_unfold(
+        state,
+        |(mut reader, mut held)| async move {
+            loop {
+                let next = Bytes::copy_from_slice(reader.fill_buf().await?);
+                reader.consume(next.len());
+                let is_last = next.is_empty();
+                let piece = std::mem::replace(&mut held, next);
+                if !piece.is_empty() || is_last {
+                    let state = (reader, held);
+                    return std::io::Result::Ok((!piece.is_empty()).then_some((piece, state)));
+                }
+            }
+        },
+    ))
 }
 
 fn part(workspace: Workspace, path: String, range: Range<u64>) -> Body {

@@ -87,9 +87,13 @@ impl Disk {
         let target = self.root.join(path);
         let meta = match fs::metadata(&target) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            meta => self.found(meta)?.filter(fs::Metadata::is_file),
+            meta => self.found(meta)?,
         };
         let Some(meta) = meta else { return Ok(None) };
+        if !meta.is_file() {
+            self.places.is_taken(path);
+            return Ok(None);
+        }
         Ok(Some(Found {
             bytes: meta.len(),
             metadata: metadata::recorded(&target)?,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::layout;
 use super::disk::Disk;
@@ -14,17 +14,37 @@ const MAX_PATH_BYTES: usize = 4096;
 /// More bytes few systems take for a name, with the `.key` of what kart records of an output.
 const MAX_NAME_BYTES: usize = 255 - 4;
 
-/// The directories in which files can be put.
+/// What is known of where files can be put.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashSet<Box<str>>>);
+pub(super) struct Places(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The directories in which files can be put.
+    directories: HashSet<Box<str>>,
+    /// The paths at which a directory was seen.
+    taken: HashSet<Box<str>>,
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that there is a directory at a path.
+    pub(super) fn is_taken(&self, path: &str) {
+        self.lock().taken.insert(path.into());
+    }
+}
 
 impl Disk {
     /// Returns whether a file was found to have a place in that directory before.
     pub(super) fn knows_place(&self, path: &str) -> bool {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let places = self.places.0.lock();
-        let places = places.unwrap_or_else(PoisonError::into_inner);
-        name.len() <= MAX_NAME_BYTES && places.contains(directory)
+        let known = self.places.lock();
+        name.len() <= MAX_NAME_BYTES
+            && known.directories.contains(directory)
+            && !known.taken.contains(path)
     }
 
     /// Makes sure that a file can be put at a path.
@@ -50,9 +70,9 @@ impl Disk {
             return Err(ErrorKind::CrossesDevices.into());
         }
         let (directory, _) = path.rsplit_once('/').unwrap_or(("", path));
-        let places = self.places.0.lock();
-        let mut places = places.unwrap_or_else(PoisonError::into_inner);
-        places.insert(directory.into());
+        let mut known = self.places.lock();
+        known.directories.insert(directory.into());
+        known.taken.remove(path);
         Ok(())
     }
 }
