@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use kart::{Coordination, RunError, Runner, TaskExt as _, Workspace, task};
+use kart::{
+    AttemptFuture, AttemptRequest, Coordination, Executor, RunError, Runner, TaskExt as _, Worker,
+    Workspace, task,
+};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutOptions};
@@ -201,6 +204,44 @@ async fn a_run_that_stands_still_over_the_end_of_a_shared_rerun_makes_nothing_ag
     let (ended, made) = tokio::join!(still.run(Derived), meanwhile);
     assert_eq!(made.unwrap().counts().ran, 2);
     assert_eq!(ended.unwrap().counts().ran, 0);
+}
+
+/// A worker of the same process.
+#[derive(Debug)]
+struct Nearby(Worker);
+
+impl Executor for Nearby {
+    fn attempt(&self, request: AttemptRequest) -> AttemptFuture<'_> {
+        Box::pin(async move {
+            let request = serde_json::from_str(&serde_json::to_string(&request)?)?;
+            Ok(self.0.attempt(&request).await)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_workers_make_for_a_rerun_names_it_and_the_run() {
+    let (workspace, log) = (memory(), Log::default());
+    let runner = || {
+        let nearby = Nearby(Worker::new(runner(&workspace, &log)));
+        Runner::new(&workspace).workers(1).executor(nearby)
+    };
+    runner().run(Sum).await.unwrap();
+    let cut_off = cut_off_after_two(runner().rerun("Sleeper"));
+    assert!(is_interrupted(&cut_off.run(Sum).await));
+    let id = remembered(&workspace).await.remove(0);
+    log.take();
+    let rest = runner().run(Sum).await.unwrap();
+    assert_eq!(rest.counts().ran, 5);
+    assert_eq!(log.take().len(), 4);
+    let output = Sum.stored(&workspace).unwrap();
+    let state = output.state().await.unwrap();
+    let made = state.provenance().unwrap();
+    assert!(id.ends_with(&made.reruns[0].to_string()), "{made:?}");
+    assert_eq!(
+        made.run,
+        workspace.runs().await.unwrap().first().map(|run| run.run)
+    );
 }
 
 #[task]
