@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -204,6 +205,86 @@ async fn a_run_that_stands_still_over_the_end_of_a_shared_rerun_makes_nothing_ag
     let (ended, made) = tokio::join!(still.run(Derived), meanwhile);
     assert_eq!(made.unwrap().counts().ran, 2);
     assert_eq!(ended.unwrap().counts().ran, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_while_a_run_looks_at_a_shared_rerun_is_not_made_again() {
+    let (store, log) = (Arc::new(InMemory::new()), Log::default());
+    let workspace = Workspace::from_store(Arc::clone(&store) as _, "");
+    runner(&workspace, &log).run(Derived).await.unwrap();
+    let begun = runner(&workspace, &log).rerun("Source").deadline(SECOND);
+    let cut_off = begun.grace(Duration::ZERO).run(Derived).await;
+    assert!(is_interrupted(&cut_off));
+    // It sees the source as it was before, and what is derived from it as it is then.
+    let is_first = AtomicBool::new(true);
+    let (looks, came, go) = held_before(&store, &log, move |operation, path| {
+        operation == "head" && path == Derived.path() && is_first.swap(false, Ordering::SeqCst)
+    });
+    let meanwhile = async {
+        came.notified().await;
+        let shared = runner(&workspace, &log).coordination(Coordination::Shared);
+        let made = shared.run(Derived).await;
+        go.notify_one();
+        made
+    };
+    let (ended, made) = tokio::join!(looks.run(Derived), meanwhile);
+    assert_eq!(made.unwrap().counts().ran, 2);
+    assert_eq!(ended.unwrap().counts().ran, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_begin_the_same_rerun_at_the_same_moment_make_it_together() {
+    for coordination in [Coordination::Exclusive, Coordination::Shared] {
+        let (store, log) = (Arc::new(InMemory::new()), Log::default());
+        let workspace = Workspace::from_store(Arc::clone(&store) as _, "");
+        runner(&workspace, &log).run(Derived).await.unwrap();
+        let (first, came, go) = held_before(&store, &log, |operation, path| {
+            operation == "create" && path.starts_with("_kart/reruns/")
+        });
+        let first = first.coordination(coordination).rerun("Source");
+        let second = runner(&workspace, &log).coordination(coordination);
+        let second = second.rerun("Source");
+        let (one, other, ()) = tokio::join!(
+            first.run(Derived),
+            async {
+                came.notified().await;
+                second.run(Derived).await
+            },
+            async {
+                tokio::time::sleep(SECOND).await;
+                go.notify_one();
+            }
+        );
+        let ran = one.unwrap().counts().ran + other.unwrap().counts().ran;
+        assert_eq!(ran, 2, "{coordination:?}");
+        assert!(remembered(&workspace).await.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_its_root_resumes_no_rerun_that_was_dropped_meanwhile() {
+    let store = Arc::new(InMemory::new());
+    let workspace = Workspace::from_store(Arc::clone(&store) as _, "");
+    let (workspace, log, _) = unfinished_rerun_in(workspace).await;
+    let (dropping, came, go) = held_before(&store, &log, |operation, path| {
+        operation == "delete" && path.starts_with("_kart/reruns/")
+    });
+    let dropping = dropping.coordination(Coordination::Exclusive);
+    let dropping = dropping.abandon_reruns(true);
+    let (dropped, waited, ()) = tokio::join!(
+        dropping.run(Sum),
+        async {
+            tokio::time::sleep(SECOND).await;
+            runner(&workspace, &log).run(Sum).await
+        },
+        async {
+            came.notified().await;
+            tokio::time::sleep(2 * SECOND).await;
+            go.notify_one();
+        }
+    );
+    assert_eq!(dropped.unwrap().counts().ran, 0);
+    assert_eq!(waited.unwrap().counts().ran, 0);
 }
 
 /// A worker of the same process.

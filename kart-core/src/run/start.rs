@@ -245,9 +245,7 @@ impl Starting<'_> {
             self.begin_reruns(reruns).await?;
         }
         tell_resumed(self.settings, reruns);
-        let marks = reruns.marks(self.graph);
-        reruns.forget_made(self.graph, &marks, leases).await?;
-        Ok(marks)
+        reruns.forget_made(self.graph, leases).await
     }
 }
 

@@ -4,14 +4,17 @@
 //! `_kart/reruns/{roots}/{id}` says which tasks run again. It is created before anything runs, and deleted when all of it is
 //! made. An output is made for a rerun if its provenance names the rerun.
 
+mod made;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+pub(crate) use self::made::made_for;
+use self::made::{forget, look};
 use super::coordination::{Leases, pause};
 use super::settings::{Coordination, Settings};
 use crate::error::{Error, StoreError, chain};
@@ -20,7 +23,7 @@ use crate::lease::{Claimed, Participant};
 use crate::model::NodeId;
 use crate::plan::{Dependents, Graph, Mark, OpenRerun, Rerun, Selector, describe, marks};
 use crate::run_id::RunId;
-use crate::workspace::{OutputState, Provenance, Workspace, layout};
+use crate::workspace::{Workspace, layout};
 
 /// What the workspace holds of a rerun.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,8 +107,8 @@ impl Reruns {
         }
     }
 
-    /// Begins a rerun, unless it is open already; returns whether it did. One of which all is made does not stand for the next: whoever made the last
-    /// of it was cut off before it could say so.
+    /// Begins a rerun, unless it is open already; returns whether it did. One of which all is made does not stand for the
+    /// next: whoever made the last of it was cut off before it could say so.
     ///
     /// Of all that begin the same rerun at the same moment the first creates it, and the others join it: each holds a claim
     /// meanwhile, if the run claims anything.
@@ -156,7 +159,8 @@ impl Reruns {
 
     async fn create(&mut self, tasks: Selector, run: RunId) -> Result<(), StoreError> {
         // A run may begin two: what it was asked for, and what other code has made.
-        let is_taken = self.open.iter().any(|rerun| rerun.id == run);
+        let mut taken = self.open.iter().map(|rerun| rerun.id);
+        let is_taken = taken.any(|id| id == run) || self.torn.contains(&run);
         let id = if is_taken { RunId::now() } else { run };
         let record = Record { tasks };
         let text = serde_json::to_vec(&record).unwrap_or_default();
@@ -220,6 +224,9 @@ impl Reruns {
     ) -> Result<bool, Error> {
         let meant = self.open.iter_mut();
         let mut meant: Vec<_> = meant.filter(|rerun| is_meant(rerun)).collect();
+        if meant.is_empty() {
+            return Ok(true);
+        }
         let roots: HashSet<NodeId> = graph.roots.iter().copied().collect();
         look(graph, &self.workspace, &mut meant, |it| roots.contains(&it)).await?;
         let dependents = Dependents::of(graph);
@@ -235,45 +242,54 @@ impl Reruns {
         Ok(marks.values().all(|mark| mark.status.is_none()))
     }
 
-    /// Forgets that tasks were made that are marked: what they require is made again. Where runs share the work it leaves
-    /// alone what another one is at.
+    /// Returns what the reruns want of the tasks that they reach. Before that it forgets that tasks were made of which
+    /// something that they require is made again. Where runs share the work it leaves alone what another one is at.
     pub(crate) async fn forget_made(
         &mut self,
         graph: &Graph,
-        marks: &HashMap<NodeId, Mark>,
         leases: &Leases,
-    ) -> Result<(), Error> {
-        let shared = leases.participant().filter(|_| leases.are_per_task());
-        let mut forgotten = HashMap::new();
-        for rerun in &mut self.open {
-            let id = rerun.id;
-            let is_wanted = |node: &NodeId| {
-                let mark = marks.get(node);
-                mark.is_some_and(|mark| mark.wanted_by.contains(&id))
-            };
-            forgotten.extend(rerun.made.extract_if(|node, _| is_wanted(node)));
+    ) -> Result<HashMap<NodeId, Mark>, Error> {
+        let marks = self.marks(graph);
+        let seen = self.made_again(&marks);
+        if seen.is_empty() {
+            return Ok(marks);
         }
-        for (node, by) in forgotten {
-            let wanted_by = &marks[&node].wanted_by;
-            let claimed = match &shared {
-                Some(shared) => {
-                    let what = describe(graph.node(node).task.as_ref());
-                    Some(shared.claim_anew(graph.node(node).key, &what).await?)
+        // Between the looks at both, another run may have made the requirement and then the task.
+        self.look(graph).await?;
+        let marks = self.marks(graph);
+        let shared = leases.participant().filter(|_| leases.are_per_task());
+        for (node, by) in self.made_again(&marks) {
+            if seen.get(&node) != Some(&by) {
+                continue;
+            }
+            let mut claim = None;
+            if let Some(shared) = &shared {
+                let what = describe(graph.node(node).task.as_ref());
+                match shared.claim_anew(graph.node(node).key, &what).await? {
+                    Claimed::Won(won) => claim = Some(won),
+                    Claimed::Held(_) | Claimed::Failed { .. } => continue,
                 }
-                None => None,
-            };
-            let claim = match claimed {
-                Some(Claimed::Won(claim)) => Some(claim),
-                None => None,
-                Some(_) => continue,
-            };
-            let forgetting = forget(graph, &self.workspace, node, by, wanted_by).await;
+            }
+            let wanted_by = &marks[&node].wanted_by;
+            let forgotten = forget(graph, &self.workspace, node, by, wanted_by).await;
             if let Some(claim) = claim {
                 claim.release(true).await;
             }
-            forgetting?;
+            forgotten?;
         }
-        Ok(())
+        Ok(marks)
+    }
+
+    /// Returns the tasks that are made for a rerun that wants them again, each with the run that made it.
+    fn made_again(&self, marks: &HashMap<NodeId, Mark>) -> HashMap<NodeId, Option<RunId>> {
+        let mut again = HashMap::new();
+        for rerun in &self.open {
+            let wants = |mark: &Mark| mark.wanted_by.contains(&rerun.id);
+            let made = rerun.made.iter();
+            let made = made.filter(|(node, _)| marks.get(node).is_some_and(wants));
+            again.extend(made.map(|(node, by)| (*node, *by)));
+        }
+        again
     }
 
     /// Drops the reruns that other runs have ended while this one waited for its roots. One of them may have resumed what
@@ -315,77 +331,4 @@ impl Reruns {
 pub(crate) async fn unfinished(workspace: &Workspace) -> Result<HashSet<RunId>, StoreError> {
     let found = workspace.list(layout::RERUNS).await?;
     Ok(found.iter().filter_map(|at| layout::rerun_at(at)).collect())
-}
-
-/// Looks at outputs that the reruns reach, as far as they are asked for.
-async fn look(
-    graph: &Graph,
-    workspace: &Workspace,
-    reruns: &mut [&mut Rerun],
-    is_asked: impl Fn(NodeId) -> bool,
-) -> Result<(), Error> {
-    if reruns.is_empty() {
-        return Ok(());
-    }
-    let dependents = Dependents::of(graph);
-    let reached = reruns.iter().map(|rerun| rerun.reached(graph, &dependents));
-    let reached = reached.flat_map(HashMap::into_keys);
-    let nodes: BTreeSet<NodeId> = reached.filter(|node| is_asked(*node)).collect();
-    let found = provenances(graph, workspace, nodes.iter().copied()).await?;
-    for rerun in reruns {
-        let names = |found: &Provenance| found.reruns.contains(&rerun.id);
-        let made = nodes.iter().zip(&found).filter_map(|(node, found)| {
-            let found = found.as_ref().filter(|found| names(found))?;
-            Some((*node, found.run))
-        });
-        rerun.made = made.collect();
-        rerun.looked_at = Some(graph.len());
-    }
-    Ok(())
-}
-
-/// Returns for each task whether its output is made for all of the reruns.
-pub(crate) async fn made_for(
-    graph: &Graph,
-    workspace: &Workspace,
-    wanted: &[(NodeId, Arc<[RunId]>)],
-) -> Result<Vec<bool>, Error> {
-    let found = provenances(graph, workspace, wanted.iter().map(|(node, _)| *node)).await?;
-    let is_made = |(found, (_, reruns)): (Option<Provenance>, &(NodeId, Arc<[RunId]>))| {
-        found.is_some_and(|found| reruns.iter().all(|rerun| found.reruns.contains(rerun)))
-    };
-    Ok(found.into_iter().zip(wanted).map(is_made).collect())
-}
-
-/// Returns what is recorded of the outputs, of those that are complete.
-async fn provenances(
-    graph: &Graph,
-    workspace: &Workspace,
-    nodes: impl Iterator<Item = NodeId>,
-) -> Result<Vec<Option<Provenance>>, Error> {
-    let addresses = nodes.map(|node| graph.node(node).address());
-    let addresses: Vec<_> = addresses.collect::<Result<_, _>>()?;
-    let states = workspace.output_states(&addresses).await?.into_iter();
-    let provenance = |state| match state {
-        OutputState::Complete { provenance, .. } => Some(provenance),
-        _ => None,
-    };
-    Ok(states.map(provenance).collect())
-}
-
-/// Records of an output anew that it is not made for these reruns, unless it was replaced.
-async fn forget(
-    graph: &Graph,
-    workspace: &Workspace,
-    node: NodeId,
-    by: Option<RunId>,
-    reruns: &[RunId],
-) -> Result<(), Error> {
-    let found = provenances(graph, workspace, std::iter::once(node)).await?;
-    for mut found in found.into_iter().flatten().filter(|found| found.run == by) {
-        found.reruns.retain(|rerun| !reruns.contains(rerun));
-        let path = graph.node(node).path()?;
-        workspace.record_provenance(&path, &found).await?;
-    }
-    Ok(())
 }
