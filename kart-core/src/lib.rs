@@ -31,7 +31,7 @@ pub use model::{
     AnyTask, Artifact, Command, Context, Dep, Given, Map, OnTypeChange, ParamError, ParamKind,
     ParamSpec, Redactor, StopToken, StoredOutput, Task, TaskSpec, Verify, Writer, dep,
 };
-pub use plan::{Plan, Planned, Status, TaskExt, TaskInfo};
+pub use plan::{OpenRerun, Plan, Planned, Status, TaskExt, TaskInfo};
 pub use report::{
     Completion, Counts, Estimate, Event, Failure, Interruption, MissingResource, Outcome, Report,
     RunError, StopReason, TaskCounts, TaskReport,

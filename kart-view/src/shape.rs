@@ -68,8 +68,23 @@ pub fn plan(plan: &Plan, workspace: &str, workers: usize) -> Json {
         "runs": plan.runs(),
         "complete": plan.count(Status::Complete),
         "estimate": Estimate::of(plan, workers).json(),
+        "reruns": reruns(plan),
         "would_run": plan.tasks().filter(|task| task.need.runs()).map(planned).collect::<Vec<_>>(),
     })
+}
+
+/// The unfinished reruns of the roots of a plan.
+#[must_use]
+pub fn reruns(plan: &Plan) -> Vec<Json> {
+    let reruns = plan.reruns().iter().map(|rerun| {
+        json!({
+            "tasks": rerun.tasks,
+            "since": time(rerun.since),
+            "made": rerun.made,
+            "reached": rerun.reached,
+        })
+    });
+    reruns.collect()
 }
 
 /// Every task, with the places of what it requires.

@@ -5,6 +5,7 @@ mod common;
 #[path = "../common/price.rs"]
 mod price;
 
+mod made;
 mod shared;
 
 use std::future::{pending, ready};
@@ -61,7 +62,11 @@ fn cut_off_after_two(runner: Runner) -> Runner {
 
 /// A complete sum whose sleepers are made again, two of six so far; and the runner that does so.
 async fn unfinished_rerun() -> (Workspace, Log, Runner) {
-    let (workspace, log) = (memory(), Log::default());
+    unfinished_rerun_in(memory()).await
+}
+
+async fn unfinished_rerun_in(workspace: Workspace) -> (Workspace, Log, Runner) {
+    let log = Log::default();
     runner(&workspace, &log).run(Sum).await.unwrap();
     let cut_off = cut_off_after_two(runner(&workspace, &log).rerun("Sleeper"));
     assert!(is_interrupted(&cut_off.run(Sum).await));
@@ -98,12 +103,8 @@ async fn a_rerun_that_is_cut_off_again_and_again_comes_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_rerun_whose_record_a_power_cut_has_torn_is_begun_anew() {
     let (workspace, log, cut_off) = unfinished_rerun().await;
-    let paths = remembered(&workspace).await;
-    let record = paths
-        .iter()
-        .find(|path| path.strip_suffix(".json").is_some())
-        .unwrap();
-    workspace.replace(record, Vec::new().into()).await.unwrap();
+    let record = remembered(&workspace).await.remove(0);
+    workspace.replace(&record, Vec::new().into()).await.unwrap();
     assert!(is_interrupted(&cut_off.run(Sum).await));
     let report = runner(&workspace, &log).run(Sum).await.unwrap();
     assert_eq!(report.counts().ran, 5);
@@ -117,6 +118,10 @@ async fn a_plain_run_of_the_root_goes_on_with_a_rerun_and_says_so() {
     let plan = runner(&workspace, &log).plan(Sum).await.unwrap();
     assert_eq!(plan.count(Status::RerunRequested), 4);
     assert_eq!(plan.count(Status::Downstream), 1);
+    let [open] = plan.reruns() else {
+        panic!("{:?}", plan.reruns());
+    };
+    assert_eq!((&*open.tasks, open.made, open.reached), ("Sleeper", 2, 7));
     let told = Log::default();
     let notes = told.clone();
     let telling = runner(&workspace, &log).on_event(move |event| {
@@ -324,13 +329,6 @@ async fn killed_at_its_end() -> (Workspace, Log) {
         (path, record)
     });
     report.unwrap();
-    let id: serde_json::Value = serde_json::from_slice(&record).unwrap();
-    let directory = path.strip_suffix(".json").unwrap();
-    let directory = format!("{directory}/{}", id["id"].as_str().unwrap());
-    for key in [Source.key(), Derived.key()] {
-        let made = format!("{directory}/{key}");
-        workspace.replace(&made, "".into()).await.unwrap();
-    }
     workspace.replace(&path, record).await.unwrap();
     (workspace, log)
 }

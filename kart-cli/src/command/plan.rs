@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use kart_core::{Plan, Planned, Status};
 use kart_view::shape::{self, Estimate};
 
-use crate::out::{count, duration};
+use crate::out::{count, duration, time};
 use crate::{End, Session, params};
 
 /// How many tasks of one name are shown one by one.
@@ -22,6 +22,7 @@ pub(crate) async fn plan(session: &Session) -> Result<(), End> {
         session.out.json(&json);
         return Ok(());
     }
+    tell_reruns(session, &plan);
     let text = listed(&plan, session.parsed.flag("all"));
     session.out.text(&text);
     session.out.line(format!(
@@ -35,6 +36,19 @@ pub(crate) async fn plan(session: &Session) -> Result<(), End> {
         session.out.line(text);
     }
     Ok(())
+}
+
+/// Names the unfinished reruns that a run would resume.
+pub(super) fn tell_reruns(session: &Session, plan: &Plan) {
+    for rerun in plan.reruns() {
+        session.out.line(format!(
+            "a rerun of {} is open since {}: {} of {} made; a run resumes it, and `run --abandon` drops it",
+            rerun.tasks,
+            time(rerun.since),
+            count(rerun.made),
+            count(rerun.reached),
+        ));
+    }
 }
 
 /// What would run, a line each; of many of one name only the first ones.

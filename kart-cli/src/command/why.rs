@@ -10,6 +10,7 @@ use kart_view::shape::{self, described};
 use serde_json::json;
 
 use super::history::attempt;
+use super::plan::tell_reruns;
 use super::show::params_of;
 use crate::out::{Ink, time};
 use crate::target::target;
@@ -41,6 +42,7 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
         out.json(&json!({
             "task": shape::planned(planned),
             "would_run": planned.need.runs(),
+            "reruns": shape::reruns(&plan),
             "last": last.map(shape::attempt),
             "differences": differences.iter().map(|(what, text)| json!({"what": what, "text": text})).collect::<Vec<_>>(),
         }));
@@ -49,6 +51,7 @@ pub(crate) async fn why(session: &Session) -> Result<(), End> {
     out.line(out.ink(Ink::Bold, format!("{task:?}")));
     let state = target.output.state().await?;
     out.line(format!("  {}", verdict(session, &planned, &state)));
+    tell_reruns(session, &plan);
     let runs = planned
         .task
         .requires()

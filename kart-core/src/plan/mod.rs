@@ -14,10 +14,10 @@ mod survey;
 pub use ext::TaskExt;
 
 pub use info::TaskInfo;
-pub use planned::{Plan, Planned};
+pub use planned::{OpenRerun, Plan, Planned};
 pub use survey::Status;
 
 pub(crate) use graph::{Graph, GraphExtender, Node, describe};
 pub(crate) use limits::{ExpandLimits, ExpandProgress, MAX_TASKS};
-pub(crate) use rerun::{Mark, Selector, marks, matches_name};
+pub(crate) use rerun::{Dependents, Mark, Rerun, Selector, marks, matches_name};
 pub(crate) use survey::{Finding, Lookups, check_outputs, survey};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::graph::{Graph, node_id};
 use super::info::TaskInfo;
@@ -22,6 +22,22 @@ pub struct Plan {
     needs: Arc<[Status]>,
     /// How long tasks may take, by their names.
     expected: Arc<HashMap<&'static str, Duration>>,
+    reruns: Arc<[OpenRerun]>,
+}
+
+/// A rerun that an earlier run of the roots has begun and not finished: the next run resumes it, or drops it with
+/// [`Runner::abandon_reruns`](crate::Runner::abandon_reruns).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenRerun {
+    /// The tasks that it began with, for people.
+    pub tasks: String,
+    /// When it began.
+    pub since: SystemTime,
+    /// How many outputs are made for it.
+    pub made: usize,
+    /// How many outputs are to be made for it, with those that are.
+    pub reached: usize,
 }
 
 /// One task of a [`Plan`].
@@ -55,7 +71,21 @@ impl Plan {
             graph,
             needs: needs.into(),
             expected: expected.into(),
+            reruns: Arc::default(),
         }
+    }
+
+    pub(crate) fn with_reruns(self, reruns: Vec<OpenRerun>) -> Self {
+        Plan {
+            reruns: reruns.into(),
+            ..self
+        }
+    }
+
+    /// Returns the unfinished reruns of the roots, the oldest first. Those that the runner would begin are not among them.
+    #[must_use]
+    pub fn reruns(&self) -> &[OpenRerun] {
+        &self.reruns
     }
 
     /// The same plan with the state of those tasks too that nothing missing needs: what of them is there.

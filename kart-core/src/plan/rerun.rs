@@ -1,6 +1,9 @@
 //! Which tasks run again although their outputs exist.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,75 +75,168 @@ pub(crate) fn matches_name(wanted: &str, name: &str) -> bool {
             .is_some_and(|above| above.ends_with('/'))
 }
 
-/// Why a task runs again although its output may exist, and for which rerun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) status: Status,
-    pub(crate) making: Making,
+/// Names the tasks, for people.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::All => f.write_str("all tasks"),
+            Selector::Named(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
+            Selector::OtherCode(_) => f.write_str("tasks whose code has changed"),
+        }
+    }
 }
 
-/// A rerun: its id, which tasks it begins with, and what was made for it.
-pub(crate) type Marking<'r> = (RunId, &'r Selector, &'r HashSet<Key>);
+/// A rerun, as one run knows it.
+#[derive(Debug)]
+pub(crate) struct Rerun {
+    pub(crate) id: RunId,
+    pub(crate) tasks: Selector,
+    /// The tasks whose outputs were made for it when the run looked, each with the run that made it.
+    pub(crate) made: HashMap<NodeId, Option<RunId>>,
+    /// How many tasks of the graph the run has looked at; `None` if it began the rerun itself, so that none is made.
+    pub(crate) looked_at: Option<usize>,
+}
 
-/// Returns the tasks that run again although their output may exist: those that the reruns select, and all that depends on
-/// them, but for those that were made for their rerun from inputs that are as they should be.
-///
-/// A task that several reruns are for is made for the newest of them. The marks spread upwards along reversed edges, since nodes
-/// have no helpful order.
-pub(crate) fn marks<'r>(
-    graph: &Graph,
-    reruns: impl IntoIterator<Item = Marking<'r>>,
-) -> HashMap<NodeId, Mark> {
-    let mut marks = HashMap::new();
-    let mut dependents = None;
-    let mut reruns: Vec<Marking<'r>> = reruns.into_iter().collect();
-    reruns.sort_unstable_by_key(|(id, ..)| *id);
-    for (id, selector, made) in reruns {
-        let making = Making::Rerun(id);
-        let dependents = dependents.get_or_insert_with(|| dependents_of(graph));
-        // Each task that is reached, and whether it runs again. What was made runs again above what does.
-        let mut reached: HashMap<NodeId, bool> = HashMap::new();
-        let mut open = Vec::new();
+/// What reruns want of a task that they reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Why it runs again although its output may exist; `None` if it is made for all of them.
+    pub(crate) status: Option<Status>,
+    pub(crate) making: Making,
+    /// The reruns that reach it: what is published is made for all of them.
+    pub(crate) reruns: Arc<[RunId]>,
+    /// Those that it is still to be made for.
+    pub(crate) wanted_by: Arc<[RunId]>,
+    /// Whether it came to the graph after the run had looked what is made: its own lookup decides.
+    pub(crate) is_late: bool,
+}
+
+impl Mark {
+    /// Returns the mark of a task that another run has dispatched; that run knows who wants it.
+    pub(crate) fn dispatched(status: Status, making: Making, reruns: &[RunId]) -> Self {
+        Mark {
+            status: Some(status).filter(|status| status.replaces()),
+            making,
+            reruns: reruns.into(),
+            wanted_by: Arc::default(),
+            is_late: false,
+        }
+    }
+}
+
+/// The edges of a graph from each task to those that require it.
+pub(crate) struct Dependents(Vec<Vec<NodeId>>);
+
+impl Dependents {
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let mut dependents = vec![Vec::new(); graph.len()];
+        for id in graph.ids() {
+            let node = graph.node(id);
+            node.for_each_requirement(|required| dependents[required.index()].push(id));
+        }
+        Dependents(dependents)
+    }
+
+    /// Calls `reach` with all that depends on these tasks, until it returns `false`: nothing above is reached then.
+    fn spread(&self, from: Vec<NodeId>, mut reach: impl FnMut(NodeId) -> bool) {
+        let mut open = from;
+        while let Some(id) = open.pop() {
+            let dependents = self.0[id.index()].iter().copied();
+            open.extend(dependents.filter(|dependent| reach(*dependent)));
+        }
+    }
+}
+
+impl Rerun {
+    /// Returns the tasks that it reaches, whether they are made or not: those that it selects, and all that depends on them.
+    pub(crate) fn reached(
+        &self,
+        graph: &Graph,
+        dependents: &Dependents,
+    ) -> HashMap<NodeId, Status> {
+        let mut reached = HashMap::new();
         for id in graph.ids() {
             let node = graph.node(id);
             let spec = node.task.spec();
-            if spec.external {
-                continue;
-            }
-            let status = selector.selects(spec, node.key);
-            let is_made = made.contains(&node.key);
-            if let Some(status) = status.filter(|_| !is_made) {
-                marks.insert(id, Mark { status, making });
-            }
-            if is_made || status.is_some() {
-                open.push((id, !is_made));
-            }
+            let status = self.tasks.selects(spec, node.key);
+            reached.extend(status.filter(|_| !spec.external).map(|status| (id, status)));
         }
-        while let Some((id, runs)) = open.pop() {
-            let before = reached.insert(id, runs);
-            if before.is_some_and(|before| before || !runs) {
-                reached.insert(id, before.unwrap_or(runs));
-                continue;
+        let selected = reached.keys().copied().collect();
+        dependents.spread(selected, |id| match reached.entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(Status::Downstream);
+                true
             }
-            if runs {
-                let status = Status::Downstream;
-                let mark = marks.entry(id).or_insert(Mark { status, making });
-                mark.making = making;
-            }
-            for &dependent in &dependents[id.index()] {
-                let is_made = made.contains(&graph.node(dependent).key);
-                open.push((dependent, runs || !is_made));
+        });
+        reached
+    }
+
+    /// Returns those of the reached tasks that run again: all but those that were made for it from inputs that are as they
+    /// should be.
+    fn wanted(
+        &self,
+        reached: &HashMap<NodeId, Status>,
+        dependents: &Dependents,
+    ) -> HashSet<NodeId> {
+        let is_wanted = |id: &NodeId| !self.made.contains_key(id);
+        let mut wanted: HashSet<NodeId> = reached.keys().copied().filter(is_wanted).collect();
+        let from = wanted.iter().copied().collect();
+        dependents.spread(from, |id| wanted.insert(id));
+        wanted
+    }
+
+    fn is_late(&self, id: NodeId) -> bool {
+        self.looked_at
+            .is_some_and(|looked_at| id.index() >= looked_at)
+    }
+}
+
+/// Returns the tasks that reruns reach, and what they want of them; the reruns are in the order of their ids. A task that several of them want is made for the newest.
+pub(crate) fn marks<'r>(
+    graph: &Graph,
+    reruns: impl IntoIterator<Item = &'r Rerun>,
+) -> HashMap<NodeId, Mark> {
+    let mut marks = HashMap::new();
+    let mut sets = HashSet::new();
+    let mut dependents = None;
+    for rerun in reruns {
+        let dependents = dependents.get_or_insert_with(|| Dependents::of(graph));
+        let reached = rerun.reached(graph, dependents);
+        let wanted = rerun.wanted(&reached, dependents);
+        for (id, status) in reached {
+            let is_wanted = wanted.contains(&id);
+            let mark = marks.entry(id).or_insert_with(|| Mark {
+                status: None,
+                making: Making::default(),
+                reruns: Arc::default(),
+                wanted_by: Arc::default(),
+                is_late: true,
+            });
+            mark.reruns = with(&mut sets, &mark.reruns, rerun.id);
+            if is_wanted {
+                if status != Status::Downstream || mark.status.is_none() {
+                    mark.status = Some(status);
+                }
+                mark.making = Making::Rerun(rerun.id);
+                mark.wanted_by = with(&mut sets, &mark.wanted_by, rerun.id);
+                mark.is_late &= rerun.is_late(id);
             }
         }
     }
     marks
 }
 
-fn dependents_of(graph: &Graph) -> Vec<Vec<NodeId>> {
-    let mut dependents = vec![Vec::new(); graph.len()];
-    for id in graph.ids() {
-        let node = graph.node(id);
-        node.for_each_requirement(|required| dependents[required.index()].push(id));
+/// Returns the ids with one more. Most tasks share one of a few sets.
+fn with(sets: &mut HashSet<Arc<[RunId]>>, ids: &[RunId], one: RunId) -> Arc<[RunId]> {
+    let ids: Vec<RunId> = ids.iter().copied().chain([one]).collect();
+    if let Some(set) = sets.get(ids.as_slice()) {
+        return Arc::clone(set);
     }
-    dependents
+    let set: Arc<[RunId]> = ids.into();
+    sets.insert(Arc::clone(&set));
+    set
 }

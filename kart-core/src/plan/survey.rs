@@ -71,11 +71,15 @@ pub(crate) async fn survey(
     let mut level: Vec<NodeId> = Vec::new();
     reach(graph.roots.iter().copied(), &mut reached, &mut level);
     while !level.is_empty() {
-        let (marked, unknown): (Vec<NodeId>, Vec<NodeId>) =
-            level.drain(..).partition(|node| marks.contains_key(node));
-        let marked = marked.into_iter().map(|node| (node, marks[&node].status));
+        let (mut marked, mut unknown) = (Vec::new(), Vec::new());
+        for node in level.drain(..) {
+            match marks.get(&node).and_then(|mark| mark.status) {
+                Some(status) => marked.push((node, status)),
+                None => unknown.push(node),
+            }
+        }
         let found = check_outputs(graph, unknown, workspace).await?;
-        for (node, status) in marked.chain(found.statuses) {
+        for (node, status) in marked.into_iter().chain(found.statuses) {
             statuses[node.index()] = status;
             if status.runs() {
                 let mut below = Vec::new();

@@ -21,6 +21,8 @@ pub(crate) enum Leases {
     Roots {
         claims: Arc<[Arc<Claim>]>,
         participant: Weak<Participant>,
+        /// Whether another run held one of them first.
+        has_waited: bool,
     },
     /// On each task while it runs.
     PerTask(Weak<Participant>),
@@ -56,9 +58,13 @@ impl Leases {
                 roots.sort_unstable_by_key(|root| graph.node(*root).key);
                 roots.dedup();
                 let mut claims = Vec::with_capacity(roots.len());
+                let mut has_waited = false;
                 for root in roots {
                     match claim_root(settings, participant, graph, root, started).await {
-                        Ok(claim) => claims.push(Arc::new(claim)),
+                        Ok((claim, waited)) => {
+                            has_waited |= waited;
+                            claims.push(Arc::new(claim));
+                        }
                         Err(error) => {
                             release(&claims, false).await;
                             return Err(error);
@@ -68,6 +74,7 @@ impl Leases {
                 Ok(Leases::Roots {
                     claims: claims.into(),
                     participant: Arc::downgrade(participant),
+                    has_waited,
                 })
             }
         }
@@ -76,6 +83,17 @@ impl Leases {
     /// Returns whether each task is claimed by itself.
     pub(crate) fn are_per_task(&self) -> bool {
         matches!(self, Leases::PerTask(_))
+    }
+
+    /// Returns whether another run held a root before this one.
+    pub(crate) fn have_waited(&self) -> bool {
+        matches!(
+            self,
+            Leases::Roots {
+                has_waited: true,
+                ..
+            }
+        )
     }
 
     /// Returns this run as a participant, if it claims anything.
@@ -117,26 +135,28 @@ async fn release(claims: &[Arc<Claim>], is_complete: bool) {
     join_all(claims.iter().map(|claim| claim.release(is_complete))).await;
 }
 
-/// Claims one root, and waits for its holder while [`Patience`] lasts.
+/// Claims one root, and waits for its holder while [`Patience`] lasts. Returns the claim, and whether it has waited.
 async fn claim_root(
     settings: &Settings,
     participant: &Participant,
     graph: &Graph,
     root: NodeId,
     started: Instant,
-) -> Result<Claim, RunError> {
+) -> Result<(Claim, bool), RunError> {
     let root = graph.node(root);
     let what = describe(root.task.as_ref());
     let mut patience = Patience::new(settings, started);
+    let mut has_waited = false;
     loop {
         let claimed = participant.claim_anew(root.key, &what).await;
         let owner = match claimed.map_err(RunError::Store)? {
-            Claimed::Won(claim) => return Ok(claim),
+            Claimed::Won(claim) => return Ok((claim, has_waited)),
             Claimed::Held(owner) | Claimed::Failed { owner, .. } => owner,
         };
         if !patience.outlasts(&owner).await {
             return Err(RunError::AlreadyRunning(Box::new(owner)));
         }
+        has_waited = true;
     }
 }
 

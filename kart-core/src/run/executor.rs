@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::model::OnTypeChange;
 use crate::run::errors::error_text::texts;
 use crate::run::subtask_report::SubtaskReport;
+use crate::run_id::RunId;
 use crate::workspace::Making;
 
 /// The future that [`Executor::attempt`] returns.
@@ -49,6 +50,12 @@ pub struct AttemptRequest {
     /// The making that the attempt is part of: what the body saves belongs to it.
     #[serde(default)]
     pub making: Making,
+    /// The dispatching run, for the provenance of the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The reruns that the output is made for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reruns: Vec<RunId>,
     /// The task's `timeout`, for executors. Workers know it themselves.
     #[serde(skip)]
     pub timeout: Option<Duration>,

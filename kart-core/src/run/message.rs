@@ -15,6 +15,7 @@ use crate::lease::Owner;
 use crate::lease_protocol::WaitCycle;
 use crate::model::{DynTask, NodeId, Stored};
 use crate::plan::{Lookups, Status};
+use crate::run_id::RunId;
 use crate::workspace::{Making, Provenance};
 
 /// Something that happened in a run. The results of attempts do not go through the mailbox.
@@ -62,6 +63,10 @@ pub(crate) struct AttemptJob {
     pub(crate) node: NodeId,
     pub(crate) status: Status,
     pub(crate) making: Making,
+    /// The reruns that its output is made for.
+    pub(crate) reruns: Arc<[RunId]>,
+    /// Those that no output of another process counts for unless it names them.
+    pub(crate) wanted_by: Arc<[RunId]>,
     /// The number of the attempt, from 1.
     pub(crate) number: u32,
     /// The lease that the last attempt kept for this one.

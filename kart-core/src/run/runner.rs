@@ -294,12 +294,13 @@ impl Runner {
         let settings = &self.settings;
         let graph = start::expand(settings, roots, &Arc::default()).await?;
         let history = History::load(settings, &graph).await;
-        let mut reruns = Reruns::none(&settings.workspace);
+        let mut reruns = Reruns::none(&settings.workspace, &graph);
         if !settings.abandons_reruns {
-            reruns = Reruns::load(&settings.workspace, &graph)
-                .await
-                .map_err(RunError::Store)?;
+            let loaded = Reruns::load(&settings.workspace, &graph).await;
+            reruns = loaded.map_err(RunError::Store)?;
+            reruns.look(&graph).await?;
         }
+        let open = reruns.describe(&graph);
         for tasks in history.reruns(settings, &graph, &reruns) {
             reruns.propose(tasks);
         }
@@ -313,7 +314,7 @@ impl Runner {
             }
         }
         let expected = history.expected(&graph);
-        Ok(Plan::new(graph, statuses, expected))
+        Ok(Plan::new(graph, statuses, expected).with_reruns(open))
     }
 
     /// Checks that the runner has the resources and limits that the tasks of a plan need, complete or not.

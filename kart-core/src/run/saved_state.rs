@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use super::reruns::Unfinished;
+use super::reruns;
 use crate::error::{StoreError, chain};
 use crate::key::Key;
 use crate::lease::path_key;
 use crate::plan::Graph;
 use crate::run_id::RunId;
-use crate::workspace::{Maker, Making, ObjectInfo, OutputAddress, SavedObject, Workspace, layout};
+use crate::workspace::{
+    Maker, Making, ObjectInfo, OutputAddress, OutputState, SavedObject, Workspace, layout,
+};
 
 /// Of so many tasks that a run does not know it reads which output their saved state is for. The next run reads that of
 /// others.
@@ -80,12 +82,12 @@ async fn finished(
         let path = address.map(|address| path_key(&address.path));
         claimed.contains(&key) || path.is_some_and(|path| claimed.contains(&path))
     };
-    let complete = complete(workspace, &addresses).await?;
+    let outputs = outputs(workspace, &addresses).await?;
     let is_rerun = |saved: &ObjectInfo| rerun(saved).is_some();
-    let reruns = if saved.values().flatten().any(is_rerun) {
-        Unfinished::load(workspace).await?
+    let unfinished = if saved.values().flatten().any(is_rerun) {
+        reruns::unfinished(workspace).await?
     } else {
-        Unfinished::default()
+        HashSet::new()
     };
     let mut finished = Vec::new();
     for (key, saved) in saved {
@@ -93,12 +95,20 @@ async fn finished(
             continue;
         }
         let is_finished = |saved: &ObjectInfo| match rerun(saved) {
-            Some(rerun) => !reruns.wait_for(rerun, key),
-            None => complete.contains(&key),
+            Some(rerun) => !unfinished.contains(&rerun) || is_made(outputs.get(&key), rerun),
+            None => outputs.get(&key).is_some_and(OutputState::is_complete),
         };
         finished.extend(saved.into_iter().filter(is_finished));
     }
     Ok(finished)
+}
+
+/// Returns whether an output was made for a rerun.
+fn is_made(output: Option<&OutputState>, rerun: RunId) -> bool {
+    match output {
+        Some(OutputState::Complete { provenance, .. }) => provenance.reruns.contains(&rerun),
+        _ => false,
+    }
 }
 
 fn rerun(saved: &ObjectInfo) -> Option<RunId> {
@@ -146,17 +156,15 @@ async fn addresses(
     Ok(addresses)
 }
 
-/// Returns which of the tasks have their output.
-async fn complete(
+/// Returns what lies at the addresses.
+async fn outputs(
     workspace: &Workspace,
     addresses: &HashMap<Key, OutputAddress>,
-) -> Result<HashSet<Key>, StoreError> {
+) -> Result<HashMap<Key, OutputState>, StoreError> {
     let (keys, addresses): (Vec<Key>, Vec<OutputAddress>) = addresses
         .iter()
         .map(|(key, address)| (*key, address.clone()))
         .unzip();
     let states = workspace.output_states(&addresses).await?;
-    let complete = keys.into_iter().zip(states);
-    let complete = complete.filter(|(_, state)| state.is_complete());
-    Ok(complete.map(|(key, _)| key).collect())
+    Ok(keys.into_iter().zip(states).collect())
 }

@@ -19,7 +19,7 @@ use super::run_context::RunContext;
 use super::saved_state;
 use super::settings::{Coordination, FIRST_NEWS, Settings, pause_after};
 use super::shutdown::{self, Closing};
-use crate::error::StoreError;
+use crate::error::Error;
 use crate::lease::Participant;
 use crate::model::{AnyTask, NodeId};
 use crate::plan::{
@@ -100,18 +100,14 @@ async fn start(
         return Err(nothing_done(settings, &graph, started));
     };
     let (roots, mut reruns) = (roots?, reruns.map_err(RunError::Store)?);
-    let is_complete = roots
-        .statuses
-        .iter()
-        .all(|(_, status)| status.is_complete());
-    let is_exclusive = settings.coordination == Coordination::Exclusive;
-    let wanted = history.reruns(settings, &graph, &reruns);
-    let begins_rerun = wanted.iter().any(|tasks| tasks.selects_any(&graph));
-    if is_exclusive && is_complete && !begins_rerun && reruns.marks(&graph).is_empty() {
+    let looked = has_nothing_to_do(settings, &graph, &history, &roots, &mut reruns);
+    let Some(has_nothing_to_do) = closing.within_grace(looked).await else {
+        return Err(nothing_done(settings, &graph, started));
+    };
+    if has_nothing_to_do? {
         if let Some(tasks) = &settings.rerun {
             return Err(in_vain(tasks, &graph));
         }
-        closing.within(reruns.sweep()).await;
         let run = RunContext::new(settings, &graph, &Leases::Nothing, reruns, Some(run_id));
         let log_sink = LogSink::silent(history.known);
         let mut state = RunState::new(settings, &run, log_sink, Opening::new(None), started);
@@ -123,25 +119,32 @@ async fn start(
         participant.sweeps();
         return finished.into_report();
     }
+    let starting = Starting {
+        settings,
+        run_id,
+        graph: &graph,
+        history: &history,
+        participant,
+    };
     if !settings.abandons_reruns {
         // Before the roots are claimed, so that runs that wait for each other make one rerun.
-        let begun = begin_reruns(settings, run_id, &graph, &history, &mut reruns);
+        let begun = starting.begin_reruns(&mut reruns);
         let Some(begun) = closing.within_grace(begun).await else {
             return Err(nothing_done(settings, &graph, started));
         };
-        begun.map_err(RunError::Store)?;
+        begun?;
     }
     let taken = Leases::take(settings, participant, &graph, started);
     let Some(leases) = closing.within_grace(taken).await else {
         return Err(nothing_done(settings, &graph, started));
     };
     let leases = leases?;
-    let settled = settle_reruns(settings, run_id, &graph, &history, &mut reruns);
+    let settled = starting.settle_reruns(&mut reruns, &leases);
     let marks = match closing.within_grace(settled).await {
         Some(Ok(marks)) => marks,
         settled => {
             closing.within(leases.release(false)).await;
-            let failed = settled.and_then(Result::err).map(RunError::Store);
+            let failed = settled.and_then(Result::err).map(RunError::from);
             return Err(failed.unwrap_or_else(|| nothing_done(settings, &graph, started)));
         }
     };
@@ -167,11 +170,7 @@ async fn start(
     let left = async {
         finished.write().await;
         if finished.is_complete() {
-            if leases.are_per_task() {
-                run.reruns.end_shared().await;
-            } else {
-                run.reruns.end().await;
-            }
+            run.reruns.end().await;
         }
         leases.release(finished.is_complete()).await;
     };
@@ -194,67 +193,85 @@ fn unmatched(settings: &Settings, report: &Report) -> Vec<String> {
     tasks.map_or_else(Vec::new, |tasks| tasks.unmatched(&report.graph))
 }
 
-/// Settles which reruns are made, once the roots are claimed. Returns the tasks that run again for them.
-async fn settle_reruns(
+/// Returns whether the roots of an exclusive run are complete, and made for all reruns.
+async fn has_nothing_to_do(
     settings: &Settings,
-    run_id: RunId,
     graph: &Graph,
     history: &History,
+    roots: &Lookups,
     reruns: &mut Reruns,
-) -> Result<HashMap<NodeId, Mark>, StoreError> {
-    if settings.coordination == Coordination::Exclusive {
-        // Another run may have gone on with them while this one waited for it.
-        reruns.reload().await?;
+) -> Result<bool, Error> {
+    let mut roots = roots.statuses.iter();
+    let mut begun = history.reruns(settings, graph, reruns).into_iter();
+    Ok(settings.coordination == Coordination::Exclusive
+        && roots.all(|(_, status)| status.is_complete())
+        && !begun.any(|tasks| tasks.selects_any(graph))
+        && reruns.are_made(graph, |_| true).await?)
+}
+
+/// What the reruns of a run depend on while it starts.
+struct Starting<'r> {
+    settings: &'r Settings,
+    run_id: RunId,
+    graph: &'r Graph,
+    history: &'r History,
+    participant: &'r Participant,
+}
+
+impl Starting<'_> {
+    /// Begins the reruns that the settings ask for.
+    async fn begin_reruns(&self, reruns: &mut Reruns) -> Result<(), Error> {
+        let (settings, participant) = (self.settings, self.participant);
+        for tasks in self.history.reruns(settings, self.graph, reruns) {
+            let text = tasks.to_string();
+            let begun = reruns.begin(tasks, self.run_id, self.graph, settings, participant);
+            if begun.await? {
+                emit(settings, &Event::RerunBegun { tasks: &text });
+            }
+        }
+        Ok(())
     }
-    if settings.abandons_reruns {
-        abandon_reruns(settings, reruns).await;
-        begin_reruns(settings, run_id, graph, history, reruns).await?;
+
+    /// Settles which reruns are made, once the roots are claimed. Returns what they want of the tasks.
+    async fn settle_reruns(
+        &self,
+        reruns: &mut Reruns,
+        leases: &Leases,
+    ) -> Result<HashMap<NodeId, Mark>, Error> {
+        reruns.reload(leases).await?;
+        reruns.look(self.graph).await?;
+        if self.settings.abandons_reruns {
+            abandon_reruns(self.settings, reruns).await;
+            self.begin_reruns(reruns).await?;
+        }
+        tell_resumed(self.settings, reruns);
+        reruns.forget_made(self.graph, leases).await
     }
-    let marks = reruns.marks(graph);
-    reruns.forget_made(graph, &marks).await?;
-    Ok(marks)
 }
 
 /// Drops the unfinished reruns.
 async fn abandon_reruns(settings: &Settings, reruns: &mut Reruns) {
     for rerun in reruns.iter() {
         let event = Event::RerunAbandoned {
-            tasks: &rerun.to_string(),
-            since: rerun.since(),
-            made: rerun.made(),
+            tasks: &rerun.tasks.to_string(),
+            since: rerun.id.time(),
+            made: rerun.made.len(),
         };
         emit(settings, &event);
     }
     reruns.abandon().await;
 }
 
-/// Begins the reruns that the settings ask for, and tells of all that the run makes.
-async fn begin_reruns(
-    settings: &Settings,
-    run_id: RunId,
-    graph: &Graph,
-    history: &History,
-    reruns: &mut Reruns,
-) -> Result<(), StoreError> {
-    reruns.sweep().await;
-    for tasks in history.reruns(settings, graph, reruns) {
-        reruns.end_if_made(graph, &tasks).await;
-        reruns.begin(tasks, run_id).await?;
-    }
-    for rerun in reruns.iter() {
-        let tasks = &rerun.to_string();
-        let event = if rerun.is_of(run_id) {
-            Event::RerunBegun { tasks }
-        } else {
-            Event::RerunResumed {
-                tasks,
-                since: rerun.since(),
-                made: rerun.made(),
-            }
+/// Tells of the reruns that other runs have begun.
+fn tell_resumed(settings: &Settings, reruns: &Reruns) {
+    for rerun in reruns.iter().filter(|rerun| rerun.looked_at.is_some()) {
+        let event = Event::RerunResumed {
+            tasks: &rerun.tasks.to_string(),
+            since: rerun.id.time(),
+            made: rerun.made.len(),
         };
         emit(settings, &event);
     }
-    Ok(())
 }
 
 /// Reports names of tasks that no output is made again for.

@@ -8,6 +8,7 @@ use super::notes::Attempt;
 use super::objects::{Sent, Write};
 use super::world::World;
 use crate::Coordination;
+use crate::workspace::layout;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Promise {
@@ -176,22 +177,21 @@ fn no_late_commit(world: &World, write: &Write, at: u32) {
     );
 }
 
-/// Whether an output was made for an open rerun before that moment.
-fn is_made_for_rerun(world: &World, path: &str, moment: Duration) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let key = name.split('.').next().unwrap_or_default();
+/// Whether an output was made for all open reruns before that moment, and nobody has forgotten it since.
+fn is_made_for_reruns(world: &World, path: &str, moment: Duration) -> bool {
     let objects = world.objects();
-    let made = objects.below("_kart/reruns/").into_iter();
-    made.map(|path| (path, path.split('/').collect::<Vec<_>>()))
-        .any(|(path, parts)| {
-            let [_, _, roots, tasks, id, made] = parts[..] else {
-                return false;
-            };
-            let record = objects.get(&format!("_kart/reruns/{roots}/{tasks}.json"));
-            made == key
-                && objects.written_before(path, moment).is_some()
-                && record.is_some_and(|record| String::from_utf8_lossy(&record.bytes).contains(id))
-        })
+    let open = objects.below("_kart/reruns/").into_iter();
+    let open: Vec<String> = open
+        .filter_map(layout::rerun_at)
+        .map(|id| id.to_string())
+        .collect();
+    let sidecar = layout::sidecar(path);
+    let recorded = objects.get(&sidecar).map(|object| &object.bytes);
+    let before = objects.written_before(&sidecar, moment);
+    let is_kept = before.is_some_and(|write| write.bytes.as_ref() == recorded);
+    let recorded = String::from_utf8_lossy(recorded.map_or(&[], |bytes| bytes));
+    let is_made = open.iter().all(|id| recorded.contains(id.as_str()));
+    is_kept && is_made && !open.is_empty() && objects.written_before(path, moment).is_some()
 }
 
 /// A body begins.
@@ -218,9 +218,9 @@ pub(super) fn begins(world: &World, mine: Attempt, run: usize) {
             )
         });
     }
-    // Reruns of other roots are no concern of a run, and it finds out by a listing what was made.
+    // Reruns of other roots are no concern of a run, and by a listing it finds them.
     if reruns && !world.kinds.has(Kind::Roots) && !world.kinds.has(Kind::Hidden) {
-        let is_made = is_made_for_rerun(world, path, began);
+        let is_made = is_made_for_reruns(world, path, began);
         world.check(Promise::RunsOnce, !is_made, || {
             format!(
                 "p{} runs {name}, which was made for the rerun when its run began",

@@ -167,6 +167,17 @@ pub(crate) fn reruns(roots: Key) -> String {
     format!("{RERUNS}/{roots}")
 }
 
+/// A rerun of the roots of that name.
+pub(crate) fn rerun(roots: Key, id: RunId) -> String {
+    format!("{RERUNS}/{roots}/{id}")
+}
+
+/// Returns which rerun it is; `None` for what a release before has left.
+pub(crate) fn rerun_at(path: &str) -> Option<RunId> {
+    let (_, id) = below(RERUNS, path)?.split_once('/')?;
+    id.parse().ok()
+}
+
 /// The uploads to one place.
 pub(super) fn uploads(path: &str) -> String {
     format!("{UPLOADS}/{}", path.replace('/', "%2F"))
@@ -273,6 +284,8 @@ mod tests {
                 (Some(key), Some(making))
             );
         }
+        assert_eq!(rerun_at(&rerun(key, run)), Some(run));
+        assert_eq!(rerun_at(&format!("{RERUNS}/{key}/all/{run}/{key}")), None);
         let process = ProcessId(5);
         assert_eq!(heartbeat_at(&heartbeat(process)), Some(process));
         let segment = RunObject::at(&run_segment(run, 3));

@@ -73,6 +73,19 @@ fn a_rerun_longer_than_the_deadline_finishes_by_repeating_the_command() {
     let mut runs = Vec::new();
     while runs.len() < 20 {
         runs.push(naps(&again));
+        if runs.len() == 1 {
+            for command in ["plan", "why"] {
+                let output = Command::new(env!("CARGO_BIN_EXE_naps"))
+                    .args([command, "--count", "6", "--ms", "300", "--workspace"])
+                    .arg(&workspace)
+                    .output()
+                    .unwrap();
+                let told = String::from_utf8(output.stdout).unwrap();
+                assert!(told.contains("a rerun of Nap is open since 20"), "{told}");
+                assert!(told.contains(" of 7 made"), "{told}");
+                assert!(told.contains("`run --abandon` drops it"), "{told}");
+            }
+        }
         if runs.last().is_some_and(|(status, _)| *status == Some(0)) {
             break;
         }

@@ -8,8 +8,10 @@ use crate::lease::{Claim, Claimed, Owner};
 use crate::model::{Loader, NodeId};
 use crate::plan::{Status, check_outputs, describe};
 use crate::run::coordination::Leases;
+use crate::run::reruns::made_for;
 use crate::run::run_context::RunContext;
 use crate::run::task_lease::TaskLease;
+use crate::run_id::RunId;
 
 /// The result of claiming a task.
 pub(crate) enum Acquired {
@@ -41,6 +43,7 @@ pub(crate) async fn acquire(
     run: &RunContext,
     id: NodeId,
     status: Status,
+    wanted_by: &Arc<[RunId]>,
 ) -> Result<Acquired, Error> {
     let node = run.graph.node(id);
     let (participant, claims_task) = match &run.leases {
@@ -78,7 +81,7 @@ pub(crate) async fn acquire(
             }
         }
     }
-    match is_complete(run, id, status).await {
+    match is_complete(run, id, status, wanted_by).await {
         Ok(true) => Ok(Acquired::Complete(lease)),
         Ok(false) => Ok(Acquired::Held(lease)),
         Err(error) => {
@@ -88,11 +91,17 @@ pub(crate) async fn acquire(
     }
 }
 
-/// Returns whether the output of a task is in the workspace, made for the rerun if the task runs again, and of today's type
-/// if that is why it runs.
-async fn is_complete(run: &RunContext, id: NodeId, status: Status) -> Result<bool, Error> {
-    if status.replaces() && !run.reruns.is_made(run.graph.node(id).key).await? {
-        return Ok(false);
+/// Returns whether the output of a task is in the workspace, made for the reruns if the task runs again, and of today's
+/// type if that is why it runs.
+async fn is_complete(
+    run: &RunContext,
+    id: NodeId,
+    status: Status,
+    wanted_by: &Arc<[RunId]>,
+) -> Result<bool, Error> {
+    if status.replaces() {
+        let wanted = [(id, Arc::clone(wanted_by))];
+        return Ok(made_for(&run.graph, &run.workspace, &wanted).await? == [true]);
     }
     if status == Status::TypeChanged {
         let node = run.graph.node(id);

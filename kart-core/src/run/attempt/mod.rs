@@ -35,6 +35,7 @@ use crate::model::{
     AttemptScope, Body, Call, Context, NodeId, Redactor, RunApi, SaveScope, StepStore, Stored,
 };
 use crate::plan::Status;
+use crate::run_id::RunId;
 use crate::workspace::{CommitGuard, Maker, Making, OutputAddress, Provenance};
 
 /// The encoded output of a body.
@@ -51,6 +52,8 @@ struct Attempt<'a> {
     number: u32,
     status: Status,
     making: Making,
+    /// The reruns that the output is made for.
+    reruns: &'a [RunId],
     lease: &'a TaskLease,
     redactor: Arc<Redactor>,
     /// Whether the body runs on a thread of its own.
@@ -70,19 +73,22 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
     let without = |end| result(Duration::ZERO, end, None);
     let lease = match job.lease {
         Some(lease) if lease.is_held() => lease,
-        _ => match caught(async { Ok(acquire(run, node, job.status).await?) }).await {
-            Ok(Acquired::Held(lease)) => lease,
-            Ok(Acquired::Complete(lease)) => {
-                lease.release(true).await;
-                return without(AttemptEnd::AlreadyComplete);
+        _ => {
+            match caught(async { Ok(acquire(run, node, job.status, &job.wanted_by).await?) }).await
+            {
+                Ok(Acquired::Held(lease)) => lease,
+                Ok(Acquired::Complete(lease)) => {
+                    lease.release(true).await;
+                    return without(AttemptEnd::AlreadyComplete);
+                }
+                Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(*owner)),
+                Ok(Acquired::Failed { attempts, error }) => {
+                    let error = error.into();
+                    return without(AttemptEnd::FailedByOther { attempts, error });
+                }
+                Err(error) => return without(failed(error)),
             }
-            Ok(Acquired::Foreign(owner)) => return without(AttemptEnd::ClaimedByOther(*owner)),
-            Ok(Acquired::Failed { attempts, error }) => {
-                let error = error.into();
-                return without(AttemptEnd::FailedByOther { attempts, error });
-            }
-            Err(error) => return without(failed(error)),
-        },
+        }
     };
     if run.leases.are_per_task() || !lease.is_empty() {
         run.send(Message::AttemptStarted(node, number));
@@ -93,23 +99,15 @@ pub(crate) async fn attempt(run: &Arc<RunContext>, job: AttemptJob) -> AttemptRe
         number,
         status: job.status,
         making: job.making,
+        reruns: &job.reruns,
         lease: &lease,
         redactor: Redactor::of(run.graph.node(node).task.as_ref()),
         is_on_thread: AtomicBool::new(false),
     };
     let made = attempt.make_unless_lost().await;
-    let Some((mut end, elapsed)) = made else {
+    let Some((end, elapsed)) = made else {
         return without(AttemptEnd::LeaseLost);
     };
-    if job.status.replaces()
-        && matches!(end, AttemptEnd::Published(_))
-        && let Err(error) = attempt.record_made().await
-    {
-        if !lease.is_held() {
-            return without(AttemptEnd::LeaseLost);
-        }
-        end = failed(error);
-    }
     let lease = match &end {
         AttemptEnd::Failed(_) if !lease.is_empty() => Some(lease),
         end => {
@@ -203,6 +201,7 @@ impl Attempt<'_> {
             self.number,
             self.status,
             self.making,
+            self.reruns,
         );
         let (end, elapsed) = match caught(attempt).await {
             Ok(ended) => ended,
@@ -323,14 +322,6 @@ impl Attempt<'_> {
         )
     }
 
-    /// Records that the output was made for the reruns, unless the lease has gone to another process meanwhile.
-    async fn record_made(&self) -> Result<(), BoxError> {
-        self.ensure_held().await?;
-        let key = self.run.graph.node(self.node).key;
-        self.run.reruns.record_made(key).await?;
-        Ok(())
-    }
-
     async fn ensure_held(&self) -> Result<(), BoxError> {
         for claim in self.lease.claims() {
             claim.ensure_held().await?;
@@ -349,7 +340,7 @@ impl Attempt<'_> {
         let provenance = Provenance {
             code: Some(spec.code.to_owned()),
             run: run.run_id,
-            reruns: run.reruns.ids(),
+            reruns: self.reruns.to_vec(),
             blake3: stored.hash().await?,
             ..Provenance::new(node.key, spec.name, stored.size()?)
         };

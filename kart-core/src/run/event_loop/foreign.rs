@@ -14,9 +14,10 @@ use crate::model::NodeId;
 use crate::plan::check_outputs;
 use crate::run::coordination::pause;
 use crate::run::message::{ClaimPoll, ForeignStatus, Message};
-use crate::run::reruns::Made;
+use crate::run::reruns::made_for;
 use crate::run::run_context::RunContext;
 use crate::run::table::{Foreign, State};
+use crate::run_id::RunId;
 use crate::workspace::{Workspace, layout};
 
 /// The longest pause between polls of what another process of this machine holds. Such a poll costs little, and soon finds
@@ -26,8 +27,8 @@ const LONGEST_LOCAL_PAUSE: Duration = Duration::from_millis(500);
 /// A task to poll.
 struct Polled {
     node: NodeId,
-    /// Whether it runs again although its output may exist.
-    replaces: bool,
+    /// The reruns that its output has to be made for, if it runs again although there may be one.
+    wanted_by: Option<Arc<[RunId]>>,
     /// Whether to try its claim again in any case: its holder may be dead.
     again: bool,
 }
@@ -67,9 +68,11 @@ impl RunState {
             };
             let owner = foreign.owner.as_ref();
             let has_exited = owner.is_some_and(Owner::has_exited);
+            let mark = self.table.mark_of(node);
+            let mark = mark.filter(|_| self.table.status(node).replaces());
             polled.push(Polled {
                 node,
-                replaces: self.table.status(node).replaces(),
+                wanted_by: mark.map(|mark| Arc::clone(&mark.wanted_by)),
                 again: has_exited || foreign.tried.elapsed() >= again,
             });
             if is_directory && owner.is_some_and(Owner::is_here) {
@@ -112,18 +115,26 @@ impl RunState {
 
 async fn poll(run: &RunContext, polled: Vec<Polled>) -> ClaimPoll {
     let (graph, workspace) = (&run.graph, &run.workspace);
-    let nodes = polled.iter().map(|polled| polled.node).collect();
-    let mut complete = Vec::with_capacity(polled.len());
-    let made = if polled.iter().any(|polled| polled.replaces) {
-        run.reruns.all_made().await?
-    } else {
-        Made::default()
-    };
-    let statuses = check_outputs(graph, nodes, workspace).await?.statuses;
-    for (polled, (node, status)) in polled.iter().zip(statuses) {
-        let is_made = !polled.replaces || made.contains(graph.node(node).key);
-        complete.push(status.is_complete() && is_made);
-    }
+    let is_plain = |polled: &&Polled| polled.wanted_by.is_none();
+    let nodes = polled.iter().filter(is_plain).map(|polled| polled.node);
+    let plain = check_outputs(graph, nodes.collect(), workspace).await?;
+    let mut plain = plain
+        .statuses
+        .into_iter()
+        .map(|(_, status)| status.is_complete());
+    let wanted = polled
+        .iter()
+        .filter_map(|it| Some((it.node, it.wanted_by.clone()?)));
+    let wanted: Vec<_> = wanted.collect();
+    let mut made = made_for(graph, workspace, &wanted).await?.into_iter();
+    let complete = polled.iter().map(|polled| {
+        let is_complete = match polled.wanted_by {
+            Some(_) => made.next(),
+            None => plain.next(),
+        };
+        is_complete.unwrap_or_default()
+    });
+    let complete: Vec<bool> = complete.collect();
     let claimed = if complete.iter().all(|is_complete| *is_complete) {
         HashSet::new()
     } else {

@@ -223,10 +223,16 @@ impl RunState {
             self.record(move |tracker| tracker.emit_started(node, number));
         }
         self.attempts += 1;
+        let mark = self.table.mark_of(node);
+        let (reruns, wanted_by) = mark.map_or_else(Default::default, |mark| {
+            (Arc::clone(&mark.reruns), Arc::clone(&mark.wanted_by))
+        });
         AttemptJob {
             node,
             status: self.table.status(node),
             making: self.table.making(node),
+            reruns,
+            wanted_by,
             number,
             lease,
         }

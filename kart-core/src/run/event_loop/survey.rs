@@ -16,8 +16,10 @@ use crate::report::{Event, Interruption, Outcome, RunError};
 use crate::run::message::{FailedAttempt, Lookup, Message};
 use crate::run::preflight;
 use crate::run::record::tracker::emit;
+use crate::run::reruns::made_for;
 use crate::run::settings::{FIRST_NEWS, pause_after};
 use crate::run::table::State;
+use crate::run_id::RunId;
 use crate::workspace::{OutputState, Provenance, Workspace};
 
 /// How long a survey may take before tasks start early.
@@ -60,13 +62,10 @@ impl RunState {
     }
 
     /// Starts one dispatched attempt of each of these roots, by its number.
-    pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Mark, u32)]) {
+    pub(crate) fn dispatch(&mut self, roots: &[(NodeId, Status, Mark, u32)]) {
         self.is_dispatched = true;
-        for &(root, mark, number) in roots {
-            let status = mark.status;
-            if status.replaces() {
-                self.table.mark(HashMap::from([(root, mark)]));
-            }
+        for &(root, status, ref mark, number) in roots {
+            self.table.mark(HashMap::from([(root, mark.clone())]));
             self.table.attempts_mut(root).number = number;
             self.table.need_with_inputs(root, status);
         }
@@ -86,7 +85,13 @@ impl RunState {
 
     fn look_up_all(&mut self, nodes: Vec<NodeId>) {
         let (graph, workspace) = (Arc::clone(&self.graph), self.settings.workspace.clone());
-        self.background.spawn(look_up(graph, workspace, nodes));
+        let late = nodes.iter().filter_map(|node| {
+            let mark = self.table.mark_of(*node).filter(|mark| mark.is_late)?;
+            Some((*node, mark.status?, Arc::clone(&mark.wanted_by)))
+        });
+        let late = late.collect();
+        self.background
+            .spawn(look_up(graph, workspace, nodes, late));
     }
 
     pub(super) fn on_status_known(&mut self, lookup: Lookup) {
@@ -278,8 +283,30 @@ impl RunState {
     }
 }
 
-async fn look_up(graph: Arc<Graph>, workspace: Workspace, nodes: Vec<NodeId>) -> Message {
-    let answer = check_outputs(&graph, nodes.clone(), &workspace).await;
+/// Looks up tasks; the `late` ones run, with that status, unless their output is made for all reruns that want it.
+async fn look_up(
+    graph: Arc<Graph>,
+    workspace: Workspace,
+    nodes: Vec<NodeId>,
+    late: Vec<(NodeId, Status, Arc<[RunId]>)>,
+) -> Message {
+    let answer = async {
+        let mut found = check_outputs(&graph, nodes.clone(), &workspace).await?;
+        let wanted = late
+            .iter()
+            .map(|(node, _, reruns)| (*node, Arc::clone(reruns)));
+        let wanted: Vec<_> = wanted.collect();
+        let made = made_for(&graph, &workspace, &wanted).await?;
+        let unmade = late.iter().zip(made).filter(|(_, is_made)| !is_made);
+        let unmade: HashMap<NodeId, Status> = unmade
+            .map(|((node, status, _), _)| (*node, *status))
+            .collect();
+        for (node, status) in &mut found.statuses {
+            *status = unmade.get(node).copied().unwrap_or(*status);
+        }
+        Ok(found)
+    };
+    let answer = answer.await;
     Message::StatusKnown(Lookup { nodes, answer })
 }
 

@@ -16,6 +16,7 @@ use crate::run::executor::{AttemptRequest, AttemptResponse, Executor};
 use crate::run::message::{AttemptEnd, Message, Published};
 use crate::run::run_context::RunContext;
 use crate::run::subtask_report::SubtaskReport;
+use crate::run_id::RunId;
 use crate::workspace::Making;
 
 /// How long NFS may hide a new file with its usual settings, and a little more.
@@ -30,8 +31,9 @@ pub(crate) async fn attempt(
     number: u32,
     status: Status,
     making: Making,
+    reruns: &[RunId],
 ) -> Result<(AttemptEnd, Option<Duration>), BoxError> {
-    let request = request(run, node, number, status, making)?;
+    let request = request(run, node, number, status, making, reruns)?;
     let (end, elapsed, subtasks) = end_of(executor.attempt(request).await?);
     if matches!(end, AttemptEnd::Published(_) | AttemptEnd::AlreadyComplete) {
         verify_visible(run, node).await?;
@@ -71,6 +73,7 @@ fn request(
     number: u32,
     status: Status,
     making: Making,
+    reruns: &[RunId],
 ) -> Result<AttemptRequest, BoxError> {
     let node = run.graph.node(id);
     let spec = node.task.spec();
@@ -84,6 +87,8 @@ fn request(
         replaces: status.replaces() || status == Status::TypeChanged,
         on_type_change: run.type_changes.policy(),
         making,
+        run: run.run_id,
+        reruns: reruns.to_vec(),
         timeout: spec.timeout,
         code: spec.code.to_owned(),
         build: registry::fingerprint().to_owned(),

@@ -98,7 +98,7 @@ pub(crate) struct TaskTable {
     attempts: HashMap<NodeId, Attempts>,
     pub(crate) waits: SubtaskWaits,
     dependents: Dependents,
-    /// Tasks that run again although their output exists.
+    /// The tasks that reruns reach.
     marks: HashMap<NodeId, Mark>,
     /// Tasks to look up in the store next.
     frontier: Vec<NodeId>,

@@ -9,7 +9,7 @@ use crate::report::Outcome;
 use crate::workspace::Making;
 
 impl TaskTable {
-    /// Makes these tasks run again although their output exists.
+    /// Takes what reruns want of the tasks that they reach.
     pub(crate) fn mark(&mut self, marks: HashMap<NodeId, Mark>) {
         self.marks.extend(marks);
     }
@@ -23,6 +23,17 @@ impl TaskTable {
         mark.map_or(Making::Again, |mark| mark.making)
     }
 
+    /// Returns what reruns want of a task, if they reach it.
+    pub(crate) fn mark_of(&self, node: NodeId) -> Option<&Mark> {
+        self.marks.get(&node)
+    }
+
+    /// Returns why a task runs again although its output may exist, if that is known without a lookup.
+    fn marked(&self, node: NodeId) -> Option<Status> {
+        let mark = self.marks.get(&node).filter(|mark| !mark.is_late)?;
+        mark.status
+    }
+
     /// Needs a root, or a subtask of a body of rank `above`.
     pub(crate) fn need(&mut self, node: NodeId, above: Option<Rank>) {
         let above = above.unwrap_or_default();
@@ -31,7 +42,7 @@ impl TaskTable {
 
     /// Looks up a task that will probably be needed, to save a round trip.
     pub(crate) fn prefetch(&mut self, node: NodeId) {
-        if self.lookup[node.index()] == LookupState::Unknown && !self.marks.contains_key(&node) {
+        if self.lookup[node.index()] == LookupState::Unknown && self.marked(node).is_none() {
             self.ask(node);
         }
     }
@@ -144,8 +155,8 @@ impl TaskTable {
                 continue;
             }
             self.rank[node.index()] = self.own_rank(node).below(above);
-            if let Some(&mark) = self.marks.get(&node) {
-                self.set_status(node, mark.status);
+            if let Some(status) = self.marked(node) {
+                self.set_status(node, status);
             }
             match self.lookup[node.index()] {
                 LookupState::Known => self.decide(node, &mut open),

@@ -35,7 +35,7 @@ use crate::run::settings::{Coordination, Settings};
 use crate::run::shutdown::Closing;
 use crate::run::start;
 use crate::run::subtask_report::SubtaskReport;
-use crate::workspace::Making;
+use crate::run_id::RunId;
 
 /// Makes attempts that an [`Executor`](crate::Executor) brings, at most as many at once as its runner has workers and
 /// limits. The requirements of each task have to be complete. A worker claims nothing: the caller must not send one task
@@ -262,18 +262,17 @@ impl Worker {
             &settings,
             graph,
             &Leases::Nothing,
-            Reruns::none(&settings.workspace),
-            None,
+            Reruns::none(&settings.workspace, graph),
+            run_of(asked),
         );
         let log_sink = LogSink::kept(notes);
         let mut state = RunState::new(&settings, &run, log_sink, Opening::planned(), started);
         let dispatched = |&(root, status): &(NodeId, Status)| {
-            let request = asked.iter().find(|(asked, _)| *asked == root);
-            let making = request.map_or(Making::default(), |(_, request)| request.making);
-            let number = request.map_or(1, |(_, request)| request.attempt);
-            (root, Mark { status, making }, number)
+            let (_, request) = asked.iter().find(|(asked, _)| *asked == root)?;
+            let mark = Mark::dispatched(status, request.making, &request.reruns);
+            Some((root, status, mark, request.attempt))
         };
-        let roots: Vec<_> = statuses.iter().map(dispatched).collect();
+        let roots: Vec<_> = statuses.iter().filter_map(dispatched).collect();
         state.dispatch(&roots);
         let closing = Closing::new(&settings, started);
         match event_loop::run(state, &closing).await?.into_report() {
@@ -372,6 +371,15 @@ fn task(request: &AttemptRequest) -> Result<AnyTask, BoxError> {
         return Err(other_build(request, "has other code"));
     }
     Ok(AnyTask::from_json(request.task.clone()).map_err(permanent)?)
+}
+
+/// Returns the run that has dispatched all of these tasks, if it was one.
+fn run_of(asked: &[Asked<'_>]) -> Option<RunId> {
+    let (_, first) = asked.first()?;
+    let mut others = asked.iter();
+    first
+        .run
+        .filter(|_| others.all(|(_, it)| it.run == first.run))
 }
 
 /// Returns whether this program and the dispatching run agree on the key of a task.
