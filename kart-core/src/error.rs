@@ -115,7 +115,7 @@ pub enum Error {
     },
     /// No hash was recorded of the stored object, and [`Verify::Always`](crate::Verify::Always) wants one.
     #[error(
-        "`{location}`, the output of {task}, cannot be verified: no hash of it is recorded\nhint: run the task again, or read it with `--verify known`"
+        "`{location}`, the output of {task}, cannot be verified: no hash of it is recorded\nhint: take it as it is with `accept`, delete it to have it made again, or read it with `--verify known`"
     )]
     Unverified {
         /// The task with its parameters.

@@ -238,3 +238,20 @@ async fn a_keyed_output_that_was_emptied_in_a_bucket_is_made_again_when_it_is_re
     assert_eq!(report.output(&KeyedSum).await.unwrap(), 6);
     assert_eq!(log.take(), ["rows"]);
 }
+
+#[task(path = "given.txt")]
+async fn given() -> kart::Result<String> {
+    Ok("made".to_owned())
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_put_there_is_verified_once_a_run_has_met_it() {
+    for workspace in [memory(), apart()] {
+        edit(&workspace, "given.txt", "by hand").await;
+        Runner::new(&workspace).run(Given).await.unwrap();
+        assert_eq!(Given.load(&workspace).await.unwrap(), "by hand");
+        edit(&workspace, "given.txt", "by mine").await;
+        let error = Given.load(&workspace).await.unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    }
+}

@@ -172,6 +172,9 @@ pub(super) async fn accept(session: &Session) -> Result<(), End> {
             "accepted: {}, BLAKE3 {hash}",
             bytes(accepted.bytes)
         ));
+        session
+            .out
+            .line("what other tasks made of it before stays: --rerun TASK makes theirs again");
     }
     Ok(())
 }

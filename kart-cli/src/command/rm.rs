@@ -38,11 +38,13 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     let states = StoredOutput::states(&outputs).await?;
     let mut there = Vec::new();
+    let mut others = 0;
     for (output, state) in outputs.into_iter().zip(states) {
         match state {
             OutputState::Missing => {}
             OutputState::OtherKey { .. } if session.out.is_json => {}
             OutputState::OtherKey { .. } => {
+                others += 1;
                 session
                     .out
                     .line(format!("{} stays: {state}", output.path()));
@@ -54,9 +56,11 @@ pub(crate) async fn rm(session: &Session) -> Result<(), End> {
         if session.out.is_json {
             session.out.json(&json!({"deleted": [], "saved_state": 0}));
         } else {
-            session
-                .out
-                .line("there is no such output: nothing to delete");
+            session.out.line(if others == 0 {
+                "there is no such output: nothing to delete"
+            } else {
+                "nothing to delete: name the task that made it, with its parameters"
+            });
         }
         return Ok(());
     }

@@ -202,6 +202,9 @@ pub(super) fn stored_bytes(state: &OutputState) -> Option<u64> {
     }
 }
 
+/// Up to this size an output is verified before any of it is printed.
+const VERIFIED_FIRST: u64 = 16 << 20;
+
 pub(crate) async fn cat(session: &Session) -> Result<(), End> {
     let target = target(session).await?;
     let extension = target.path.rsplit('.').next().unwrap_or_default();
@@ -214,8 +217,14 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
         .as_ref()
         .filter(|_| !session.parsed.flag("raw") && !is_text);
     let Some(task) = task else {
-        let mut reader = target.output.reader().await?;
         let mut stdout = tokio::io::stdout();
+        if target.output.size().await? <= VERIFIED_FIRST {
+            let stored = target.output.bytes().await?;
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stdout, &stored).await;
+            let _ = tokio::io::AsyncWriteExt::flush(&mut stdout).await;
+            return Ok(());
+        }
+        let mut reader = target.output.reader().await?;
         let copied = tokio::io::copy_buf(&mut reader, &mut stdout).await;
         return match copied.and(tokio::io::AsyncWriteExt::flush(&mut stdout).await) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -95,6 +95,10 @@ fn verdict(session: &Session, planned: &Planned<'_>, state: &OutputState) -> Str
     let location = session.workspace.display_url(&planned.task.path());
     let out = &session.out;
     match planned.need {
+        Status::Complete if matches!(state, OutputState::Changed { .. }) => format!(
+            "{}, and reading it fails: {location} is {state}; put it back, or see `accept` and `rm`",
+            out.ink(Ink::Warn, "would not run")
+        ),
         Status::Complete => format!(
             "{}: {location} is there",
             out.ink(Ink::Good, "would not run")

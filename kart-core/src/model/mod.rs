@@ -44,5 +44,5 @@ pub(crate) use artifact::Handle;
 pub(crate) use requires::{How, Input, Intern, NodeId, Req, Requirement, Value, Want};
 pub(crate) use stored::{LARGE_BYTES, LoadError, Loader, Stored};
 pub(crate) use type_change::TypeChanges;
-pub(crate) use verify::Verifier;
+pub(crate) use verify::{Verifier, hash_of_stored};
 pub(crate) use wire::linked;

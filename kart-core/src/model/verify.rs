@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::stored::LoadError;
+use crate::error::StoreError;
 use crate::format::File;
 use crate::threads;
+use crate::workspace::Workspace;
 
 /// A larger file is not hashed.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -81,6 +83,22 @@ impl Verifier {
     fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the hash of what lies at a path, if it is not too large to be verified.
+pub(crate) async fn hash_of_stored(
+    workspace: &Workspace,
+    path: &str,
+    bytes: u64,
+) -> Result<Option<blake3::Hash>, StoreError> {
+    if bytes > MAX_FILE_BYTES {
+        return Ok(None);
+    }
+    let Some(file) = workspace.fetch(path).await? else {
+        return Ok(None);
+    };
+    // What cannot be read now has no hash.
+    Ok(hash_to_record(&file).await.ok().flatten())
 }
 
 /// Returns the hash of a file that is not too large to be verified.

@@ -306,7 +306,9 @@ impl Event<'_> {
                     OutputState::Changed { .. } => {
                         "reading it fails: put it back, delete it to have it made again, or take it as it is with `accept`"
                     }
-                    _ => "somebody else has put it there, and it is kept",
+                    _ => {
+                        "somebody else has put it there, for whatever parameters, and it is kept: delete it to have it made here"
+                    }
                 };
                 let (task, path) = (task.description(), task.path());
                 format!("`{path}`, the output of {task}, is {state}; {consequence}")

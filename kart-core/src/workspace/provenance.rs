@@ -14,6 +14,9 @@ const FORM: &str = "1";
 /// How long a text with all fields is, but for the name of the task and several reruns.
 const LENGTH: usize = 320;
 
+/// How many fields a text has at most that this release writes.
+const FIELDS: usize = 8;
+
 /// What would end a field or is no printable ASCII.
 pub(super) const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'\\');
 
@@ -102,7 +105,7 @@ pub(crate) enum ProvenanceError {
 
 impl Provenance {
     pub(crate) fn parse(text: &str) -> Result<Self, ProvenanceError> {
-        let fields = Fields(text.trim_end());
+        let fields = Fields::of(text.trim_end());
         match fields.get("v") {
             Some(FORM) => {}
             Some(form) => return Err(ProvenanceError::Form(form.to_owned())),
@@ -125,17 +128,27 @@ impl Provenance {
     }
 }
 
-/// The fields of a text, each `name=value`.
-pub(super) struct Fields<'a>(pub(super) &'a str);
+/// The fields of a text, each `name=value`; of two of one name the first counts.
+pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let mut fields = Vec::with_capacity(FIELDS);
+        fields.extend(text.split(' ').filter_map(|field| field.split_once('=')));
+        Fields(fields)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
-        let mut fields = self.0.split(' ');
-        fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        let mut fields = self.0.iter();
+        fields.find_map(|(other, value)| (*other == name).then_some(*value))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        let text = percent_decode_str(self.get(name)?).decode_utf8().ok()?;
+        let text = self.get(name)?;
+        if !text.contains('%') {
+            return Some(text.to_owned());
+        }
+        let text = percent_decode_str(text).decode_utf8().ok()?;
         Some(text.into_owned())
     }
 

@@ -47,7 +47,7 @@ impl SavedObject {
     /// Returns the path of the output that an object is for, which may be cut off after its header.
     pub(crate) fn path_of(object: &[u8]) -> Option<String> {
         let end = object.iter().position(|byte| *byte == b'\n')?;
-        let fields = Fields(std::str::from_utf8(&object[..end]).ok()?);
+        let fields = Fields::of(std::str::from_utf8(&object[..end]).ok()?);
         fields
             .text("path")
             .filter(|_| fields.get("v") == Some(FORM))
@@ -61,7 +61,7 @@ impl SavedObject {
         let Ok(header) = std::str::from_utf8(&object[..end]) else {
             return Ok(None);
         };
-        let fields = Fields(header);
+        let fields = Fields::of(header);
         match fields.get("v") {
             Some(FORM) => {}
             Some(form) if header.starts_with("v=") => return Err(LaterForm(form.to_owned())),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::opening::Prepared;
 use super::state::RunState;
 use crate::error::{Error, StoreError, chain};
-use crate::model::NodeId;
+use crate::model::{NodeId, hash_of_stored};
 use crate::plan::{Finding, Graph, Lookups, Mark, Status, check_outputs};
 use crate::report::{Event, Interruption, Outcome, RunError};
 use crate::run::message::{FailedAttempt, Lookup, Message};
@@ -144,7 +144,7 @@ impl RunState {
         let provenance = Provenance::new(node.key, node.task.spec().name, bytes);
         let workspace = self.settings.workspace.clone();
         self.background.write(async move {
-            if let Err(error) = workspace.record_elsewhere(&address.path, &provenance).await {
+            if let Err(error) = adopt(&workspace, &address.path, provenance).await {
                 tracing::debug!(error = chain(&error), "could not record whose an output is");
             }
         });
@@ -308,6 +308,20 @@ async fn look_up(
     };
     let answer = answer.await;
     Message::StatusKnown(Lookup { nodes, answer })
+}
+
+/// Records whose an output is that somebody else has put there, with its hash: from now on it is verified as any other.
+async fn adopt(
+    workspace: &Workspace,
+    path: &str,
+    provenance: Provenance,
+) -> Result<(), StoreError> {
+    let blake3 = hash_of_stored(workspace, path, provenance.bytes).await?;
+    let provenance = Provenance {
+        blake3,
+        ..provenance
+    };
+    workspace.record_elsewhere(path, &provenance).await
 }
 
 /// Copies an error for one more waiter.

@@ -15,7 +15,8 @@ mod attribute {
 
     const NAME: &str = "user.kart";
 
-    /// More than any provenance has.
+    /// More than most provenance has, and more than any.
+    const USUAL: usize = 512;
     const LONGEST: usize = 4096;
 
     pub(super) fn set(file: &File, text: &str) -> io::Result<()> {
@@ -36,10 +37,25 @@ mod attribute {
         read(|text| fgetxattr(file, NAME, text))
     }
 
-    fn read(get: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) -> io::Result<Option<Vec<u8>>> {
-        let mut text = [0; LONGEST];
-        match get(&mut text) {
-            Ok(length) => Ok(Some(text[..length].to_vec())),
+    fn read(get: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> io::Result<Option<Vec<u8>>> {
+        match read_at_most::<USUAL>(&get) {
+            Err(Errno::RANGE) => {}
+            read => return of(read),
+        }
+        of(read_at_most::<LONGEST>(&get))
+    }
+
+    fn read_at_most<const N: usize>(
+        get: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    ) -> Result<Vec<u8>, Errno> {
+        let mut text = [0; N];
+        let length = get(&mut text)?;
+        Ok(text[..length].to_vec())
+    }
+
+    fn of(read: Result<Vec<u8>, Errno>) -> io::Result<Option<Vec<u8>>> {
+        match read {
+            Ok(text) => Ok(Some(text)),
             Err(error) if is_without(error) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -89,7 +89,7 @@ fn an_edited_output_is_an_error_until_it_is_accepted() {
     place.edit(&written.replace('9', "8"));
 
     let said = place.call(&["cat"]);
-    assert_eq!(said.status, 1);
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""));
     assert!(
         said.stderr.contains("was changed") && said.stderr.contains("accept"),
         "{}",
