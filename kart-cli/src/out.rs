@@ -46,12 +46,13 @@ impl Out {
 
     /// Many lines of results at once.
     pub(crate) fn text(&self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// Results as they are stored.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
         let mut stdout = io::stdout().lock();
-        self.note(
-            stdout
-                .write_all(text.as_bytes())
-                .and_then(|()| stdout.flush()),
-        );
+        self.note(stdout.write_all(bytes).and_then(|()| stdout.flush()));
     }
 
     /// Results for programs.

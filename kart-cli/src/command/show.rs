@@ -217,14 +217,12 @@ pub(crate) async fn cat(session: &Session) -> Result<(), End> {
         .as_ref()
         .filter(|_| !session.parsed.flag("raw") && !is_text);
     let Some(task) = task else {
-        let mut stdout = tokio::io::stdout();
         if target.output.size().await? <= VERIFIED_FIRST {
-            let stored = target.output.bytes().await?;
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut stdout, &stored).await;
-            let _ = tokio::io::AsyncWriteExt::flush(&mut stdout).await;
+            session.out.bytes(&target.output.bytes().await?);
             return Ok(());
         }
         let mut reader = target.output.reader().await?;
+        let mut stdout = tokio::io::stdout();
         let copied = tokio::io::copy_buf(&mut reader, &mut stdout).await;
         return match copied.and(tokio::io::AsyncWriteExt::flush(&mut stdout).await) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

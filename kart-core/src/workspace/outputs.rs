@@ -146,7 +146,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Records beside an output whose it is.
+    /// Records in a sidecar whose an output is.
     ///
     /// # Errors
     ///
@@ -265,30 +265,30 @@ impl Workspace {
         if let Some(text) = metadata {
             return Ok(OutputState::of(key, bytes, self.parse(path, &text)?));
         }
-        let beside = match sidecar? {
+        let recorded = match sidecar? {
             Some(text) => self.parse(path, &String::from_utf8_lossy(&text))?,
             None => Record::None,
         };
         let keeps = self.inner.keeps_metadata.get();
         let is_by_run = |made: &Provenance| made.run.is_some();
-        match beside {
+        match recorded {
             Record::Pending => return Ok(OutputState::Unfinished),
             Record::Whole(made) if keeps == Keeps::No && is_by_run(&made) => {
                 return Ok(OutputState::of(key, bytes, Record::Whole(made)));
             }
             _ => {}
         }
-        // A copy has lost the metadata, or somebody has made the file anew. What is beside it may be older.
+        // A copy has lost the metadata, or somebody has made the file anew. Its sidecar may be older.
         if log.is_none() {
             *log = Some(self.recorded_outputs().await?);
         }
         let logged = log.as_ref().and_then(|log| log.find(path)).cloned();
-        Ok(match (beside, logged) {
+        Ok(match (recorded, logged) {
             (Record::Whole(made), Some(logged)) if made.run < logged.run => {
                 OutputState::of_copy(key, bytes, logged)
             }
             (Record::None, Some(logged)) => OutputState::of_copy(key, bytes, logged),
-            (beside, _) => OutputState::of(key, bytes, beside),
+            (recorded, _) => OutputState::of(key, bytes, recorded),
         })
     }
 

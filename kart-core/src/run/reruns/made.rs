@@ -9,12 +9,12 @@ use crate::plan::{Dependents, Graph, Rerun};
 use crate::run_id::RunId;
 use crate::workspace::{OutputState, Provenance, Workspace};
 
-/// Looks at outputs that the reruns reach, as far as they are asked for.
+/// Looks at those outputs that the reruns reach which are meant.
 pub(super) async fn look(
     graph: &Graph,
     workspace: &Workspace,
     reruns: &mut [&mut Rerun],
-    is_asked: impl Fn(NodeId) -> bool,
+    is_meant: impl Fn(NodeId) -> bool,
 ) -> Result<(), Error> {
     if reruns.is_empty() {
         return Ok(());
@@ -22,7 +22,7 @@ pub(super) async fn look(
     let dependents = Dependents::of(graph);
     let reached = reruns.iter().map(|rerun| rerun.reached(graph, &dependents));
     let reached = reached.flat_map(HashMap::into_keys);
-    let nodes: BTreeSet<NodeId> = reached.filter(|node| is_asked(*node)).collect();
+    let nodes: BTreeSet<NodeId> = reached.filter(|node| is_meant(*node)).collect();
     let found = provenances(graph, workspace, nodes.iter().copied()).await?;
     for rerun in reruns {
         let names = |found: &Provenance| found.reruns.contains(&rerun.id);

@@ -158,7 +158,7 @@ impl Reruns {
     }
 
     async fn create(&mut self, tasks: Selector, run: RunId) -> Result<(), StoreError> {
-        // A run may begin two: what it was asked for, and what other code has made.
+        // A run may begin two: of the tasks that `rerun` names, and of what other code has made.
         let mut taken = self.open.iter().map(|rerun| rerun.id);
         let is_taken = taken.any(|id| id == run) || self.torn.contains(&run);
         let id = if is_taken { RunId::now() } else { run };

@@ -91,7 +91,7 @@ impl Disk {
         };
         let Some(meta) = meta else { return Ok(None) };
         if !meta.is_file() {
-            self.places.is_taken(path);
+            self.places.note_taken(path);
             return Ok(None);
         }
         Ok(Some(Found {

@@ -32,7 +32,7 @@ impl Places {
     }
 
     /// Notes that there is a directory at a path.
-    pub(super) fn is_taken(&self, path: &str) {
+    pub(super) fn note_taken(&self, path: &str) {
         self.lock().taken.insert(path.into());
     }
 }

@@ -1,4 +1,4 @@
-//! How a file is put at its place: made whole elsewhere, with what is recorded of it, and then moved there in one step.
+//! How a file is put at its place: written whole as a temporary file, with its metadata, and then renamed.
 
 use std::{
     fs::{self, File},

@@ -277,7 +277,13 @@ fn a_large_plan_is_a_page_and_a_large_report_a_few_megabytes() {
 #[cfg(target_os = "linux")]
 fn results_that_cannot_be_written_are_an_error() {
     let place = Place::new();
-    for args in [&["list"][..], &["plan", "--json"], &["tree"]] {
+    assert_eq!(place.call(&["--quiet"]).status, 0);
+    for args in [
+        &["list"][..],
+        &["plan", "--json"],
+        &["tree"],
+        &["cat", "--raw"],
+    ] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let ended = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"))
             .args(args)
